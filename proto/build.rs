@@ -1,0 +1,19 @@
+//! Compiles the `.proto` files. `protox` does it, so nobody installs `protoc`.
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let files = [
+        "headwater/v1/upstream.proto",
+        "headwater/v1/management.proto",
+    ];
+    for file in files.iter().chain(&["headwater/v1/types.proto"]) {
+        println!("cargo::rerun-if-changed={file}");
+    }
+    let descriptors = protox::compile(files, ["."])?;
+    prost_build::Config::new()
+        .bytes(["."])
+        // `HashMap` is not in `alloc`; and the order of a map must not differ between two runs.
+        .btree_map(["."])
+        .enable_type_names()
+        .compile_fds(descriptors)?;
+    Ok(())
+}

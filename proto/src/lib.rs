@@ -1,0 +1,30 @@
+//! What is said: Headwater's protobuf types and the pure codecs of its wires.
+//!
+//! Everything here turns bytes into values and back. Nothing here waits, reads a clock, or knows a socket: the crate is
+//! `no_std` with `alloc`, and no input makes it panic.
+//!
+//! - [`v1`]: the generated types of `headwater.v1`, the protocol between the service and an application.
+//! - [`status`]: how a call ends.
+//! - [`subprotocol`]: what a WebSocket client and the service say to each other.
+//! - [`websocket`]: the frames of RFC 6455.
+
+#![no_std]
+
+extern crate alloc;
+
+pub mod status;
+pub mod subprotocol;
+pub mod websocket;
+
+/// The generated types of `headwater.v1`.
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::use_self,
+    reason = "generated code"
+)]
+pub mod v1 {
+    include!(concat!(env!("OUT_DIR"), "/headwater.v1.rs"));
+}
+
+pub use status::{Code, Status};
