@@ -4,6 +4,10 @@
 
 extern crate alloc;
 
+mod hash;
+pub mod hub;
+pub mod outbox;
+pub mod session;
 pub mod time;
 
 pub use time::{Deadline, Time, Why};

@@ -12,6 +12,7 @@
 
 extern crate alloc;
 
+mod payload;
 pub mod status;
 pub mod subprotocol;
 pub mod websocket;
