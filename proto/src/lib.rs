@@ -5,6 +5,8 @@
 //!
 //! - [`v1`]: the generated types of `headwater.v1`, the protocol between the service and an application.
 //! - [`status`]: how a call ends.
+//! - [`metadata`]: what a call carries beside its messages.
+//! - [`grpc`]: message framing, status trailers and `grpc-timeout`, as HTTP/2 and HTTP/3 carry them.
 //! - [`subprotocol`]: what a WebSocket client and the service say to each other.
 //! - [`websocket`]: the frames of RFC 6455.
 
@@ -12,6 +14,8 @@
 
 extern crate alloc;
 
+pub mod grpc;
+pub mod metadata;
 pub mod status;
 pub mod subprotocol;
 pub mod websocket;
@@ -27,4 +31,5 @@ pub mod v1 {
     include!(concat!(env!("OUT_DIR"), "/headwater.v1.rs"));
 }
 
+pub use metadata::Metadata;
 pub use status::{Code, Status};
