@@ -4,6 +4,7 @@
 
 extern crate alloc;
 
+pub mod call;
 pub mod time;
 
 pub use time::{Deadline, Time, Why};
