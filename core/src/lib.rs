@@ -4,10 +4,14 @@
 
 extern crate alloc;
 
+<<<<<<< HEAD
 mod hash;
 pub mod hub;
 pub mod outbox;
 pub mod session;
+=======
+pub mod call;
+>>>>>>> rpc
 pub mod time;
 
 pub use time::{Deadline, Time, Why};
