@@ -4,6 +4,7 @@
 
 extern crate alloc;
 
+pub mod link;
 pub mod time;
 
 pub use time::{Deadline, Time, Why};
