@@ -9,9 +9,10 @@ mod hash;
 pub mod hub;
 pub mod outbox;
 pub mod session;
-=======
 pub mod call;
->>>>>>> rpc
+=======
+pub mod link;
+>>>>>>> sdk
 pub mod time;
 
 pub use time::{Deadline, Time, Why};
