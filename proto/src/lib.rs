@@ -15,10 +15,10 @@
 
 extern crate alloc;
 
-mod payload;
 pub mod connection_string;
 pub mod grpc;
 pub mod metadata;
+mod payload;
 pub mod status;
 pub mod subprotocol;
 pub mod websocket;

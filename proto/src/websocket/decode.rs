@@ -30,7 +30,6 @@ impl Default for DecoderConfig {
 
 /// What a client sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Incoming {
     /// A whole message.
     Message {
