@@ -4,7 +4,7 @@
 //!   cost before it has said anything useful.
 //! - [`Handshake`] checks a request without doing anything, and makes the answer 101; [`Rejection`] is the answer when
 //!   it cannot.
-//! - [`on_upgrade`] gives the [`Socket`]: a [`Reader`] that brings all that one read found, and a [`Writer`] that any
+//! - [`Handshake::upgrade`] gives the [`Socket`]: a [`Reader`] that brings all that one read found, and a [`Writer`] that any
 //!   thread can use without waiting. The frames themselves are in [`headwater_proto::websocket`].
 //!
 //! It never queues what is to be written, never answers a ping or a close by itself, and never compresses: what a
@@ -12,17 +12,17 @@
 //!
 //! ```no_run
 //! use headwater_proto::websocket::{DecoderConfig, Incoming, encode_message};
-//! use headwater_websocket::{Handshake, Listener, ListenerConfig, Socket, on_upgrade};
+//! use headwater_websocket::{Handshake, Listener, ListenerConfig, Socket};
 //! use http_body_util::Full;
 //!
 //! type Body = Full<bytes::Bytes>;
 //!
 //! async fn answer(mut request: http::Request<hyper::body::Incoming>) -> http::Response<Body> {
-//!     let accepted = match Handshake::check(&request) {
-//!         Ok(handshake) => handshake.accept(None),
+//!     let handshake = match Handshake::check(&request) {
+//!         Ok(handshake) => handshake,
 //!         Err(rejection) => return rejection.response(),
 //!     };
-//!     on_upgrade(&mut request, DecoderConfig::default(), async |socket| {
+//!     let answer = handshake.upgrade(&mut request, None, DecoderConfig::default(), async |socket| {
 //!         let Ok(Socket { mut reader, writer }) = socket else { return };
 //!         let (mut turn, mut out) = (Vec::new(), Vec::new());
 //!         while reader.read_turn(&mut turn).await.is_ok() {
@@ -35,7 +35,7 @@
 //!             out.clear();
 //!         }
 //!     });
-//!     accepted.expect("no subprotocol is always possible")
+//!     answer.expect("no subprotocol is always possible")
 //! }
 //!
 //! # async fn main_() -> std::io::Result<()> {
@@ -59,5 +59,5 @@ pub use handshake::{Handshake, NotOffered};
 pub use listener::{Listener, ListenerConfig};
 pub use reader::{ReadError, Reader};
 pub use rejection::Rejection;
-pub use socket::{NotUpgraded, Peer, Socket, on_upgrade};
+pub use socket::{NotUpgraded, Peer, Socket};
 pub use writer::Writer;

@@ -82,8 +82,8 @@ impl Listener {
     /// Serves requests by `service` until `stop` is ready; then accepts nothing more and returns when the requests
     /// being served have been answered. WebSockets belong to their tasks and are not waited for.
     ///
-    /// `service` answers every request: a WebSocket by [`Handshake`](crate::Handshake) and
-    /// [`on_upgrade`](crate::on_upgrade), anything else as it likes. It may take its time; what it awaits, it must
+    /// `service` answers every request: a WebSocket by
+    /// [`Handshake::upgrade`](crate::Handshake::upgrade), anything else as it likes. It may take its time; what it awaits, it must
     /// bound.
     ///
     /// An error of one connection ends that connection, and an error of accepting ends nothing: out of file

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use headwater_proto::websocket::{Decoder, DecoderConfig};
-use http::Request;
+use http::{Request, Response};
 use hyper::{
     body::Incoming,
     upgrade::{OnUpgrade, Upgraded},
@@ -11,7 +11,7 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use thiserror::Error;
 
-use crate::{Reader, Writer, wire::Wire};
+use crate::{Handshake, NotOffered, Reader, Writer, wire::Wire};
 
 /// A WebSocket of which the handshake is done.
 #[derive(Debug)]
@@ -22,29 +22,50 @@ pub struct Socket {
     pub writer: Writer,
 }
 
-/// There will be no WebSocket: the answer was not 101, or the client went away before it could be written.
+/// There will be no WebSocket: the client went away before the answer could be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("the connection did not become a websocket")]
 pub struct NotUpgraded;
 
-/// Runs `connection` in a task of its own as soon as the answer 101 to this request has been written, or cannot be any
-/// more. It is called exactly once.
-///
-/// Call it before the answer ([`Handshake::accept`](crate::Handshake::accept)) is returned. What the client sent
-/// together with its handshake is not lost: the first turn brings it. The future that `connection` returns is the
-/// only thing that lives as long as the connection, so it should be small: what was needed for the handshake should
-/// not be captured.
-pub fn on_upgrade<F, Fut>(request: &mut Request<Incoming>, config: DecoderConfig, connection: F)
-where
-    F: FnOnce(Result<Socket, NotUpgraded>) -> Fut + Send + 'static,
-    Fut: Future<Output = ()> + Send + 'static,
-{
-    let upgrade = hyper::upgrade::on(request);
-    tokio::spawn(async move {
-        let socket = upgraded(upgrade, config).await;
-        // A new task: this one is as large as the wait for the upgrade needs, for as long as it lives.
-        tokio::spawn(connection(socket));
-    });
+impl Handshake {
+    /// The answer 101 (see [`Handshake::accept`]), and `connection` for what comes after it: run in a task of its own as
+    /// soon as the answer has been written, or cannot be any more. It is called exactly once.
+    ///
+    /// The service returns this answer, with headers of its own if it likes, and no other: to hyper, whatever
+    /// answers now ends HTTP on this connection. `request` is the one that was checked. What the client sent together
+    /// with its handshake is not lost: the first turn brings it.
+    ///
+    /// The future that `connection` returns is the only thing that lives as long as the connection, so it should be
+    /// small: what was needed for the handshake only should not be captured.
+    ///
+    /// # Errors
+    ///
+    /// [`NotOffered`] if the client did not offer this subprotocol; then `connection` is dropped.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub fn upgrade<B, F, Fut>(
+        &self,
+        request: &mut Request<Incoming>,
+        subprotocol: Option<&str>,
+        config: DecoderConfig,
+        connection: F,
+    ) -> Result<Response<B>, NotOffered>
+    where
+        B: Default,
+        F: FnOnce(Result<Socket, NotUpgraded>) -> Fut + Send + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        let answer = self.accept(subprotocol)?;
+        let upgrade = hyper::upgrade::on(request);
+        tokio::spawn(async move {
+            let socket = upgraded(upgrade, config).await;
+            // A new task: this one is as large as the wait for the upgrade needs, for as long as it lives.
+            tokio::spawn(connection(socket));
+        });
+        Ok(answer)
+    }
 }
 
 async fn upgraded(upgrade: OnUpgrade, config: DecoderConfig) -> Result<Socket, NotUpgraded> {

@@ -13,7 +13,7 @@ use tokio::{
 use tokio_tungstenite::tungstenite::Message;
 
 use super::*;
-use crate::{Handshake, NotUpgraded, ReadError, Socket, on_upgrade};
+use crate::{Handshake, NotUpgraded, ReadError, Socket};
 
 type Sockets = mpsc::UnboundedReceiver<Result<Socket, NotUpgraded>>;
 
@@ -39,14 +39,11 @@ async fn serve(config: ListenerConfig) -> Served {
                 return Response::new(Full::from("plain"));
             }
             let handshake = Handshake::check(&request).unwrap();
-            on_upgrade(
-                &mut request,
-                DecoderConfig::default(),
-                async move |socket| {
-                    sender.send(socket).unwrap();
-                },
-            );
-            handshake.accept(handshake.subprotocols().next()).unwrap()
+            let config = DecoderConfig::default();
+            let connection = async move |socket| sender.send(socket).unwrap();
+            handshake
+                .upgrade(&mut request, None, config, connection)
+                .unwrap()
         }
     };
     let stopped = tokio::spawn(listener.serve(service, async {
@@ -267,30 +264,32 @@ async fn plain_requests_are_served_on_the_same_port_and_stopping_waits_for_them(
 }
 
 #[tokio::test]
-async fn a_request_that_does_not_become_a_websocket_is_told_so() {
+async fn a_client_that_goes_away_before_the_answer_is_not_upgraded() {
     let listener = Listener::bind(([127, 0, 0, 1], 0).into(), ListenerConfig::default())
         .await
         .unwrap();
     let address = listener.local_addr().unwrap();
     let (sender, mut sockets) = mpsc::unbounded_channel();
+    let (asked, mut asks) = mpsc::unbounded_channel();
     let service = move |mut request: Request<Incoming>, _peer| {
-        let sender = sender.clone();
+        let (sender, asked) = (sender.clone(), asked.clone());
         async move {
-            on_upgrade(
-                &mut request,
-                DecoderConfig::default(),
-                async move |socket| {
-                    sender.send(socket.map(|_| ())).unwrap();
-                },
-            );
-            Response::builder()
-                .status(401)
-                .body(Full::<Bytes>::default())
-                .unwrap()
+            let handshake = Handshake::check(&request).unwrap();
+            let config = DecoderConfig::default();
+            let connection =
+                async move |socket: Result<_, _>| sender.send(socket.map(|_: Socket| ())).unwrap();
+            let answer: Result<Response<Full<Bytes>>, _> =
+                handshake.upgrade(&mut request, None, config, connection);
+            asked.send(()).unwrap();
+            // The application takes its time.
+            std::future::pending::<()>().await;
+            answer.unwrap()
         }
     };
     let server = tokio::spawn(listener.serve(service, std::future::pending()));
-    let _client = raw(address, b"").await;
+    let client = raw(address, b"").await;
+    asks.recv().await.unwrap();
+    drop(client);
     assert_eq!(sockets.recv().await, Some(Err(NotUpgraded)));
     server.abort();
 }
