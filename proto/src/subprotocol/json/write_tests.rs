@@ -139,6 +139,14 @@ fn responses_follow_each_other_in_one_buffer() {
     );
 }
 
+#[test]
+fn every_ascii_character_survives_in_a_string() {
+    let all: String = (0..=0x7f).map(char::from).collect();
+    let written = encode(&Response::Disconnected { reason: &all });
+    let read: Value = serde_json::from_str(&written).unwrap();
+    assert_eq!(read["message"], all.as_str());
+}
+
 proptest! {
     #[test]
     fn serde_json_reads_what_was_meant(
