@@ -160,6 +160,13 @@ impl Link {
         self.state == State::Registered
     }
 
+    /// Whether [`Link::command`] would not be refused as [`CommandError::TooMany`] now.
+    pub fn may_command(&self) -> bool {
+        self.state != State::Registered
+            || self.commands.unconfirmed() < self.limits.commands
+            || self.commands.has_seen()
+    }
+
     /// How many frames and events were skipped because this version does not know them.
     pub const fn skipped(&self) -> u64 {
         self.skipped

@@ -361,12 +361,14 @@ fn commands_beyond_the_window_are_refused_here_and_seen_results_make_room() {
     let mut bench = Bench::registered();
     bench.link.command(to_group("a"), None).expect("granted");
     bench.link.command(to_group("b"), None).expect("granted");
+    assert!(!bench.link.may_command());
     assert_eq!(
         bench.link.command(to_group("c"), None),
         Err(CommandError::TooMany)
     );
     bench.drain();
     bench.say(result(1, None));
+    assert!(bench.link.may_command());
     assert!(bench.link.command(to_group("c"), None).is_ok());
     let outputs = bench.drain();
     assert_eq!(
