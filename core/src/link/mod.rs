@@ -3,8 +3,10 @@
 //! Events flow to the application; its acks and commands flow back in one ordered lane with one numbering. Both ends are
 //! machines; this module holds what they share.
 //!
+//! - [`service`]: the service's end.
 //! - [`upstream`]: the application's end.
 
+pub mod service;
 pub mod upstream;
 
 /// How many events an upstream holds unsettled if its `register` does not say.
