@@ -703,3 +703,46 @@ fn the_resume_token_is_not_in_the_debug_output() {
     assert!(!printed.contains("115, 101, 99"), "{printed}");
     assert!(!printed.contains("r1"), "{printed}");
 }
+
+#[test]
+fn an_event_sees_what_was_stored_after_it_left_the_service() {
+    let mut bench = Bench::registered();
+    let first = bench.start(message(1, "a", 1));
+    bench.say(Said::Event(message(2, "a", 2)));
+    let reply = v1::Reply {
+        payload: None,
+        state: Some("new".into()),
+    };
+    let answer = bench.link.reply(first, reply).expect("first");
+    bench.link.done(first).expect("runs");
+    let state = |outputs: &[Output]| {
+        outputs.iter().find_map(|output| match output {
+            Output::Start { event, .. } => Some(event.context.clone().unwrap_or_default().state),
+            _ => None,
+        })
+    };
+    assert_eq!(state(&bench.drain()), Some("new".into()), "waited here");
+    bench.say(Said::Event(message(3, "b", 1)));
+    assert_eq!(
+        state(&bench.drain()),
+        Some("".into()),
+        "of another connection"
+    );
+    bench.say(Said::Refused(v1::Refused {
+        seq: answer,
+        status: None,
+    }));
+    let old = v1::ConnectionContext {
+        state: "old".into(),
+        ..v1::ConnectionContext::default()
+    };
+    bench.say(Said::Event(v1::Event {
+        context: Some(old),
+        ..event(4, "c", 1, Kind::Message(v1::Message::default()))
+    }));
+    assert_eq!(
+        state(&bench.drain()),
+        Some("old".into()),
+        "as the service says"
+    );
+}
