@@ -138,10 +138,8 @@ impl Metadata {
         }
         check_key(key)?;
         for part in text.split(',') {
-            let bytes = BASE64
-                .decode(part.trim_matches([' ', '\t']))
-                .map_err(|_| MetadataError::Base64)?;
-            let value = Value::Binary(Bytes::from(bytes));
+            let bytes = decode_binary(part.trim_matches([' ', '\t']))?;
+            let value = Value::Binary(bytes);
             self.entries.push((key.to_string(), value));
         }
         Ok(())
@@ -204,6 +202,16 @@ impl Value {
             Self::Binary(bytes) => BASE64.encode(bytes),
         }
     }
+}
+
+/// The bytes of one base64 value in a header, with or without padding.
+///
+/// # Errors
+///
+/// It is not base64.
+pub fn decode_binary(text: &str) -> Result<Bytes, MetadataError> {
+    let bytes = BASE64.decode(text).map_err(|_| MetadataError::Base64)?;
+    Ok(Bytes::from(bytes))
 }
 
 /// Whether values under this key are bytes.

@@ -81,9 +81,9 @@ impl Call {
         self.ended
     }
 
-    /// Whether the peer has said that it sends no more.
-    pub const fn is_inbound_closed(&self) -> bool {
-        matches!(self.inbound, Half::Closed)
+    /// Whether a send was refused as [`SendError::Blocked`] and [`Event::Writable`] has not come since.
+    pub const fn is_blocked(&self) -> bool {
+        self.blocked
     }
 
     /// When the call's time is over, if it has a bound.
