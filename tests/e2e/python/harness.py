@@ -43,14 +43,14 @@ class Inbox:
             self.values.append(value)
             self.changed.notify_all()
 
-    def take(self, what="a message", fits=lambda value: True, until=lambda: False):
+    def take(self, what="a message", fits=lambda value: True, until=lambda: False, patience=PATIENCE_SECONDS):
         """The first value that fits. `until` says that no more will come."""
 
         def found():
             return until() or any(fits(value) for value in self.values)
 
         with self.changed:
-            self.changed.wait_for(found, PATIENCE_SECONDS)
+            self.changed.wait_for(found, patience)
             for at, value in enumerate(self.values):
                 if fits(value):
                     return self.values.pop(at)
