@@ -5,6 +5,7 @@ answer, and the Link goes on wherever that is promised.
 """
 
 import contextlib
+import json
 import queue
 import socket
 import sys
@@ -14,6 +15,7 @@ import unittest
 from urllib.parse import urlsplit
 
 import grpc
+import websocket
 
 from harness import KEY, PATIENCE_SECONDS, ROOT, Client, Inbox, Service
 
@@ -26,6 +28,8 @@ from headwater.v1 import management_pb2 as management  # noqa: E402
 from headwater.v1 import types_pb2 as types  # noqa: E402
 from headwater.v1 import upstream_pb2 as pb  # noqa: E402
 
+# How long a client waits for an application that says nothing, and then some.
+DEADLINE_SECONDS = 30 + PATIENCE_SECONDS
 # A Link that was made to misbehave may have nothing more to say.
 LEAVE_SECONDS = 2
 METHOD = "/headwater.v1.Upstream/Link"
@@ -321,6 +325,45 @@ class Answers(Upstream):
             )
             event = link.event("connect")
         link.take("cancel", lambda cancel: cancel.id == event.id)
+
+
+class Silence(Upstream):
+    """An application that is there and says nothing. The deadlines of the real command are 30 s, so this takes as long."""
+
+    def dial(self, user):
+        url = self.service.client_url(user=user)
+        return websocket.create_connection(
+            url, subprotocols=["json.webpubsub.azure.v1"], timeout=DEADLINE_SECONDS
+        )
+
+    def test_s1_23_what_nobody_answers_fails_at_its_deadline_and_an_answer_after_it_is_refused(self):
+        link = self.registered()
+        inside, outside = Inbox(), Inbox()
+
+        def waits_outside():
+            try:
+                self.dial("outside").close()
+                outside.put(101)
+            except websocket.WebSocketBadStatusException as error:
+                outside.put(error.status_code)
+
+        threading.Thread(target=lambda: inside.put(self.dial("inside")), daemon=True).start()
+        link.ack(link.event("connect").id, accept=pb.Accept())
+        client = inside.take("the client")
+        self.addCleanup(client.close)
+        threading.Thread(target=waits_outside, daemon=True).start()
+        connect = link.event("connect")
+        client.recv()
+        client.send('{"type":"event","event":"talk","dataType":"text","data":"x","ackId":1}')
+        message = link.event("message")
+
+        ack = json.loads(client.recv())
+        self.assertEqual((ack["ackId"], ack["success"], ack["error"]["name"]), (1, False, "InternalServerError"))
+        self.assertGreaterEqual(outside.take("the refusal of the handshake"), 500)
+        for event, answer in ((message, {"reply": pb.Reply()}), (connect, {"accept": pb.Accept()})):
+            self.assertEqual(link.refused(link.ack(event.id, **answer)), Code.DEADLINE_EXCEEDED)
+        client.send('{"type":"ping"}')
+        self.assertEqual(json.loads(client.recv()), {"type": "pong"}, "the connection goes on")
 
 
 class Commands(Upstream):
