@@ -165,7 +165,7 @@ describe("bad input", () => {
     ["an upstream's token", () => token({ aud: `${service.clients}/upstream`, exp: now() + 60 }), 401],
     ["alg none", () => token({ aud: aud(), exp: now() + 60 }, { header: { alg: "none" } }), 401],
     ["another alg", () => token({ aud: aud(), exp: now() + 60 }, { header: { alg: "HS512", typ: "JWT" } }), 401],
-    ["a token of more than 16 KiB", () => token({ aud: aud(), exp: now() + 60, pad: "x".repeat(15_000) }), 401],
+    ["a token of more than 16 KiB", () => token({ aud: aud(), exp: now() + 60, pad: "x".repeat(15_000) }), 431],
   ];
   for (const [name, make, status] of TOKENS) {
     test(`${name} is answered by ${status}`, async () => {
@@ -176,8 +176,8 @@ describe("bad input", () => {
     });
   }
 
-  test("a plain GET of the client endpoint is a 400", async () => {
-    assert.equal((await fetch(`${service.clients}/client/hubs/chat`)).status, 400);
+  test("a plain GET of the client endpoint is told to upgrade", async () => {
+    assert.equal((await fetch(`${service.clients}/client/hubs/chat`)).status, 426);
   });
 
   test("an unknown path is a 404", async () => {
