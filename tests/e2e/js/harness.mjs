@@ -117,7 +117,7 @@ export class Service extends Program {
     service.clients = addresses.clients;
     service.upstream = addresses.upstream;
     service.printed = [...service.lines.rest];
-    service.connectionString = service.printed.find((line) => /^Endpoint=.*AccessKey=/i.test(line));
+    service.connectionString = service.printed.join("\n").match(/Endpoint=\S*AccessKey=\S*/)?.[0];
     return service;
   }
 

@@ -95,13 +95,13 @@ class Program:
 class Service(Program):
     """The real service, on free ports of the loopback."""
 
-    def __init__(self) -> None:
+    def __init__(self, *options: str) -> None:
         listen = ["--listen-clients", "127.0.0.1:0", "--listen-upstream", "http://127.0.0.1:0"]
-        super().__init__(place("HEADWATER_BIN"), "serve", *listen, "--access-key", KEY)
+        super().__init__(place("HEADWATER_BIN"), "serve", *listen, "--access-key", KEY, *options)
         ready = self.line("ready", lambda line: line.startswith("ready"))
         addresses = dict(re.findall(r"(\w+)=(\S+)", ready))
         self.clients, self.upstream = addresses["clients"], addresses["upstream"]
-        self.connection_string = next(line for line in self.lines.values if line.startswith("Endpoint="))
+        self.connection_string = re.search(r"Endpoint=\S*AccessKey=\S*", "\n".join(self.lines.values))[0]
 
     def client_url(self, hub="chat", user=None, roles=None, groups=None, query="") -> str:
         """Made by the official service library from the printed connection string."""
