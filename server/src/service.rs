@@ -7,10 +7,14 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use bytes::Bytes;
 use headwater_core::hub::HubConfig;
 use headwater_proto::ConnectionString;
 use headwater_rpc::{Client, Credit, Router, Server, ServerConfig, ServerTransport};
 use headwater_websocket::Listener;
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper::body::Incoming;
 
 use crate::{ServiceConfig, clients, clock::Clock, hub::HubDriver, upstreams};
 
@@ -56,13 +60,27 @@ impl Service {
 
     /// Serves clients on this listener until `stop` is done: then no more are accepted, and those that are there stay.
     pub async fn serve_clients(&self, listener: Listener, stop: impl Future<Output = ()>) {
+        self.serve_clients_and(listener, |_| None, stop).await;
+    }
+
+    /// [`Service::serve_clients`], with pages of the application's own on the same port: `pages` answers what it knows,
+    /// and gives `None` for the service's.
+    pub async fn serve_clients_and<P>(&self, listener: Listener, pages: P, stop: impl Future<Output = ()>)
+    where
+        P: Fn(&Request<Incoming>) -> Option<Response<Full<Bytes>>> + Clone + Send + Sync + 'static,
+    {
         let inner = Arc::clone(&self.inner);
-        listener
-            .serve(
-                move |request, peer| clients::answer(Arc::clone(&inner), request, peer),
-                stop,
-            )
-            .await;
+        let answer = move |request: Request<Incoming>, peer| {
+            let page = pages(&request);
+            let inner = Arc::clone(&inner);
+            async move {
+                match page {
+                    Some(page) => page,
+                    None => clients::answer(inner, request, peer).await,
+                }
+            }
+        };
+        listener.serve(answer, stop).await;
     }
 
     /// The methods for upstreams and producers: `headwater.v1.Upstream` and `headwater.v1.Management`.
@@ -83,17 +101,20 @@ impl Service {
         Server::new(transport, self.router(), config)
     }
 
-    /// A client for an upstream in this process: no port, no socket. It is served until the service's runtime ends or
-    /// the client is dropped.
+    /// A client for an upstream in this process: no port, no socket. It is connected already, and served as long as the
+    /// runtime lives or until it is told to shut down.
     ///
     /// # Panics
     ///
     /// Outside of a tokio runtime.
     pub fn connect_in_process(&self) -> Client {
         let (client, server) = headwater_in_process::pair();
-        let server = self.upstream_server(server);
+        let (client, server) = (Client::new(client), self.upstream_server(server));
+        let connecting = client.clone();
+        // Both can fail only by being started twice.
+        tokio::spawn(async move { connecting.connect().await });
         tokio::spawn(async move { server.serve().await });
-        Client::new(client)
+        client
     }
 
     /// Leaves in order: every client is closed with 1001 and upstreams hear of it and are told to leave. Returns when all
