@@ -2,13 +2,13 @@
 //!
 //! Each message to [`RUN`] is a line of words: `echo TEXT`, `send COUNT BYTES`, `headers KEY VALUE`, `status CODE MESSAGE`,
 //! `trailer KEY VALUE`, `ok`, `wait` (for a cancel), `count` (the messages to the half-close, then OK), `stall` (reads
-//! nothing more until [`Control::go_on`]).
+//! nothing more until [`Control::go_on`]), and more that [`Control`]'s source shows.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use headwater_rpc::{
-    CancelReason, Code, IncomingCall, Metadata, Receiver, Router, SendError, Status,
+    CancelReason, Code, IncomingCall, Metadata, Receiver, Router, SendError, Sender, Status,
 };
 use tokio::sync::{Semaphore, mpsc};
 
@@ -20,6 +20,38 @@ pub const ECHO: &str = "/headwater.test.Control/Echo";
 pub const FAIL: &str = "/headwater.test.Control/Fail";
 /// A unary method that waits until it is cancelled.
 pub const WAIT: &str = "/headwater.test.Control/Wait";
+
+/// Sends a line.
+///
+/// # Panics
+///
+/// The call does not take it at once.
+pub fn say(sender: &Sender, line: impl Into<String>) {
+    let sent = sender.try_send(Bytes::from(line.into()));
+    sent.expect("an open call with room takes a line");
+}
+
+/// Half-closes.
+///
+/// # Panics
+///
+/// The call has ended.
+pub fn done(sender: &Sender) {
+    let finished = sender.finish(Ok(()), Metadata::new());
+    finished.expect("an open call can be half-closed");
+}
+
+/// All messages to the end, and how the call ended.
+pub async fn read(receiver: &mut Receiver) -> (Vec<Bytes>, Result<(), Status>) {
+    let mut messages = Vec::new();
+    loop {
+        match receiver.next_batch(&mut messages).await {
+            Ok(0) => return (messages, Ok(())),
+            Ok(_) => {}
+            Err(error) => return (messages, Err(error.status)),
+        }
+    }
+}
 
 /// What the handlers saw, for the test to look at.
 pub struct Control {
@@ -120,7 +152,8 @@ impl Control {
                     return;
                 }
             }
-            for line in batch.drain(..) {
+            let mut lines = batch.drain(..);
+            while let Some(line) = lines.next() {
                 let line = String::from_utf8_lossy(&line).into_owned();
                 let (verb, rest) = line.split_once(' ').unwrap_or((&line, ""));
                 match verb {
@@ -155,7 +188,7 @@ impl Control {
                     }
                     "drop" => return,
                     "panic" => panic!("the handler was told to panic"),
-                    "count" => return count(&mut receiver, &sender).await,
+                    "count" => return count(&mut receiver, &sender, lines.collect()).await,
                     "stall" => {
                         self.started.add_permits(1);
                         let permit = self.go_on.acquire().await;
@@ -173,7 +206,7 @@ impl Control {
     }
 
     /// Sends without waiting until it is blocked, notes how much that was, and then sends the rest.
-    async fn flood(&self, sender: &headwater_rpc::Sender, rest: &str) {
+    async fn flood(&self, sender: &Sender, rest: &str) {
         let (count, bytes) = numbers(rest);
         let message = Bytes::from(vec![b'f'; bytes]);
         let mut sent = 0;
@@ -192,9 +225,10 @@ impl Control {
     }
 }
 
-async fn count(receiver: &mut Receiver, sender: &headwater_rpc::Sender) {
-    let mut batch = Vec::new();
-    let (mut messages, mut bytes) = (0, 0);
+/// Counts what came with the line, and all that follows.
+async fn count(receiver: &mut Receiver, sender: &Sender, mut batch: Vec<Bytes>) {
+    let mut messages = batch.len();
+    let mut bytes: usize = batch.drain(..).map(|message| message.len()).sum();
     while let Ok(more) = receiver.next_batch(&mut batch).await {
         if more == 0 {
             send(sender, format!("{messages} {bytes}")).await;
@@ -206,12 +240,12 @@ async fn count(receiver: &mut Receiver, sender: &headwater_rpc::Sender) {
     }
 }
 
-async fn send(sender: &headwater_rpc::Sender, text: String) {
+async fn send(sender: &Sender, text: String) {
     // A call that has ended shows when the next message is read.
     let _ = sender.send(Bytes::from(text)).await;
 }
 
-async fn send_many(sender: &headwater_rpc::Sender, rest: &str) {
+async fn send_many(sender: &Sender, rest: &str) {
     let (count, bytes) = numbers(rest);
     for index in 0..count {
         let fill = u8::try_from(index % 251).expect("below 251");
