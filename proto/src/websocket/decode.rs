@@ -151,19 +151,13 @@ impl Decoder {
             State::Closed => return Ok(None),
             State::Failed(violation) => return Err(violation),
         }
-        let found = match self.next() {
-            Ok(found) => found,
-            Err(violation) => {
-                self.fail(violation);
-                return Err(violation);
-            }
-        };
+        let found = self.next();
         match found {
-            None => self.release(),
-            Some(Incoming::Close { .. }) => self.end(State::Closed),
-            Some(Incoming::Message { .. } | Incoming::Ping(_) | Incoming::Pong(_)) => {}
+            Ok(Some(_)) => {}
+            Ok(None) => self.release(),
+            Err(violation) => self.fail(violation),
         }
-        Ok(found)
+        found
     }
 
     /// Whether nothing is held: the last byte pushed was the last of a message or of a control frame between messages.
@@ -171,6 +165,7 @@ impl Decoder {
         self.buffer.is_empty() && self.partial.is_none()
     }
 
+    #[inline]
     fn next(&mut self) -> Result<Option<Incoming>, Violation> {
         loop {
             if let Some(message) = self.partial.take_if(|partial| partial.is_complete()) {
@@ -205,6 +200,7 @@ impl Decoder {
     }
 
     /// The length of a data frame, if it may stand here at all.
+    #[inline]
     fn data_len(&self, header: &Header) -> Result<usize, Violation> {
         let so_far = match &self.partial {
             Some(_) if header.opcode != Opcode::Continuation => {
@@ -228,6 +224,7 @@ impl Decoder {
         header.last && self.buffer.len() - header.len >= payload_len
     }
 
+    #[inline]
     fn message(
         &mut self,
         kind: MessageKind,
@@ -249,7 +246,11 @@ impl Decoder {
         }
         let payload = self.payload(header, payload_len);
         match header.opcode {
-            Opcode::Close => frame::close(&payload).map(Some),
+            Opcode::Close => {
+                let close = frame::close(&payload)?;
+                self.end(State::Closed);
+                Ok(Some(close))
+            }
             Opcode::Ping => Ok(Some(Incoming::Ping(payload))),
             Opcode::Pong | Opcode::Text | Opcode::Binary | Opcode::Continuation => {
                 Ok(Some(Incoming::Pong(payload)))
@@ -258,6 +259,7 @@ impl Decoder {
     }
 
     /// Takes the frame at the start of the buffer, all of which is there, and gives its unmasked payload.
+    #[inline]
     fn payload(&mut self, header: &Header, payload_len: usize) -> Bytes {
         self.buffer.advance(header.len);
         let mut payload = if payload_len == self.buffer.len() {

@@ -20,6 +20,7 @@ pub(super) struct Header {
 
 impl Header {
     /// The header at the start of `bytes`; `None` while bytes are missing. What can be refused by the first two bytes is.
+    #[inline]
     pub(super) fn parse(bytes: &[u8]) -> Result<Option<Self>, Violation> {
         let &[first, second, ref rest @ ..] = bytes else {
             return Ok(None);
@@ -63,6 +64,7 @@ pub(super) const fn is_control(opcode: Opcode) -> bool {
     matches!(opcode, Opcode::Close | Opcode::Ping | Opcode::Pong)
 }
 
+#[inline]
 fn opcode(number: u8) -> Result<Opcode, Violation> {
     match number {
         0x0 => Ok(Opcode::Continuation),
@@ -76,6 +78,7 @@ fn opcode(number: u8) -> Result<Opcode, Violation> {
 }
 
 /// The length and what follows it; `None` while bytes are missing.
+#[inline]
 fn payload_len(short: u8, rest: &[u8]) -> Result<Option<(u64, &[u8])>, Violation> {
     let (len, least, rest) = match short {
         126 => {
@@ -102,6 +105,7 @@ fn payload_len(short: u8, rest: &[u8]) -> Result<Option<(u64, &[u8])>, Violation
 }
 
 /// Takes the mask off (or puts it on) in place. The first byte is masked with the first byte of `mask`.
+#[inline]
 pub(super) fn unmask(bytes: &mut [u8], mask: [u8; 4]) {
     let [a, b, c, d] = mask;
     let word = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
