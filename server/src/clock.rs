@@ -13,7 +13,9 @@ pub(crate) struct Clock {
 
 impl Clock {
     pub(crate) fn start() -> Self {
-        Self { start: Instant::now() }
+        Self {
+            start: Instant::now(),
+        }
     }
 
     pub(crate) fn now(self) -> Time {
@@ -30,5 +32,7 @@ impl Clock {
 /// Wall time, for tokens: seconds since 1970.
 pub(crate) fn unix_seconds() -> u64 {
     // A clock before 1970 is as good as 1970: every token is of the future then.
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
 }

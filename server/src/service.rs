@@ -37,8 +37,15 @@ impl Service {
     ///
     /// Outside of a tokio runtime.
     pub fn new(config: ServiceConfig) -> Self {
-        let inner = Inner { config, clock: Clock::start(), epoch: unguessable_id(), hubs: Mutex::default() };
-        Self { inner: Arc::new(inner) }
+        let inner = Inner {
+            config,
+            clock: Clock::start(),
+            epoch: unguessable_id(),
+            hubs: Mutex::default(),
+        };
+        Self {
+            inner: Arc::new(inner),
+        }
     }
 
     /// What an application needs to reach this service: the first endpoint and the primary key. Secret.
@@ -50,7 +57,12 @@ impl Service {
     /// Serves clients on this listener until `stop` is done: then no more are accepted, and those that are there stay.
     pub async fn serve_clients(&self, listener: Listener, stop: impl Future<Output = ()>) {
         let inner = Arc::clone(&self.inner);
-        listener.serve(move |request, peer| clients::answer(Arc::clone(&inner), request, peer), stop).await;
+        listener
+            .serve(
+                move |request, peer| clients::answer(Arc::clone(&inner), request, peer),
+                stop,
+            )
+            .await;
     }
 
     /// The methods for upstreams and producers: `headwater.v1.Upstream` and `headwater.v1.Management`.
@@ -62,7 +74,10 @@ impl Service {
     pub fn upstream_server(&self, transport: impl ServerTransport) -> Server {
         let config = ServerConfig {
             // What an upstream has not settled bounds what waits; a full window ends its link.
-            send_window: Credit { messages: 1 << 16, bytes: 64 << 20 },
+            send_window: Credit {
+                messages: 1 << 16,
+                bytes: 64 << 20,
+            },
             ..ServerConfig::default()
         };
         Server::new(transport, self.router(), config)
@@ -102,9 +117,12 @@ impl Service {
     pub fn counts(&self) -> (usize, usize) {
         let hubs = self.inner.hubs();
         let counts = hubs.values().map(|hub| hub.counts());
-        counts.fold((0, 0), |(clients, upstreams), (more_clients, more_upstreams)| {
-            (clients + more_clients, upstreams + more_upstreams)
-        })
+        counts.fold(
+            (0, 0),
+            |(clients, upstreams), (more_clients, more_upstreams)| {
+                (clients + more_clients, upstreams + more_upstreams)
+            },
+        )
     }
 }
 

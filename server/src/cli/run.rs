@@ -22,7 +22,10 @@ use super::Error;
 
 /// Runs `main` on a runtime of its own.
 pub(super) fn block_on(main: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(main)
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?
+        .block_on(main)
 }
 
 /// What runs until it is told to stop.
@@ -43,7 +46,10 @@ impl Running {
             stop: watch::Sender::new(false),
             servers: Vec::new(),
             serving: JoinSet::new(),
-            signals: (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?),
+            signals: (
+                signal(SignalKind::terminate())?,
+                signal(SignalKind::interrupt())?,
+            ),
         })
     }
 
@@ -82,7 +88,11 @@ impl Running {
             return Err("a listener ended by itself".into());
         }
         let (clients, upstreams) = self.service.counts();
-        tracing::info!(clients, upstreams, "leaving: clients are closed, upstreams are told");
+        tracing::info!(
+            clients,
+            upstreams,
+            "leaving: clients are closed, upstreams are told"
+        );
         let begin = tokio::time::Instant::now();
         self.stop.send_replace(true);
         let delivered = self.service.drain(drain_timeout).await;
@@ -99,7 +109,9 @@ impl Running {
         if delivered && ended {
             tracing::info!("all is delivered and settled");
         } else {
-            tracing::warn!("left before all was settled: the drain timeout was reached, or a second signal came");
+            tracing::warn!(
+                "left before all was settled: the drain timeout was reached, or a second signal came"
+            );
         }
         Ok(())
     }
@@ -107,10 +119,19 @@ impl Running {
 
 /// What a person or a program needs first, on stdout and never in the log: it is secret.
 pub(super) fn introduce(service: &Service, endpoint: &str, key: &AccessKey) -> Result<(), Error> {
-    let roles = ["webpubsub.joinLeaveGroup".to_owned(), "webpubsub.sendToGroup".to_owned()];
-    let grant = ClientGrant { user_id: Some("example"), roles: &roles, ..ClientGrant::new("chat") };
+    let roles = [
+        "webpubsub.joinLeaveGroup".to_owned(),
+        "webpubsub.sendToGroup".to_owned(),
+    ];
+    let grant = ClientGrant {
+        user_id: Some("example"),
+        roles: &roles,
+        ..ClientGrant::new("chat")
+    };
     let url = client_url(endpoint, key, &grant, unix_seconds())?;
-    let connection_string = service.connection_string().ok_or("the endpoint or the access key is not valid")?;
+    let connection_string = service
+        .connection_string()
+        .ok_or("the endpoint or the access key is not valid")?;
     let mut stdout = std::io::stdout().lock();
     writeln!(stdout, "connection string: {connection_string}")?;
     writeln!(stdout, "example client URL: {url}")?;
@@ -131,18 +152,26 @@ pub(super) fn access_key(given: Option<&str>) -> Result<AccessKey, Error> {
 /// The endpoint of a listener: where the machine itself reaches it.
 pub(super) fn endpoint_of(mut address: SocketAddr) -> String {
     if address.ip().is_unspecified() {
-        let loopback = if address.is_ipv4() { "127.0.0.1" } else { "::1" };
+        let loopback = if address.is_ipv4() {
+            "127.0.0.1"
+        } else {
+            "::1"
+        };
         address.set_ip(loopback.parse().expect("these are addresses"));
     }
     format!("http://{address}")
 }
 
 pub(super) fn unix_seconds() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
 }
 
 /// Reads a number of seconds, such as `10` or `0.5`.
 pub(super) fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds: f64 = text.parse().map_err(|_| format!("`{text}` is not a number of seconds"))?;
+    let seconds: f64 = text
+        .parse()
+        .map_err(|_| format!("`{text}` is not a number of seconds"))?;
     Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }

@@ -29,10 +29,20 @@ pub(super) struct Serve {
     #[arg(long, default_value = "http://127.0.0.1:8081", value_name = "URL")]
     listen_upstream: Vec<String>,
     /// The key that tokens are signed with: 32 bytes or more. Without it a fresh one is made at each start.
-    #[arg(long, env = "HEADWATER_ACCESS_KEY", hide_env_values = true, value_name = "KEY")]
+    #[arg(
+        long,
+        env = "HEADWATER_ACCESS_KEY",
+        hide_env_values = true,
+        value_name = "KEY"
+    )]
     access_key: Option<String>,
     /// A second key that is as good, so that the first can be replaced.
-    #[arg(long, env = "HEADWATER_SECONDARY_ACCESS_KEY", hide_env_values = true, value_name = "KEY")]
+    #[arg(
+        long,
+        env = "HEADWATER_SECONDARY_ACCESS_KEY",
+        hide_env_values = true,
+        value_name = "KEY"
+    )]
     secondary_access_key: Option<String>,
     /// What clients and applications know the service as, behind a proxy; repeatable, the first one stands in the
     /// connection string. Without it, the address of --listen-clients.
@@ -62,7 +72,12 @@ impl Serve {
         let key = run::access_key(self.access_key.as_deref())?;
         let listener = Listener::bind(self.listen_clients, ListenerConfig::default())
             .await
-            .map_err(|error| format!("cannot listen for clients on {}: {error}", self.listen_clients))?;
+            .map_err(|error| {
+                format!(
+                    "cannot listen for clients on {}: {error}",
+                    self.listen_clients
+                )
+            })?;
         let clients = listener.local_addr()?;
         let upstreams = self.bind_upstreams().await?;
         let config = self.config(&key, run::endpoint_of(clients))?;
@@ -86,22 +101,39 @@ impl Serve {
     async fn bind_upstreams(&self) -> Result<Vec<Http2Server>, Error> {
         let mut servers = Vec::new();
         for url in &self.listen_upstream {
-            let address = url.strip_prefix("http://").map(|rest| rest.trim_end_matches('/'));
-            let address = address.ok_or_else(|| format!("`{url}`: this build listens on http:// URLs only"))?;
+            let address = url
+                .strip_prefix("http://")
+                .map(|rest| rest.trim_end_matches('/'));
+            let address = address
+                .ok_or_else(|| format!("`{url}`: this build listens on http:// URLs only"))?;
             let bound = Http2Server::bind(address, Http2ServerConfig::default()).await;
-            servers.push(bound.map_err(|error| format!("cannot listen for upstreams on {url}: {error}"))?);
+            servers.push(
+                bound.map_err(|error| format!("cannot listen for upstreams on {url}: {error}"))?,
+            );
         }
         Ok(servers)
     }
 
     fn config(&self, key: &AccessKey, own_endpoint: String) -> Result<ServiceConfig, Error> {
-        let secondary = self.secondary_access_key.as_deref().map(AccessKey::new).transpose()?;
-        let endpoints = if self.endpoints.is_empty() { vec![own_endpoint] } else { self.endpoints.clone() };
-        let require_connect: Option<BTreeSet<_>> =
-            self.require_connect.iter().map(|hub| headwater_proto::subprotocol::hub_name(hub)).collect();
+        let secondary = self
+            .secondary_access_key
+            .as_deref()
+            .map(AccessKey::new)
+            .transpose()?;
+        let endpoints = if self.endpoints.is_empty() {
+            vec![own_endpoint]
+        } else {
+            self.endpoints.clone()
+        };
+        let require_connect: Option<BTreeSet<_>> = self
+            .require_connect
+            .iter()
+            .map(|hub| headwater_proto::subprotocol::hub_name(hub))
+            .collect();
         Ok(ServiceConfig {
             endpoints,
-            require_connect: require_connect.ok_or("--require-connect: this is not the name of a hub")?,
+            require_connect: require_connect
+                .ok_or("--require-connect: this is not the name of a hub")?,
             connect_timeout: self.connect_timeout,
             message_timeout: self.message_timeout,
             ..ServiceConfig::new(AccessKeys::new(key.clone(), secondary))

@@ -27,7 +27,12 @@ pub(super) struct Token {
     #[arg(long = "group", value_name = "GROUP")]
     groups: Vec<String>,
     /// The access key of the service.
-    #[arg(long, env = "HEADWATER_ACCESS_KEY", hide_env_values = true, value_name = "KEY")]
+    #[arg(
+        long,
+        env = "HEADWATER_ACCESS_KEY",
+        hide_env_values = true,
+        value_name = "KEY"
+    )]
     access_key: String,
     /// Where clients reach the service.
     #[arg(long, default_value = "http://127.0.0.1:8080", value_name = "URL")]
@@ -47,7 +52,10 @@ impl Token {
             lifetime: Duration::from_secs(self.minutes.saturating_mul(60)),
             ..ClientGrant::new(&self.hub)
         };
-        println!("{}", client_url(&self.endpoint, &key, &grant, super::run::unix_seconds())?);
+        println!(
+            "{}",
+            client_url(&self.endpoint, &key, &grant, super::run::unix_seconds())?
+        );
         Ok(())
     }
 }

@@ -24,9 +24,20 @@ pub(super) async fn run(
 ) {
     let Socket { reader, writer } = socket;
     client.open(writer, admission.protocol);
-    let session = Session::new(admission.protocol, admission.simple_mode, config, hub.clock().now());
+    let session = Session::new(
+        admission.protocol,
+        admission.simple_mode,
+        config,
+        hub.clock().now(),
+    );
     hub.turn([Input::Opened(client.key())]);
-    let connection = Connection { hub, client, session, paused: false, dropped: false };
+    let connection = Connection {
+        hub,
+        client,
+        session,
+        paused: false,
+        dropped: false,
+    };
     connection.read(reader).await;
 }
 
@@ -43,7 +54,10 @@ impl Drop for Connection {
     /// However the task ends, the hub hears of it; it ignores what it knows.
     fn drop(&mut self) {
         let reason = "the connection was lost".into();
-        self.hub.turn([Input::Gone { key: self.client.key(), reason }]);
+        self.hub.turn([Input::Gone {
+            key: self.client.key(),
+            reason,
+        }]);
         self.client.shut_down();
     }
 }
@@ -67,8 +81,7 @@ impl Connection {
             tokio::select! {
                 biased;
                 () = self.client.signalled() => self.signalled(),
-                () = reader.drain(), if closed => self.tell([session::Input::Lost]),
-                read = reader.read_turn(&mut turn), if !closed && !self.paused => self.found(turn, read),
+                read = read(&mut reader, &mut turn, closed), if closed || !self.paused => self.found(turn, read),
                 () = &mut wake, if timed => self.tell([session::Input::Timeout]),
             }
         }
@@ -104,10 +117,15 @@ impl Connection {
         let mut last_words = None;
         while let Some(output) = self.session.poll_output() {
             match output {
-                session::Output::Request(request) => inputs.push(Input::Request(self.client.key(), request)),
+                session::Output::Request(request) => {
+                    inputs.push(Input::Request(self.client.key(), request))
+                }
                 session::Output::Transmit(bytes) => self.transmit(bytes),
                 session::Output::End { reason, last } => {
-                    inputs.push(Input::Gone { key: self.client.key(), reason });
+                    inputs.push(Input::Gone {
+                        key: self.client.key(),
+                        reason,
+                    });
                     last_words = Some(last);
                 }
                 session::Output::Drop => self.dropped = true,
@@ -124,8 +142,25 @@ impl Connection {
     }
 
     fn transmit(&self, bytes: Bytes) {
-        if self.client.push(Run { bytes, messages: 1 }, self.hub.outbox_limits()) == Pushed::Dirty {
+        if self
+            .client
+            .push(Run { bytes, messages: 1 }, self.hub.outbox_limits())
+            == Pushed::Dirty
+        {
             self.hub.flush(Arc::clone(&self.client));
         }
     }
+}
+
+/// Reads what comes; after the last words only until the end of the stream.
+async fn read(
+    reader: &mut Reader,
+    turn: &mut Vec<Incoming>,
+    closed: bool,
+) -> Result<(), ReadError> {
+    if closed {
+        reader.drain().await;
+        return Err(ReadError::Ended);
+    }
+    reader.read_turn(turn).await
 }

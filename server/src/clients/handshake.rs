@@ -27,7 +27,11 @@ struct Refusal {
     text: String,
 }
 
-pub(super) async fn answer(service: Arc<Inner>, mut request: Request<Incoming>, peer: Peer) -> Response<Body> {
+pub(super) async fn answer(
+    service: Arc<Inner>,
+    mut request: Request<Incoming>,
+    peer: Peer,
+) -> Response<Body> {
     let handshake = match Handshake::check(&request) {
         Ok(handshake) => handshake,
         Err(rejection) => return rejection.response(),
@@ -42,16 +46,28 @@ pub(super) async fn answer(service: Arc<Inner>, mut request: Request<Incoming>, 
         Err(status) => return plain(http_status(status.code), &status.message),
     };
     let subprotocol = admission.subprotocol.clone();
-    let decoder = DecoderConfig { message_bytes_max: service.config.message_bytes_max, ..DecoderConfig::default() };
+    let decoder = DecoderConfig {
+        message_bytes_max: service.config.message_bytes_max,
+    };
     let session = service.config.session;
-    let upgrade = handshake.upgrade(&mut request, subprotocol.as_deref(), decoder, move |socket| async move {
-        if let Ok(socket) = socket {
-            let (hub, client) = visit.stay();
-            connection::run(hub, client, socket, admission, session).await;
-        }
-    });
+    let upgrade = handshake.upgrade(
+        &mut request,
+        subprotocol.as_deref(),
+        decoder,
+        move |socket| async move {
+            if let Ok(socket) = socket {
+                let (hub, client) = visit.stay();
+                connection::run(hub, client, socket, admission, session).await;
+            }
+        },
+    );
     // The hub admits with what was offered only.
-    upgrade.unwrap_or_else(|_| plain(StatusCode::INTERNAL_SERVER_ERROR, "the subprotocol was not offered"))
+    upgrade.unwrap_or_else(|_| {
+        plain(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "the subprotocol was not offered",
+        )
+    })
 }
 
 /// What the request says, once its token is verified: the hub, and the client for it.
@@ -62,12 +78,26 @@ fn read(
     peer: Peer,
 ) -> Result<(String, NewConnection), Refusal> {
     let query = Query::parse(request.uri().query().unwrap_or_default());
-    let hub = hub_of(request.uri().path(), &query).ok_or_else(|| bad_request("this is not the name of a hub"))?;
+    let hub = hub_of(request.uri().path(), &query)
+        .ok_or_else(|| bad_request("this is not the name of a hub"))?;
     let simple_mode = query.simple_mode().map_err(bad_request)?;
     let token = token(&query, request.headers()).ok_or_else(unauthorized)?;
-    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
-    let endpoints = Endpoints { public: &service.config.endpoints, host };
-    let token = ClientToken::verify(token, &service.config.keys, &hub, &endpoints, unix_seconds()).map_err(|rule| {
+    let host = request
+        .headers()
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok());
+    let endpoints = Endpoints {
+        public: &service.config.endpoints,
+        host,
+    };
+    let token = ClientToken::verify(
+        token,
+        &service.config.keys,
+        &hub,
+        &endpoints,
+        unix_seconds(),
+    )
+    .map_err(|rule| {
         tracing::debug!(peer = %peer.address, hub, %rule, "a client was refused");
         unauthorized()
     })?;
@@ -79,7 +109,11 @@ fn read(
         groups: token.groups,
         simple_mode,
         handshake: v1::Connect {
-            claims: token.claims.into_iter().map(|(name, claim)| (name, values(claim))).collect(),
+            claims: token
+                .claims
+                .into_iter()
+                .map(|(name, claim)| (name, values(claim)))
+                .collect(),
             query: query.shown(),
             headers: shown_headers(request.headers()),
             subprotocols: handshake.subprotocols().map(Into::into).collect(),
@@ -91,22 +125,39 @@ fn read(
 
 /// `/client/hubs/{hub}`, or `/client?hub=`.
 fn hub_of(path: &str, query: &Query) -> Option<String> {
-    let Some(segment) = path.strip_prefix("/client/hubs/") else { return hub_name(query.first("hub")?) };
-    let decoded = percent_encoding::percent_decode_str(segment).decode_utf8().ok()?;
+    let Some(segment) = path.strip_prefix("/client/hubs/") else {
+        return hub_name(query.first("hub")?);
+    };
+    let decoded = percent_encoding::percent_decode_str(segment)
+        .decode_utf8()
+        .ok()?;
     hub_name(&decoded)
 }
 
 /// In the query, where browsers must put it; else in the header.
 fn token<'a>(query: &'a Query, headers: &'a HeaderMap) -> Option<&'a str> {
-    query.first("access_token").or_else(|| headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer "))
+    query.first("access_token").or_else(|| {
+        headers
+            .get(header::AUTHORIZATION)?
+            .to_str()
+            .ok()?
+            .strip_prefix("Bearer ")
+    })
 }
 
 /// Everything but the credential.
 fn shown_headers(headers: &HeaderMap) -> std::collections::BTreeMap<String, Values> {
     let mut shown = std::collections::BTreeMap::<String, Values>::new();
-    for (name, value) in headers.iter().filter(|(name, _)| *name != header::AUTHORIZATION) {
+    for (name, value) in headers
+        .iter()
+        .filter(|(name, _)| *name != header::AUTHORIZATION)
+    {
         let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
-        shown.entry(name.as_str().into()).or_default().values.push(value);
+        shown
+            .entry(name.as_str().into())
+            .or_default()
+            .values
+            .push(value);
     }
     shown
 }
@@ -123,8 +174,17 @@ impl Visit {
     fn begin(hub: Arc<HubDriver>, new: NewConnection) -> Self {
         let (client, answered) = Client::new(hub.new_connection_key());
         let client = Arc::new(client);
-        hub.turn([Input::Connect { key: client.key(), handle: Arc::clone(&client), new: Box::new(new) }]);
-        Self { hub, client, answered: Some(answered), stays: false }
+        hub.turn([Input::Connect {
+            key: client.key(),
+            handle: Arc::clone(&client),
+            new: Box::new(new),
+        }]);
+        Self {
+            hub,
+            client,
+            answered: Some(answered),
+            stays: false,
+        }
     }
 
     async fn admitted(mut self) -> Result<(Admission, Self), Status> {
@@ -144,7 +204,10 @@ impl Drop for Visit {
     fn drop(&mut self) {
         if !self.stays {
             let reason = "the client left during its handshake".into();
-            self.hub.turn([Input::Gone { key: self.client.key(), reason }]);
+            self.hub.turn([Input::Gone {
+                key: self.client.key(),
+                reason,
+            }]);
         }
     }
 }
@@ -172,10 +235,16 @@ fn http_status(code: Code) -> StatusCode {
 }
 
 fn bad_request(text: &str) -> Refusal {
-    Refusal { status: StatusCode::BAD_REQUEST, text: text.into() }
+    Refusal {
+        status: StatusCode::BAD_REQUEST,
+        text: text.into(),
+    }
 }
 
 /// Says nothing of the rule that was broken: that is for the log.
 fn unauthorized() -> Refusal {
-    Refusal { status: StatusCode::UNAUTHORIZED, text: "the access token is missing or not valid".into() }
+    Refusal {
+        status: StatusCode::UNAUTHORIZED,
+        text: "the access token is missing or not valid".into(),
+    }
 }

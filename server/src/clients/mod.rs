@@ -18,7 +18,11 @@ use crate::service::Inner;
 pub(crate) type Body = Full<Bytes>;
 
 /// Answers one request of a client.
-pub(crate) async fn answer(service: Arc<Inner>, request: Request<Incoming>, peer: Peer) -> Response<Body> {
+pub(crate) async fn answer(
+    service: Arc<Inner>,
+    request: Request<Incoming>,
+    peer: Peer,
+) -> Response<Body> {
     let path = request.uri().path();
     if path == "/client" || path == "/client/" || path.starts_with("/client/hubs/") {
         return handshake::answer(service, request, peer).await;
@@ -31,7 +35,11 @@ pub(crate) async fn answer(service: Arc<Inner>, request: Request<Incoming>, peer
 
 /// An answer for people.
 pub(crate) fn plain(status: StatusCode, text: &str) -> Response<Body> {
-    let body = if text.is_empty() { String::new() } else { format!("{text}\n") };
+    let body = if text.is_empty() {
+        String::new()
+    } else {
+        format!("{text}\n")
+    };
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
     let plain = header::HeaderValue::from_static("text/plain; charset=utf-8");

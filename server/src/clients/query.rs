@@ -15,7 +15,10 @@ impl Query {
     pub(super) fn parse(query: &str) -> Self {
         let mut parameters = BTreeMap::<_, Vec<_>>::new();
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-            parameters.entry(name.into_owned()).or_default().push(value.into_owned());
+            parameters
+                .entry(name.into_owned())
+                .or_default()
+                .push(value.into_owned());
         }
         Self { parameters }
     }
@@ -34,7 +37,9 @@ impl Query {
         match self.first("webpubsub_mode") {
             None => Ok(SimpleMode::SendEvent),
             Some(mode) if mode.eq_ignore_ascii_case("sendEvent") => Ok(SimpleMode::SendEvent),
-            Some(mode) if mode.eq_ignore_ascii_case("sendToGroup") => self.group().map(SimpleMode::SendToGroup),
+            Some(mode) if mode.eq_ignore_ascii_case("sendToGroup") => {
+                self.group().map(SimpleMode::SendToGroup)
+            }
             Some(_) => Err("webpubsub_mode is neither sendEvent nor sendToGroup"),
         }
     }
@@ -49,8 +54,13 @@ impl Query {
 
     /// What the application is shown: everything but the token.
     pub(super) fn shown(self) -> BTreeMap<String, Values> {
-        let shown = self.parameters.into_iter().filter(|(name, _)| name != "access_token");
-        shown.map(|(name, values)| (name, Values { values })).collect()
+        let shown = self
+            .parameters
+            .into_iter()
+            .filter(|(name, _)| name != "access_token");
+        shown
+            .map(|(name, values)| (name, Values { values }))
+            .collect()
     }
 }
 
@@ -61,8 +71,16 @@ mod tests {
     #[test]
     fn s1_18_every_value_reaches_the_application_but_not_the_token() {
         let shown = Query::parse("a=1&access_token=secret&a=2&b=%20x").shown();
-        let values = |values: &[&str]| Values { values: values.iter().map(|&value| value.into()).collect() };
-        assert_eq!(shown, BTreeMap::from([("a".into(), values(&["1", "2"])), ("b".into(), values(&[" x"]))]));
+        let values = |values: &[&str]| Values {
+            values: values.iter().map(|&value| value.into()).collect(),
+        };
+        assert_eq!(
+            shown,
+            BTreeMap::from([
+                ("a".into(), values(&["1", "2"])),
+                ("b".into(), values(&[" x"]))
+            ])
+        );
     }
 
     #[test]
@@ -70,8 +88,15 @@ mod tests {
         let mode = |query| Query::parse(query).simple_mode();
         assert_eq!(mode(""), Ok(SimpleMode::SendEvent));
         assert_eq!(mode("webpubsub_mode=sendEvent"), Ok(SimpleMode::SendEvent));
-        assert_eq!(mode("webpubsub_mode=sendToGroup&group=g"), Ok(SimpleMode::SendToGroup("g".into())));
-        for bad in ["webpubsub_mode=x", "webpubsub_mode=sendToGroup", "webpubsub_mode=sendToGroup&group=a&group=b"] {
+        assert_eq!(
+            mode("webpubsub_mode=sendToGroup&group=g"),
+            Ok(SimpleMode::SendToGroup("g".into()))
+        );
+        for bad in [
+            "webpubsub_mode=x",
+            "webpubsub_mode=sendToGroup",
+            "webpubsub_mode=sendToGroup&group=a&group=b",
+        ] {
             assert!(mode(bad).is_err(), "{bad}");
         }
     }

@@ -66,7 +66,11 @@ impl Client {
     }
 
     pub(super) fn answer(&self, answer: Result<Admission, Status>) {
-        let sender = self.answer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let sender = self
+            .answer
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         if let Some(sender) = sender {
             // Nobody waits any more: the hub is told by the one who gave up.
             let _ = sender.send(answer);

@@ -91,7 +91,9 @@ fn flush_one(client: Arc<Client>) {
 
 /// For a socket that is full: costs nothing until it takes more.
 async fn drain(client: Arc<Client>) {
-    let Some(writer) = client.writer() else { return };
+    let Some(writer) = client.writer() else {
+        return;
+    };
     loop {
         if writer.writable().await.is_err() {
             return;
@@ -105,7 +107,9 @@ async fn drain(client: Arc<Client>) {
 
 /// Writes what the socket takes. Whether it is full and something waits.
 fn write(client: &Client) -> bool {
-    let Some(writer) = client.writer() else { return false };
+    let Some(writer) = client.writer() else {
+        return false;
+    };
     let mut batch = Vec::new();
     loop {
         if !client.outbox().begin_flush(PIECES_MAX, &mut batch) {
@@ -139,7 +143,7 @@ fn write_batch(writer: &headwater_websocket::Writer, batch: &[Run]) -> std::io::
         [] => Ok(0),
         [one] => writer.try_write(&one.bytes),
         many => {
-            let mut slices = [const { IoSlice::new(&[]) }; PIECES_MAX];
+            let mut slices = [IoSlice::new(&[]); PIECES_MAX];
             for (slice, piece) in slices.iter_mut().zip(many) {
                 *slice = IoSlice::new(&piece.bytes);
             }

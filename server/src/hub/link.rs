@@ -20,7 +20,11 @@ pub(crate) struct Link {
 
 impl Link {
     pub(crate) fn new(sender: Sender) -> Self {
-        Self { sender, end: Mutex::new(None), ended: Notify::new() }
+        Self {
+            sender,
+            end: Mutex::new(None),
+            ended: Notify::new(),
+        }
     }
 
     /// Sends frames. What an upstream has not settled or confirmed is bounded, so a full window means that it does not
@@ -34,7 +38,10 @@ impl Link {
                 self.end(Err(status));
             }
             // The call is over, and its reader tells the hub. A frame over the limit is the same for the upstream.
-            Err(_) => self.end(Err(Status::new(Code::Internal, "a frame could not be sent"))),
+            Err(_) => self.end(Err(Status::new(
+                Code::Internal,
+                "a frame could not be sent",
+            ))),
         }
     }
 
@@ -60,5 +67,7 @@ impl Link {
 }
 
 pub(crate) fn encode(frame: Frame) -> Bytes {
-    v1::ServiceFrame { frame: Some(frame) }.encode_to_vec().into()
+    v1::ServiceFrame { frame: Some(frame) }
+        .encode_to_vec()
+        .into()
 }

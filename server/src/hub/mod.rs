@@ -25,12 +25,12 @@ use headwater_proto::{
 };
 use tokio::{sync::Notify, time::sleep_until};
 
+use self::client::Signal;
+use self::flush::Flusher;
 pub(crate) use self::{
     client::Client,
     link::{Link, encode},
 };
-use self::client::Signal;
-use self::flush::Flusher;
 use crate::clock::Clock;
 
 /// What happens to a hub, in this service.
@@ -165,8 +165,16 @@ impl HubDriver {
             for (link, frames) in leftover.links.drain(..) {
                 link.send(frames);
             }
-            let Some(key) = leftover.slow.pop() else { return };
-            hub.handle(Input::Gone { key, reason: "the client reads too slowly".into() }, now);
+            let Some(key) = leftover.slow.pop() else {
+                return;
+            };
+            hub.handle(
+                Input::Gone {
+                    key,
+                    reason: "the client reads too slowly".into(),
+                },
+                now,
+            );
         }
     }
 
@@ -176,7 +184,10 @@ impl HubDriver {
             Output::Refuse { to, status } => to.answer(Err(status)),
             Output::Send { to, run } => self.push(&to, run, leftover),
             Output::Deliver { to, excluded, run } => {
-                for receiver in to.iter().filter(|receiver| !excluded.contains(&receiver.key)) {
+                for receiver in to
+                    .iter()
+                    .filter(|receiver| !excluded.contains(&receiver.key))
+                {
                     self.push(&receiver.handle, run.clone(), leftover);
                 }
             }
@@ -223,7 +234,9 @@ impl HubDriver {
 
     /// Wakes the timer task if it would wake up too late.
     fn arm(&self, hub: &Hub<Arc<Client>, Arc<Link>>) {
-        let Some(deadline) = hub.poll_timeout() else { return };
+        let Some(deadline) = hub.poll_timeout() else {
+            return;
+        };
         let at = nanoseconds(deadline.at);
         if at < self.armed_at.load(Ordering::Relaxed) {
             self.armed_at.store(at, Ordering::Relaxed);
@@ -240,7 +253,11 @@ impl HubDriver {
 impl Leftover {
     fn add_frame(&mut self, to: Arc<Link>, frame: headwater_proto::v1::service_frame::Frame) {
         let bytes = link::encode(frame);
-        match self.links.iter_mut().find(|(link, _)| Arc::ptr_eq(link, &to)) {
+        match self
+            .links
+            .iter_mut()
+            .find(|(link, _)| Arc::ptr_eq(link, &to))
+        {
             Some((_, frames)) => frames.push(bytes),
             None => self.links.push((to, vec![bytes])),
         }
@@ -250,10 +267,14 @@ impl Leftover {
 /// Tells the hub of its deadlines, until it is dropped.
 async fn run_timer(driver: Weak<HubDriver>) {
     loop {
-        let Some(driver) = driver.upgrade() else { return };
+        let Some(driver) = driver.upgrade() else {
+            return;
+        };
         let rearm = driver.rearm.notified();
         let deadline = driver.lock().poll_timeout().map(|deadline| deadline.at);
-        driver.armed_at.store(deadline.map_or(u64::MAX, nanoseconds), Ordering::Relaxed);
+        driver
+            .armed_at
+            .store(deadline.map_or(u64::MAX, nanoseconds), Ordering::Relaxed);
         let clock = driver.clock;
         let due = async {
             match deadline {

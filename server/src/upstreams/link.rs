@@ -6,7 +6,7 @@ use headwater_core::{
     hub::{Input, LinkKey},
     link::service::{Input as Said, Output, ServiceLink},
 };
-use headwater_proto::{Code, Status, v1};
+use headwater_proto::{Status, v1};
 use headwater_rpc::{IncomingCall, Metadata, Receiver};
 use tokio::time::sleep_until;
 
@@ -30,7 +30,14 @@ pub(super) async fn run(service: Arc<Inner>, call: IncomingCall) {
     tracing::debug!(peer = %call.peer, "an upstream dialled in");
     let machine = ServiceLink::new(service.config.link, service.clock.now());
     let link = Arc::new(Link::new(call.sender));
-    let reading = Reading { service, token, link, machine, hub: None, ended: false };
+    let reading = Reading {
+        service,
+        token,
+        link,
+        machine,
+        hub: None,
+        ended: false,
+    };
     reading.read(call.receiver).await;
 }
 
@@ -50,7 +57,11 @@ impl Drop for Reading {
     fn drop(&mut self) {
         if let Some((hub, key)) = &self.hub {
             hub.turn([Input::LinkEnded(*key)]);
-            tracing::info!(hub = hub.name(), skipped = self.machine.skipped(), "an upstream has left");
+            tracing::info!(
+                hub = hub.name(),
+                skipped = self.machine.skipped(),
+                "an upstream has left"
+            );
         }
     }
 }
@@ -60,7 +71,10 @@ impl Reading {
         let clock = self.service.clock;
         let mut batch = Vec::new();
         while !self.ended {
-            let due = self.machine.poll_timeout().map(|deadline| clock.instant(deadline.at));
+            let due = self
+                .machine
+                .poll_timeout()
+                .map(|deadline| clock.instant(deadline.at));
             let timeout = async {
                 match due {
                     Some(at) => sleep_until(at).await,
@@ -121,7 +135,12 @@ impl Reading {
         if let Err(status) = authorize(&self.token, &register.hub) {
             return self.end(Err(status));
         }
-        tracing::info!(hub = register.hub, app = register.app, version = register.app_version, "an upstream registers");
+        tracing::info!(
+            hub = register.hub,
+            app = register.app,
+            version = register.app_version,
+            "an upstream registers"
+        );
         let hub = self.service.hub(&register.hub);
         let key = hub.new_link_key();
         inputs.push(Input::Register {
@@ -163,4 +182,3 @@ impl Reading {
         self.link.end(outcome);
     }
 }
-

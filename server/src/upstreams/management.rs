@@ -58,7 +58,7 @@ pub(super) fn add(router: &Router, service: &Arc<Inner>) {
     );
 }
 
-fn add_method<M: Message + Default>(
+fn add_method<M: Message + Default + 'static>(
     router: &Router,
     service: &Arc<Inner>,
     path: &'static str,
@@ -71,7 +71,7 @@ fn add_method<M: Message + Default>(
     });
 }
 
-fn answer<M: Message + Default>(
+fn answer<M: Message + Default + 'static>(
     service: &Inner,
     request: &Request,
     operation: fn(M) -> Operation,

@@ -18,20 +18,27 @@ use crate::{
 pub(crate) fn router(service: &Arc<Inner>) -> Router {
     let router = Router::new();
     let for_links = Arc::clone(service);
-    router.stream("/headwater.v1.Upstream/Link", move |call| link::run(Arc::clone(&for_links), call));
+    router.stream("/headwater.v1.Upstream/Link", move |call| {
+        link::run(Arc::clone(&for_links), call)
+    });
     management::add(&router, service);
     router
 }
 
 /// Who calls, by `authorization: Bearer`.
 fn authenticate(service: &Inner, metadata: &Metadata) -> Result<UpstreamToken, Status> {
-    let token = metadata.get("authorization").and_then(|value| value.strip_prefix("Bearer "));
+    let token = metadata
+        .text("authorization")
+        .and_then(|value| value.strip_prefix("Bearer "));
     verify(service, token.unwrap_or_default())
 }
 
 fn verify(service: &Inner, token: &str) -> Result<UpstreamToken, Status> {
     // The audience is the endpoint of the connection string, which need not be where the application dialled.
-    let endpoints = Endpoints { public: &service.config.endpoints, host: None };
+    let endpoints = Endpoints {
+        public: &service.config.endpoints,
+        host: None,
+    };
     UpstreamToken::verify(token, &service.config.keys, &endpoints, unix_seconds()).map_err(|rule| {
         tracing::warn!(%rule, "an application was refused");
         Status::new(Code::Unauthenticated, "the token is missing or not valid")
@@ -43,5 +50,8 @@ fn authorize(token: &UpstreamToken, hub: &str) -> Result<(), Status> {
     if token.allows(hub) {
         return Ok(());
     }
-    Err(Status::new(Code::PermissionDenied, "the token is for another hub"))
+    Err(Status::new(
+        Code::PermissionDenied,
+        "the token is for another hub",
+    ))
 }

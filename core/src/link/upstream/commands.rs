@@ -37,6 +37,11 @@ impl Commands {
         self.unconfirmed
     }
 
+    /// Whether [`Commands::take_seen`] makes room.
+    pub(super) const fn has_seen(&self) -> bool {
+        self.seen.is_some()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }

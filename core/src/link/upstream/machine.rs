@@ -14,6 +14,7 @@ use super::{
     commands::Commands,
     lanes::{Kind, Lanes, Queued, Started},
     ranges::take_ranges,
+    states::States,
 };
 use crate::time::{Deadline, Time, Why};
 
@@ -37,6 +38,7 @@ pub struct Link {
     now: Time,
     outputs: VecDeque<Output>,
     lanes: Lanes,
+    states: States,
     commands: Commands,
     limits: v1::Limits,
     /// Counts the calls, so that what belongs to an earlier one is known.
@@ -87,6 +89,7 @@ impl Link {
             now: Time::ZERO,
             outputs: VecDeque::new(),
             lanes: Lanes::default(),
+            states: States::default(),
             commands: Commands::default(),
             limits: v1::Limits::default(),
             link: 0,
@@ -158,6 +161,13 @@ impl Link {
     /// Whether a registration is up, so that commands may be given.
     pub fn is_registered(&self) -> bool {
         self.state == State::Registered
+    }
+
+    /// Whether [`Link::command`] would not be refused as [`CommandError::TooMany`] now.
+    pub fn may_command(&self) -> bool {
+        self.state != State::Registered
+            || self.commands.unconfirmed() < self.limits.commands
+            || self.commands.has_seen()
     }
 
     /// How many frames and events were skipped because this version does not know them.
@@ -271,15 +281,13 @@ impl Link {
     }
 
     /// Asks for no new events. What is under way is still answered; [`Output::Drained`] says when that is over.
-    /// Idempotent; also holds for registrations to come, until the link is dropped.
+    /// Idempotent; over with the call, and without effect when no registration is up.
     pub fn drain(&mut self) {
-        if self.drain != Drain::Unasked {
+        if self.drain != Drain::Unasked || self.state != State::Registered {
             return;
         }
         self.drain = Drain::Asked;
-        if self.state == State::Registered {
-            self.transmit(Sent::Drain(v1::Drain::default()));
-        }
+        self.transmit(Sent::Drain(v1::Drain::default()));
     }
 
     fn opened(&mut self) {
@@ -351,10 +359,6 @@ impl Link {
             self.lanes.retain(|_| false);
         }
         self.outputs.push_back(Output::Registered { resumed });
-        if self.drain != Drain::Unasked {
-            self.drain = Drain::Asked;
-            self.transmit(Sent::Drain(v1::Drain::default()));
-        }
     }
 
     fn event(&mut self, event: v1::Event) {
@@ -400,6 +404,7 @@ impl Link {
     fn refused(&mut self, refused: v1::Refused) {
         let link = self.link;
         let delivery = self.lanes.answered_with(refused.seq, link);
+        self.states.refused(refused.seq);
         self.outputs.push_back(Output::Refused {
             delivery,
             seq: refused.seq,
@@ -422,12 +427,14 @@ impl Link {
             return;
         }
         self.state = State::Closed;
+        self.drain = Drain::Unasked;
         self.link += 1;
         // Frames that were not sent are for a call that is gone.
         self.outputs
             .retain(|output| !matches!(output, Output::Transmit(_) | Output::Close(_)));
         self.lanes.retain(|queued| queued.kind == Kind::Notice);
         self.settled.clear();
+        self.states.clear();
         self.held_events = 0;
         self.held_bytes = 0;
         for command in self.commands.abandon() {
@@ -455,9 +462,13 @@ impl Link {
     fn start(&mut self, started: Started) {
         let Started {
             delivery,
-            event,
+            mut event,
             cancelled,
         } = started;
+        let connection = event.id.as_ref().map_or("", |id| &id.connection_id);
+        if let Some(state) = self.states.latest(connection) {
+            event.context.get_or_insert_default().state = state.clone();
+        }
         self.outputs.push_back(Output::Start { delivery, event });
         if cancelled {
             self.outputs.push_back(Output::Cancelled(delivery));
@@ -496,6 +507,10 @@ impl Link {
         }
         self.seq = seq;
         self.lanes.answered(delivery, seq);
+        if let (Some(state), Some(id)) = (stored_state(&ack), &ack.id) {
+            let (connection, state) = (&id.connection_id, state.clone());
+            self.states.store(connection, seq, state, self.now);
+        }
         self.transmit(Sent::Ack(ack));
         Ok(seq)
     }
@@ -532,4 +547,13 @@ fn event_bytes(event: &v1::Event) -> u64 {
     };
     let payload = message.payload.as_ref();
     payload.map_or(0, |payload| payload.data.len() as u64)
+}
+
+/// What an answer stores for its connection.
+const fn stored_state(ack: &v1::Ack) -> Option<&bytes::Bytes> {
+    match &ack.answer {
+        Some(Answer::Accept(accept)) => accept.state.as_ref(),
+        Some(Answer::Reply(reply)) => reply.state.as_ref(),
+        Some(Answer::Reject(_) | Answer::Error(_)) | None => None,
+    }
 }

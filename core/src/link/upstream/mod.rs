@@ -33,6 +33,7 @@ mod commands;
 mod lanes;
 mod machine;
 mod ranges;
+mod states;
 mod words;
 
 #[cfg(test)]

@@ -361,12 +361,14 @@ fn commands_beyond_the_window_are_refused_here_and_seen_results_make_room() {
     let mut bench = Bench::registered();
     bench.link.command(to_group("a"), None).expect("granted");
     bench.link.command(to_group("b"), None).expect("granted");
+    assert!(!bench.link.may_command());
     assert_eq!(
         bench.link.command(to_group("c"), None),
         Err(CommandError::TooMany)
     );
     bench.drain();
     bench.say(result(1, None));
+    assert!(bench.link.may_command());
     assert!(bench.link.command(to_group("c"), None).is_ok());
     let outputs = bench.drain();
     assert_eq!(
@@ -700,4 +702,47 @@ fn the_resume_token_is_not_in_the_debug_output() {
     let printed = alloc::format!("{:?}", bench.link);
     assert!(!printed.contains("115, 101, 99"), "{printed}");
     assert!(!printed.contains("r1"), "{printed}");
+}
+
+#[test]
+fn an_event_sees_what_was_stored_after_it_left_the_service() {
+    let mut bench = Bench::registered();
+    let first = bench.start(message(1, "a", 1));
+    bench.say(Said::Event(message(2, "a", 2)));
+    let reply = v1::Reply {
+        payload: None,
+        state: Some("new".into()),
+    };
+    let answer = bench.link.reply(first, reply).expect("first");
+    bench.link.done(first).expect("runs");
+    let state = |outputs: &[Output]| {
+        outputs.iter().find_map(|output| match output {
+            Output::Start { event, .. } => Some(event.context.clone().unwrap_or_default().state),
+            _ => None,
+        })
+    };
+    assert_eq!(state(&bench.drain()), Some("new".into()), "waited here");
+    bench.say(Said::Event(message(3, "b", 1)));
+    assert_eq!(
+        state(&bench.drain()),
+        Some("".into()),
+        "of another connection"
+    );
+    bench.say(Said::Refused(v1::Refused {
+        seq: answer,
+        status: None,
+    }));
+    let old = v1::ConnectionContext {
+        state: "old".into(),
+        ..v1::ConnectionContext::default()
+    };
+    bench.say(Said::Event(v1::Event {
+        context: Some(old),
+        ..event(4, "c", 1, Kind::Message(v1::Message::default()))
+    }));
+    assert_eq!(
+        state(&bench.drain()),
+        Some("old".into()),
+        "as the service says"
+    );
 }
