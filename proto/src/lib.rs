@@ -4,6 +4,7 @@
 //! `no_std` with `alloc`, and no input makes it panic.
 //!
 //! - [`v1`]: the generated types of `headwater.v1`, the protocol between the service and an application.
+//! - [`ConnectionString`]: where a service is and the key to it.
 //! - [`status`]: how a call ends.
 //! - [`subprotocol`]: what a WebSocket client and the service say to each other.
 //! - [`websocket`]: the frames of RFC 6455.
@@ -12,6 +13,7 @@
 
 extern crate alloc;
 
+pub mod connection_string;
 mod payload;
 pub mod status;
 pub mod subprotocol;
@@ -28,4 +30,5 @@ pub mod v1 {
     include!(concat!(env!("OUT_DIR"), "/headwater.v1.rs"));
 }
 
+pub use connection_string::{ConnectionString, ConnectionStringError};
 pub use status::{Code, Status};

@@ -228,6 +228,7 @@ impl<C: Clone, L: Clone> Hub<C, L> {
                 AckErrorName::BadRequest,
                 "this service does not offer this kind of request",
             )),
+            Operation::Invalid { reason } => Err((AckErrorName::BadRequest, reason)),
             Operation::JoinGroup { group } => self.join_as_client(key, &group),
             Operation::LeaveGroup { group } => self.leave_as_client(key, &group),
             Operation::SendToGroup {
