@@ -1,0 +1,1 @@
+//! Which upstream gets what, and what happens when one is missing, lost, or leaves.
