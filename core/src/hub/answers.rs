@@ -18,12 +18,20 @@ impl<C: Clone, L: Clone> Hub<C, L> {
         let Some((registration, _)) = self.upstreams.of_link(link) else {
             return;
         };
+        let key = ack
+            .id
+            .as_ref()
+            .and_then(|id| self.members.key_of(&id.connection_id));
         if let Err(status) = self.take_ack(registration, ack.id, ack.answer) {
             let refused = v1::Refused {
                 seq: ack.seq,
                 status: Some(status.into()),
             };
             self.send_to_link(link, v1::service_frame::Frame::Refused(refused));
+        }
+        // What has ended holds back no event for another upstream any more.
+        if let Some(key) = key {
+            self.pump(key);
         }
     }
 
