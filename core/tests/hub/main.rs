@@ -15,5 +15,6 @@ mod delivery;
 
 mod lifecycle;
 mod management;
+mod random;
 mod upstreams;
 mod windows;
