@@ -220,7 +220,7 @@ impl World {
             }
             self.drain();
         }
-        for round in 0..20 {
+        for round in 0..500 {
             let unsettled: Vec<u64> = self
                 .links
                 .iter()
@@ -230,7 +230,7 @@ impl World {
             if unsettled.is_empty() {
                 break;
             }
-            assert!(round < 19, "the upstreams settle and settle");
+            assert!(round < 499, "the upstreams settle and settle");
             for link in unsettled {
                 self.settle(link, 0, u64::MAX);
                 self.drain();
