@@ -21,6 +21,7 @@ mod commands;
 mod connection;
 mod events;
 mod lane;
+mod leaving;
 mod links;
 mod members;
 mod names;
@@ -29,7 +30,7 @@ mod publish;
 mod registration;
 mod upstreams;
 
-use alloc::{boxed::Box, collections::VecDeque, string::String, sync::Arc, vec::Vec};
+use alloc::{boxed::Box, collections::VecDeque, string::String, sync::Arc};
 use core::time::Duration;
 
 use bytes::Bytes;
@@ -46,7 +47,9 @@ pub use self::{
     permission::Permission,
     upstreams::LinkKey,
 };
-use self::{events::Events, members::Members, publish::Publisher, upstreams::Upstreams};
+use self::{
+    events::Events, leaving::Closing, members::Members, publish::Publisher, upstreams::Upstreams,
+};
 use crate::{Deadline, Time, Why, hash::Hasher, outbox::Run};
 
 /// What a hub is told at its start.
@@ -229,7 +232,7 @@ pub struct Hub<C, L> {
     events: Events,
     publisher: Publisher<C>,
     outputs: VecDeque<Output<C, L>>,
-    closing: Option<String>,
+    closing: Option<Closing>,
     /// Of the latest input.
     now: Time,
 }
@@ -288,6 +291,7 @@ impl<C: Clone, L: Clone> Hub<C, L> {
     pub fn poll_output(&mut self) -> Option<Output<C, L>> {
         if self.outputs.is_empty() {
             self.publisher.end_all(&mut self.outputs);
+            self.dismiss_upstreams();
         }
         self.outputs.pop_front()
     }
@@ -298,24 +302,6 @@ impl<C: Clone, L: Clone> Hub<C, L> {
             at,
             why: Why::EventAnswer,
         })
-    }
-
-    /// Closes every connection with code 1001 and lets no more in; upstreams are told to leave.
-    pub fn shut_down(&mut self, reason: &str, reconnect_within: Duration) {
-        self.closing = Some(reason.into());
-        for key in self.members.all_keys() {
-            self.close(key, 1001, reason);
-        }
-        self.pump_waiting();
-        let within = u32::try_from(reconnect_within.as_millis()).unwrap_or(u32::MAX);
-        let links: Vec<L> = self.upstreams.links().cloned().collect();
-        for to in links {
-            let frame = Frame::Drain(v1::Drain {
-                reconnect_within_ms: within,
-            })
-            .into();
-            self.outputs.push_back(Output::Link { to, frame });
-        }
     }
 
     /// Whether no event is under way or waiting, and no connection is there.

@@ -486,7 +486,6 @@ fn shut_down_closes_all_and_lets_nobody_in() {
             "2 c1/3 disconnected: bye",
             "3 c2/3 disconnected: bye",
             "cancel c3/1",
-            "drain 5000"
         ]
     );
     bench.connect(4, json(4));
@@ -494,9 +493,10 @@ fn shut_down_closes_all_and_lets_nobody_in() {
     assert_eq!(bench.heard(4), ["refuse UNAVAILABLE"]);
     assert_eq!(bench.sent(2), ["end UNAVAILABLE"]);
     bench.settle(1, 1, 3);
+    assert!(bench.hub.is_idle(), "all is settled");
+    assert_eq!(bench.sent(1), ["drain 5000"], "told when it has heard all");
     bench.drain_link(1);
     assert_eq!(bench.sent(1), ["end OK"]);
-    assert!(bench.hub.is_idle(), "all is settled");
 }
 
 #[test]
