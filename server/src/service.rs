@@ -31,8 +31,18 @@ pub(crate) struct Inner {
     pub(crate) config: ServiceConfig,
     pub(crate) clock: Clock,
     epoch: String,
-    hubs: Mutex<BTreeMap<String, Arc<HubDriver>>>,
+    hubs: Mutex<Hubs>,
 }
+
+#[derive(Default)]
+struct Hubs {
+    by_name: BTreeMap<String, Arc<HubDriver>>,
+    /// The service is leaving, within this time: so do hubs that begin now.
+    leaving: Option<Duration>,
+}
+
+/// Why clients are closed when the service leaves.
+const LEAVING: &str = "the service is shutting down";
 
 impl Service {
     /// A service without hubs; each begins with the first client or upstream that names it.
@@ -122,13 +132,22 @@ impl Service {
     }
 
     /// Leaves in order: every client is closed with 1001 and upstreams hear of it and are told to leave. Returns when all
-    /// is delivered and settled, or after `timeout`. Whether all was.
+    /// is delivered and settled and the sockets of the clients are closed, or after `timeout`. Whether all was. A client
+    /// that does not close its end is given [`SessionConfig::close_timeout`](headwater_core::session::SessionConfig).
     ///
-    /// Stop the listeners before, or new clients are refused with 503.
+    /// From now on new clients are refused with 503 and new upstreams as unavailable, should a listener still run.
+    ///
+    /// # Cancel safety
+    ///
+    /// The service leaves all the same.
     pub async fn drain(&self, timeout: Duration) -> bool {
-        let hubs: Vec<_> = self.inner.hubs().values().cloned().collect();
+        let hubs: Vec<_> = {
+            let mut hubs = self.inner.hubs();
+            hubs.leaving = Some(timeout);
+            hubs.by_name.values().cloned().collect()
+        };
         for hub in &hubs {
-            hub.shut_down("the service is shutting down", timeout);
+            hub.shut_down(LEAVING, timeout);
         }
         let all_idle = async {
             for hub in &hubs {
@@ -140,8 +159,8 @@ impl Service {
 
     /// How many connections are open, and how many upstreams are registered, over all hubs.
     pub fn counts(&self) -> (usize, usize) {
-        let hubs = self.inner.hubs();
-        let counts = hubs.values().map(|hub| hub.counts());
+        let hubs: Vec<_> = self.inner.hubs().by_name.values().cloned().collect();
+        let counts = hubs.iter().map(|hub| hub.counts());
         counts.fold(
             (0, 0),
             |(clients, upstreams), (more_clients, more_upstreams)| {
@@ -161,11 +180,14 @@ impl Inner {
     /// The hub of this lower-cased name.
     pub(crate) fn hub(&self, name: &str) -> Arc<HubDriver> {
         let mut hubs = self.hubs();
-        if let Some(hub) = hubs.get(name) {
+        if let Some(hub) = hubs.by_name.get(name) {
             return Arc::clone(hub);
         }
         let hub = HubDriver::start(self.hub_config(name), self.config.outbox, self.clock);
-        hubs.insert(name.to_owned(), Arc::clone(&hub));
+        if let Some(within) = hubs.leaving {
+            hub.shut_down(LEAVING, within);
+        }
+        hubs.by_name.insert(name.to_owned(), Arc::clone(&hub));
         hub
     }
 
@@ -182,7 +204,7 @@ impl Inner {
         }
     }
 
-    fn hubs(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Arc<HubDriver>>> {
+    fn hubs(&self) -> std::sync::MutexGuard<'_, Hubs> {
         self.hubs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

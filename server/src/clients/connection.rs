@@ -12,11 +12,11 @@ use headwater_proto::websocket::Incoming;
 use headwater_websocket::{ReadError, Reader, Socket};
 use tokio::time::sleep_until;
 
-use crate::hub::{Client, HubDriver, HubInput};
+use crate::hub::{Client, HubInput, Presence};
 
 /// Runs a connection to its end.
 pub(super) async fn run(
-    hub: Arc<HubDriver>,
+    hub: Presence,
     client: Arc<Client>,
     socket: Socket,
     admission: Admission,
@@ -30,7 +30,6 @@ pub(super) async fn run(
         config,
         hub.clock().now(),
     );
-    hub.turn([Input::Opened(client.key())]);
     let connection = Connection {
         hub,
         client,
@@ -38,12 +37,13 @@ pub(super) async fn run(
         paused: false,
         dropped: false,
     };
+    connection.open();
     connection.read(reader).await;
 }
 
 /// What the reading task owns.
 struct Connection {
-    hub: Arc<HubDriver>,
+    hub: Presence,
     client: Arc<Client>,
     session: Session,
     paused: bool,
@@ -53,16 +53,23 @@ struct Connection {
 impl Drop for Connection {
     /// However the task ends, the hub hears of it; it ignores what it knows.
     fn drop(&mut self) {
-        let reason = "the connection was lost".into();
-        self.hub.turn([Input::Gone {
+        self.hub.last_turn(Input::Gone {
             key: self.client.key(),
-            reason,
-        }]);
+            reason: "the connection was lost".into(),
+        });
         self.client.shut_down();
     }
 }
 
 impl Connection {
+    fn open(&self) {
+        self.hub.turn([Input::Opened(self.client.key())]);
+        if self.client.is_closed() {
+            // The last words may have come when nothing could be written yet.
+            self.hub.flush(Arc::clone(&self.client));
+        }
+    }
+
     async fn read(mut self, mut reader: Reader) {
         let clock = self.hub.clock();
         let wake = sleep_until(clock.instant(clock.now()));

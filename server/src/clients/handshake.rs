@@ -17,7 +17,7 @@ use super::{Body, connection, plain, query::Query};
 use crate::{
     auth::{ClientToken, Endpoints},
     clock::unix_seconds,
-    hub::{Client, HubDriver},
+    hub::{Client, HubDriver, Presence},
     service::{Inner, unguessable_id},
 };
 
@@ -55,8 +55,9 @@ pub(super) async fn answer(
         subprotocol.as_deref(),
         decoder,
         move |socket| async move {
-            if let Ok(socket) = socket {
-                let (hub, client) = visit.stay();
+            if let Ok(socket) = socket
+                && let Some((hub, client)) = visit.stay()
+            {
                 connection::run(hub, client, socket, admission, session).await;
             }
         },
@@ -164,26 +165,26 @@ fn shown_headers(headers: &HeaderMap) -> std::collections::BTreeMap<String, Valu
 
 /// A client between its knock and its WebSocket. Dropped before it stays, the hub hears that it has gone.
 struct Visit {
-    hub: Arc<HubDriver>,
     client: Arc<Client>,
     answered: Option<tokio::sync::oneshot::Receiver<Result<Admission, Status>>>,
-    stays: bool,
+    /// Until it stays.
+    hub: Option<Presence>,
 }
 
 impl Visit {
     fn begin(hub: Arc<HubDriver>, new: NewConnection) -> Self {
         let (client, answered) = Client::new(hub.new_connection_key());
         let client = Arc::new(client);
+        let hub = Presence::new(hub);
         hub.turn([Input::Connect {
             key: client.key(),
             handle: Arc::clone(&client),
             new: Box::new(new),
         }]);
         Self {
-            hub,
             client,
             answered: Some(answered),
-            stays: false,
+            hub: Some(hub),
         }
     }
 
@@ -194,20 +195,19 @@ impl Visit {
         Ok((admission, self))
     }
 
-    fn stay(mut self) -> (Arc<HubDriver>, Arc<Client>) {
-        self.stays = true;
-        (Arc::clone(&self.hub), Arc::clone(&self.client))
+    fn stay(mut self) -> Option<(Presence, Arc<Client>)> {
+        let hub = self.hub.take()?;
+        Some((hub, Arc::clone(&self.client)))
     }
 }
 
 impl Drop for Visit {
     fn drop(&mut self) {
-        if !self.stays {
-            let reason = "the client left during its handshake".into();
-            self.hub.turn([Input::Gone {
+        if let Some(hub) = &self.hub {
+            hub.last_turn(Input::Gone {
                 key: self.client.key(),
-                reason,
-            }]);
+                reason: "the client left during its handshake".into(),
+            });
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The driver's handle of one client connection.
 
 use std::sync::{
-    Mutex, MutexGuard, OnceLock, PoisonError,
+    Arc, Mutex, MutexGuard, PoisonError,
     atomic::{AtomicU8, Ordering},
 };
 
@@ -30,11 +30,21 @@ const PAUSED: u8 = 1;
 /// Set in `signals`: the last words are in the outbox.
 const CLOSED: u8 = 2;
 
+/// Where a client is written to.
+#[derive(Clone)]
+pub(super) enum Socket {
+    /// Its handshake is not done.
+    Opening,
+    Open(Arc<Writer>, Protocol),
+    /// It is over. The hub may keep the client until the last of its events is settled, but no file descriptor with it.
+    Shut,
+}
+
 /// One client connection, as the hub and the writers see it. What is read from it belongs to its own task.
 pub(crate) struct Client {
     key: ConnectionKey,
     outbox: Mutex<Outbox>,
-    socket: OnceLock<(Writer, Protocol)>,
+    socket: Mutex<Socket>,
     answer: Mutex<Option<oneshot::Sender<Result<Admission, Status>>>>,
     signals: AtomicU8,
     signalled: Notify,
@@ -47,7 +57,7 @@ impl Client {
         let client = Self {
             key,
             outbox: Mutex::default(),
-            socket: OnceLock::new(),
+            socket: Mutex::new(Socket::Opening),
             answer: Mutex::new(Some(answer)),
             signals: AtomicU8::new(0),
             signalled: Notify::new(),
@@ -61,8 +71,7 @@ impl Client {
 
     /// The WebSocket is open. Before this nothing can be written.
     pub(crate) fn open(&self, writer: Writer, protocol: Protocol) {
-        // Opened once, by the one task of this connection.
-        let _ = self.socket.set((writer, protocol));
+        *self.lock_socket() = Socket::Open(Arc::new(writer), protocol);
     }
 
     pub(super) fn answer(&self, answer: Result<Admission, Status>) {
@@ -98,7 +107,7 @@ impl Client {
     pub(super) fn cut(&self, reason: &str) -> bool {
         self.set(CLOSED);
         let mut last = Vec::new();
-        if let Some((_, protocol)) = self.socket.get() {
+        if let Socket::Open(_, protocol) = self.socket() {
             protocol.encode(&Response::Disconnected { reason }, &mut last);
         }
         websocket::encode_close(1008, reason, &mut last);
@@ -136,15 +145,20 @@ impl Client {
         self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn writer(&self) -> Option<&Writer> {
-        self.socket.get().map(|(writer, _)| writer)
+    pub(super) fn socket(&self) -> Socket {
+        self.lock_socket().clone()
     }
 
     /// Closes the socket, whatever waits.
     pub(crate) fn shut_down(&self) {
-        if let Some(writer) = self.writer() {
+        let socket = std::mem::replace(&mut *self.lock_socket(), Socket::Shut);
+        if let Socket::Open(writer, _) = socket {
             writer.shutdown();
         }
+    }
+
+    fn lock_socket(&self) -> MutexGuard<'_, Socket> {
+        self.socket.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn set(&self, signal: u8) {

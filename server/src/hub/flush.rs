@@ -3,13 +3,15 @@
 use std::{
     collections::VecDeque,
     io::{ErrorKind, IoSlice},
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, PoisonError},
 };
 
 use headwater_core::outbox::{Flushed, Run};
+use headwater_websocket::Writer;
 use tokio::{sync::Notify, task::yield_now};
 
-use super::client::Client;
+use super::client::{Client, Socket};
 
 /// So many dirty outboxes are written by the turn that made them so; more go to the flusher's task.
 const INLINE_MAX: usize = 32;
@@ -76,7 +78,10 @@ async fn run(ring: Arc<Ring>) {
             if some.is_empty() {
                 break;
             }
-            some.into_iter().for_each(flush_one);
+            for client in some {
+                // The panic was reported where it happened; the others must be written all the same.
+                let _ = catch_unwind(AssertUnwindSafe(|| flush_one(client)));
+            }
             yield_now().await;
         }
     }
@@ -84,21 +89,25 @@ async fn run(ring: Arc<Ring>) {
 
 /// Writes until all is written or the socket takes no more; then a task waits for it.
 fn flush_one(client: Arc<Client>) {
-    if write(&client) {
-        tokio::spawn(drain(client));
+    match client.socket() {
+        // Flushed once it is open.
+        Socket::Opening => {}
+        Socket::Open(writer, _) => {
+            if write(&client, &writer) {
+                tokio::spawn(drain(client, writer));
+            }
+        }
+        Socket::Shut => discard(&client),
     }
 }
 
 /// For a socket that is full: costs nothing until it takes more.
-async fn drain(client: Arc<Client>) {
-    let Some(writer) = client.writer() else {
-        return;
-    };
+async fn drain(client: Arc<Client>, writer: Arc<Writer>) {
     loop {
         if writer.writable().await.is_err() {
-            return;
+            return discard(&client);
         }
-        if !write(&client) {
+        if !write(&client, &writer) {
             return;
         }
         yield_now().await;
@@ -106,10 +115,7 @@ async fn drain(client: Arc<Client>) {
 }
 
 /// Writes what the socket takes. Whether it is full and something waits.
-fn write(client: &Client) -> bool {
-    let Some(writer) = client.writer() else {
-        return false;
-    };
+fn write(client: &Client, writer: &Writer) -> bool {
     let mut batch = Vec::new();
     loop {
         if !client.outbox().begin_flush(PIECES_MAX, &mut batch) {
@@ -138,7 +144,21 @@ fn write(client: &Client) -> bool {
     }
 }
 
-fn write_batch(writer: &headwater_websocket::Writer, batch: &[Run]) -> std::io::Result<usize> {
+/// Nobody reads it any more.
+fn discard(client: &Client) {
+    let mut batch = Vec::new();
+    loop {
+        if !client.outbox().begin_flush(PIECES_MAX, &mut batch) {
+            return;
+        }
+        let all = batch.iter().map(|piece| piece.bytes.len()).sum();
+        if client.outbox().end_flush(&mut batch, all) != Flushed::More {
+            return;
+        }
+    }
+}
+
+fn write_batch(writer: &Writer, batch: &[Run]) -> std::io::Result<usize> {
     match batch {
         [] => Ok(0),
         [one] => writer.try_write(&one.bytes),

@@ -5,12 +5,14 @@
 mod client;
 mod flush;
 mod link;
+mod presence;
+mod timer;
 
 use std::{
-    future::pending,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{AtomicU64, Ordering},
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -23,14 +25,14 @@ use headwater_proto::{
     Status,
     v1::{command::Operation, result::Value},
 };
-use tokio::{sync::Notify, time::sleep_until};
+use tokio::sync::Notify;
 
-use self::client::Signal;
-use self::flush::Flusher;
 pub(crate) use self::{
     client::Client,
     link::{Link, encode},
+    presence::Presence,
 };
+use self::{client::Signal, flush::Flusher, timer::Timer};
 use crate::clock::Clock;
 
 /// What happens to a hub, in this service.
@@ -43,9 +45,9 @@ pub(crate) struct HubDriver {
     clock: Clock,
     outbox_limits: OutboxLimits,
     flusher: Flusher,
-    /// When the timer task wakes up, in nanoseconds since the start; `u64::MAX` is never.
-    armed_at: AtomicU64,
-    rearm: Notify,
+    timer: Timer,
+    /// Clients from their knock to the end of their socket.
+    present: AtomicUsize,
     idle: Notify,
     last_key: AtomicU64,
 }
@@ -70,12 +72,12 @@ impl HubDriver {
             clock,
             outbox_limits,
             flusher: Flusher::start(),
-            armed_at: AtomicU64::new(u64::MAX),
-            rearm: Notify::new(),
+            timer: Timer::new(),
+            present: AtomicUsize::new(0),
             idle: Notify::new(),
             last_key: AtomicU64::new(0),
         });
-        tokio::spawn(run_timer(Arc::downgrade(&driver)));
+        driver.timer.start(Arc::downgrade(&driver), clock);
         driver
     }
 
@@ -102,6 +104,12 @@ impl HubDriver {
         });
     }
 
+    /// [`HubDriver::turn`] for one who leaves, perhaps because a turn panicked: a second panic stays here, and does not
+    /// end the process.
+    pub(crate) fn last_turn(&self, input: HubInput) {
+        let _ = catch_unwind(AssertUnwindSafe(|| self.turn([input])));
+    }
+
     /// Does what an application without a link asks for.
     pub(crate) fn command(&self, operation: Operation) -> Result<Value, Status> {
         self.with(|hub, _| hub.command(operation))
@@ -112,7 +120,7 @@ impl HubDriver {
         self.with(|hub, _| hub.shut_down(reason, reconnect_within));
     }
 
-    /// Waits until no connection and no event is left.
+    /// Waits until no connection, no event and no client's socket is left.
     ///
     /// # Cancel safety
     ///
@@ -120,7 +128,7 @@ impl HubDriver {
     pub(crate) async fn idle(&self) {
         loop {
             let idle = self.idle.notified();
-            if self.lock().is_idle() {
+            if self.lock().is_idle() && self.present.load(Ordering::Acquire) == 0 {
                 return;
             }
             idle.await;
@@ -147,7 +155,9 @@ impl HubDriver {
             let now = self.clock.now();
             let result = act(&mut hub, now);
             self.drain(&mut hub, &mut leftover, now);
-            self.arm(&hub);
+            if let Some(deadline) = hub.poll_timeout() {
+                self.timer.arm(deadline.at);
+            }
             if hub.is_idle() {
                 self.idle.notify_waiters();
             }
@@ -186,7 +196,7 @@ impl HubDriver {
             Output::Deliver { to, excluded, run } => {
                 for receiver in to
                     .iter()
-                    .filter(|receiver| !excluded.contains(&receiver.key))
+                    .filter(|receiver| excluded.binary_search(&receiver.key).is_err())
                 {
                     self.push(&receiver.handle, run.clone(), leftover);
                 }
@@ -232,18 +242,6 @@ impl HubDriver {
         &self.outbox_limits
     }
 
-    /// Wakes the timer task if it would wake up too late.
-    fn arm(&self, hub: &Hub<Arc<Client>, Arc<Link>>) {
-        let Some(deadline) = hub.poll_timeout() else {
-            return;
-        };
-        let at = nanoseconds(deadline.at);
-        if at < self.armed_at.load(Ordering::Relaxed) {
-            self.armed_at.store(at, Ordering::Relaxed);
-            self.rearm.notify_one();
-        }
-    }
-
     fn lock(&self) -> MutexGuard<'_, Hub<Arc<Client>, Arc<Link>>> {
         // A panic in a turn is a bug of ours; the other connections of the hub are served on.
         self.machine.lock().unwrap_or_else(PoisonError::into_inner)
@@ -262,34 +260,4 @@ impl Leftover {
             None => self.links.push((to, vec![bytes])),
         }
     }
-}
-
-/// Tells the hub of its deadlines, until it is dropped.
-async fn run_timer(driver: Weak<HubDriver>) {
-    loop {
-        let Some(driver) = driver.upgrade() else {
-            return;
-        };
-        let rearm = driver.rearm.notified();
-        let deadline = driver.lock().poll_timeout().map(|deadline| deadline.at);
-        driver
-            .armed_at
-            .store(deadline.map_or(u64::MAX, nanoseconds), Ordering::Relaxed);
-        let clock = driver.clock;
-        let due = async {
-            match deadline {
-                Some(at) => sleep_until(clock.instant(at)).await,
-                None => pending().await,
-            }
-        };
-        tokio::select! {
-            () = rearm => continue,
-            () = due => {}
-        }
-        driver.turn([Input::Timeout]);
-    }
-}
-
-fn nanoseconds(at: Time) -> u64 {
-    u64::try_from(at.since_start().as_nanos()).unwrap_or(u64::MAX)
 }

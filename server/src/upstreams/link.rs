@@ -56,7 +56,7 @@ impl Drop for Reading {
     /// However the task ends, the hub hears of it; it ignores what it knows.
     fn drop(&mut self) {
         if let Some((hub, key)) = &self.hub {
-            hub.turn([Input::LinkEnded(*key)]);
+            hub.last_turn(Input::LinkEnded(*key));
             tracing::info!(
                 hub = hub.name(),
                 skipped = self.machine.skipped(),
