@@ -1,0 +1,91 @@
+//! Tokens and keys are never in the log.
+
+use std::{
+    io,
+    sync::{Arc, Mutex},
+};
+
+use headwater_upstream::{Handler, v1};
+use tracing_subscriber::fmt::MakeWriter;
+
+use crate::support::*;
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().expect("not poisoned").extend(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Log {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+struct Quiet;
+
+impl Handler for Quiet {}
+
+// One thread, so that the subscriber of this test sees all of it.
+#[tokio::test]
+async fn no_token_and_no_key_is_ever_logged() {
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_writer(log.clone())
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let stage = Stage::start().await;
+    let upstream_token = token(&[]);
+    let bad_upstream_token = format!("{}x", &upstream_token[..upstream_token.len() - 1]);
+    let mut refused = Link::open(stage.service.connect_in_process(), &bad_upstream_token).await;
+    refused.end().await.expect_err("refused");
+    let mut link = stage.link_over_http2().await;
+    let registered = link.register(register()).await;
+    link.say(v1::upstream_frame::Frame::Authenticate(v1::Authenticate {
+        token: upstream_token.clone(),
+    }));
+    drop(link);
+    let _sdk = stage.upstream(Quiet).await;
+    let knock = stage.knock("chat");
+    let good = knock.good_token();
+    let bad = format!("{}x", &good[..good.len() - 1]);
+    let client = knock.clone().token(good.clone()).enter().await;
+    let mut second = knock.clone();
+    second.token = Some(bad.clone());
+    second.try_enter().await.expect_err("refused");
+    client.leave().await;
+    assert!(stage.service.drain(LONG).await);
+
+    let log = String::from_utf8(log.0.lock().expect("not poisoned").clone()).expect("text");
+    assert!(log.contains("refused"), "something is logged: {log}");
+    let signature = |token: &str| token.rsplit('.').next().unwrap_or_default()[..20].to_owned();
+    let resume = String::from_utf8(registered.resume_token.to_vec()).expect("text");
+    for secret in [
+        KEY,
+        &good,
+        &bad,
+        &signature(&good),
+        &upstream_token,
+        &signature(&upstream_token),
+        &resume,
+    ] {
+        assert!(
+            !secret.is_empty() && !log.contains(secret),
+            "{secret} is in the log:\n{log}"
+        );
+    }
+    // Neither in what people print.
+    let shown = format!("{:?} {:?}", stage.service, config());
+    assert!(!shown.contains(KEY), "{shown}");
+}
