@@ -35,6 +35,7 @@ pub(super) async fn run(
         client,
         session,
         paused: false,
+        deaf: false,
         dropped: false,
     };
     connection.open();
@@ -47,6 +48,8 @@ struct Connection {
     client: Arc<Client>,
     session: Session,
     paused: bool,
+    /// Nothing that the client says matters any more: the session has ended, or what comes cannot be read.
+    deaf: bool,
     dropped: bool,
 }
 
@@ -84,11 +87,11 @@ impl Connection {
             }
             let timed = self.session.poll_timeout().is_some();
             let mut turn = Vec::new();
-            let closed = self.client.is_closed();
+            let (deaf, closed) = (self.deaf, self.client.is_closed());
             tokio::select! {
                 biased;
                 () = self.client.signalled() => self.signalled(),
-                read = read(&mut reader, &mut turn, closed), if closed || !self.paused => self.found(turn, read),
+                read = read(&mut reader, &mut turn, deaf), if closed || !self.paused => self.found(turn, read),
                 () = &mut wake, if timed => self.tell([session::Input::Timeout]),
             }
         }
@@ -108,7 +111,10 @@ impl Connection {
     fn found(&mut self, turn: Vec<Incoming>, read: Result<(), ReadError>) {
         let end = match read {
             Ok(()) => None,
-            Err(ReadError::Violation(violation)) => Some(session::Input::Violation(violation)),
+            Err(ReadError::Violation(violation)) => {
+                self.deaf = true;
+                Some(session::Input::Violation(violation))
+            }
             Err(_) => Some(session::Input::Lost),
         };
         self.tell(turn.into_iter().map(session::Input::Incoming).chain(end));
@@ -133,6 +139,7 @@ impl Connection {
                         key: self.client.key(),
                         reason,
                     });
+                    self.deaf = true;
                     last_words = Some(last);
                 }
                 session::Output::Drop => self.dropped = true,
@@ -159,13 +166,9 @@ impl Connection {
     }
 }
 
-/// Reads what comes; after the last words only until the end of the stream.
-async fn read(
-    reader: &mut Reader,
-    turn: &mut Vec<Incoming>,
-    closed: bool,
-) -> Result<(), ReadError> {
-    if closed {
+/// Reads what comes; of what does not matter only the end.
+async fn read(reader: &mut Reader, turn: &mut Vec<Incoming>, deaf: bool) -> Result<(), ReadError> {
+    if deaf {
         reader.drain().await;
         return Err(ReadError::Ended);
     }

@@ -96,23 +96,19 @@ async fn a_token_that_is_not_good_is_401_and_says_no_more() {
 
 #[tokio::test]
 async fn a_client_that_never_reads_is_cut_and_the_others_hear_everything() {
-    const MESSAGES: u64 = 400;
+    const MESSAGES: u64 = 600;
     let mut config = config();
     config.outbox = OutboxLimits {
         bytes_max: 256 << 10,
         messages_max: 1000,
     };
     config.session.close_timeout = Duration::from_millis(200);
-    let listener = ListenerConfig {
-        send_buffer_bytes: Some(16 << 10),
-        ..ListenerConfig::default()
-    };
-    let stage = Stage::listening(config, listener).await;
+    let stage = Stage::with(config).await;
     let mut link = stage.registered().await;
     let mut stuck = link.admit(stage.knock("chat").group("g")).await;
     let mut reader = link.admit(stage.knock("chat").group("g").user("bob")).await;
     let mut writer = link.admit(stage.knock("chat")).await;
-    let data = "x".repeat(64 << 10);
+    let data = "x".repeat(32 << 10);
     for number in 1..=MESSAGES {
         let message = json!({"type": "sendToGroup", "group": "g", "dataType": "text", "data": data, "ackId": number});
         writer.say(message).await;

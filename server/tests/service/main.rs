@@ -5,6 +5,7 @@ mod bad_upstreams;
 mod delivery;
 mod drain;
 mod golden;
+mod idle;
 mod secrets;
 mod support;
 mod upstreams;
