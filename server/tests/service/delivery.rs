@@ -192,6 +192,7 @@ macro_rules! operations {
                     let (mut both, client) = Both::start().await;
                     #[allow(unused_variables, reason = "not every operation names a connection")]
                     let id = client.id.clone();
+                    #[allow(clippy::needless_update, reason = "two operations have no other field")]
                     let mut request = v1::$request {
                         hub: if unary { "chat".into() } else { String::new() },
                         $($field: $known(&id),)*

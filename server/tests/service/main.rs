@@ -1,5 +1,10 @@
 //! The running service: real sockets for clients, in-process and HTTP/2 links for upstreams.
 
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "any other frame is a failure of the test"
+)]
+
 mod bad_clients;
 mod bad_upstreams;
 mod delivery;
@@ -8,4 +13,5 @@ mod golden;
 mod idle;
 mod secrets;
 mod support;
+mod together;
 mod upstreams;
