@@ -118,7 +118,8 @@ def text(value):
 
 
 class Upstream(unittest.TestCase):
-    options = ()
+    # A Link that settles nothing leaves notices behind, and nobody comes to fetch them.
+    options = ("--drain-timeout", "1")
 
     @classmethod
     def setUpClass(cls) -> None:
@@ -329,7 +330,7 @@ class Answers(Upstream):
 class Silence(Upstream):
     """An application that is there and says nothing."""
 
-    options = ("--connect-timeout", "1", "--message-timeout", "1")
+    options = ("--drain-timeout", "1", "--connect-timeout", "1", "--message-timeout", "1")
 
     def dial(self, user):
         url = self.service.client_url(user=user)
