@@ -65,8 +65,12 @@ impl Service {
 
     /// [`Service::serve_clients`], with pages of the application's own on the same port: `pages` answers what it knows,
     /// and gives `None` for the service's.
-    pub async fn serve_clients_and<P>(&self, listener: Listener, pages: P, stop: impl Future<Output = ()>)
-    where
+    pub async fn serve_clients_and<P>(
+        &self,
+        listener: Listener,
+        pages: P,
+        stop: impl Future<Output = ()>,
+    ) where
         P: Fn(&Request<Incoming>) -> Option<Response<Full<Bytes>>> + Clone + Send + Sync + 'static,
     {
         let inner = Arc::clone(&self.inner);

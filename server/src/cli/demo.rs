@@ -44,8 +44,10 @@ impl Demo {
             .map_err(|error| format!("cannot listen on {}: {error}", self.listen_clients))?;
         let address = listener.local_addr()?;
         let endpoint = run::endpoint_of(address);
-        let service =
-            Service::new(ServiceConfig { endpoints: vec![endpoint.clone()], ..ServiceConfig::new(key.clone()) });
+        let service = Service::new(ServiceConfig {
+            endpoints: vec![endpoint.clone()],
+            ..ServiceConfig::new(key.clone())
+        });
 
         let mut running = Running::new(service.clone())?;
         let config = UpstreamConfig {
@@ -65,7 +67,9 @@ impl Demo {
         let stopped = running.stopped();
         let serving = service.clone();
         running.serve_clients(async move {
-            serving.serve_clients_and(listener, move |request| pages.answer(request), stopped).await;
+            serving
+                .serve_clients_and(listener, move |request| pages.answer(request), stopped)
+                .await;
         });
         run::introduce(&service, &endpoint, &key)?;
         println!("open {endpoint}/ in two browser tabs");

@@ -10,6 +10,8 @@ use std::{
     process::{Child, ChildStdout, Command, Stdio},
 };
 
+use crate::workspace::{root, target};
+
 const SUITE: &str = "autobahntestsuite==0.8.2";
 
 /// How many cases the suite has without 12.* and 13.*: a run with fewer has left some out.
@@ -40,6 +42,11 @@ impl From<String> for Failure {
     fn from(what: String) -> Self {
         Self::Failed(what)
     }
+}
+
+/// Whether there is a Python 2.7 to run the suite with.
+pub(crate) fn is_possible() -> bool {
+    Python::find().is_some()
 }
 
 /// Builds `ws-echo`, installs the suite if it is not there yet, runs it, and prints how many cases ended how.
@@ -106,18 +113,6 @@ impl Python {
         }
         command
     }
-}
-
-/// Where everything built or downloaded goes.
-fn target() -> PathBuf {
-    match env::var_os("CARGO_TARGET_DIR") {
-        Some(target) => root().join(target),
-        None => root().join("target"),
-    }
-}
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
 /// Installs the suite below `home`, unless it is there.

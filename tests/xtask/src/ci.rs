@@ -1,6 +1,7 @@
 //! The runs that are made of several steps.
 
 use crate::{
+    autobahn::{self, Failure},
     docs, e2e, no_std,
     process::{Report, cargo, exists, run},
     tidy,
@@ -13,6 +14,19 @@ pub(crate) fn ci(report: &mut Report) {
     report.step("clippy", clippy);
     test(report);
     docs::run(report);
+    // Most machines cannot have a Python 2.7: whoever reads the summary is told, and nothing fails.
+    if autobahn::is_possible() {
+        autobahn(report);
+    } else {
+        report.notice(Failure::NoPython27.to_string());
+    }
+}
+
+/// The Autobahn testsuite, as a command of its own: here it fails where it cannot run.
+pub(crate) fn autobahn(report: &mut Report) {
+    report.step("autobahn", || {
+        autobahn::run().map_err(|failure| failure.to_string())
+    });
 }
 
 /// Every test.

@@ -4,6 +4,7 @@
 //! library alone, so that it compiles in a moment. Nothing is skipped in silence: where a tool is missing and cannot be
 //! installed, the step fails and says the exact command that installs it.
 
+mod autobahn;
 mod ci;
 mod docs;
 mod e2e;
@@ -32,7 +33,8 @@ Usage: cargo xtask COMMAND
   docs          Builds the API documentation with warnings denied and checks every link of the guide.
   fmt           Checks the formatting.
   clippy        The lints, with warnings denied.
-  ci            What .ci/run runs: fmt, clippy, then test and docs.
+  autobahn      The Autobahn WebSocket testsuite against the ws-echo example. Needs Python 2.7.
+  ci            What .ci/run runs: fmt, clippy, test, docs, and autobahn where Python 2.7 is.
 
 Environment: CARGO_TARGET_DIR moves target/. HEADWATER_CHROMIUM names another Chromium.";
 
@@ -49,6 +51,7 @@ fn main() -> ExitCode {
         ["docs"] => docs::run(&mut report),
         ["fmt"] => report.step("fmt", ci::fmt),
         ["clippy"] => report.step("clippy", ci::clippy),
+        ["autobahn"] => ci::autobahn(&mut report),
         ["ci"] => ci::ci(&mut report),
         [] | ["--help" | "-h" | "help"] => println!("{HELP}"),
         _ => {

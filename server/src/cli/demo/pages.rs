@@ -38,11 +38,25 @@ impl Pages {
     fn negotiate<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
         let query = request.uri().query().unwrap_or_default();
         let user = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "user");
-        let user: String = user.map(|(_, user)| user.chars().take(USER_CHARS_MAX).collect()).unwrap_or_default();
-        let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-        let grant = ClientGrant { user_id: Some(&user).filter(|user| !user.is_empty()).map(String::as_str), ..ClientGrant::new(self.hub) };
+        let user: String = user
+            .map(|(_, user)| user.chars().take(USER_CHARS_MAX).collect())
+            .unwrap_or_default();
+        let host = request
+            .headers()
+            .get(header::HOST)
+            .and_then(|host| host.to_str().ok())
+            .unwrap_or_default();
+        let grant = ClientGrant {
+            user_id: Some(&user)
+                .filter(|user| !user.is_empty())
+                .map(String::as_str),
+            ..ClientGrant::new(self.hub)
+        };
         match client_url(&format!("http://{host}"), &self.key, &grant, unix_seconds()) {
-            Ok(url) => with_type("application/json", serde_json::json!({ "url": url }).to_string()),
+            Ok(url) => with_type(
+                "application/json",
+                serde_json::json!({ "url": url }).to_string(),
+            ),
             Err(error) => {
                 let mut response = with_type("text/plain; charset=utf-8", format!("{error}\n"));
                 *response.status_mut() = StatusCode::BAD_REQUEST;
@@ -54,7 +68,11 @@ impl Pages {
 
 fn with_type(content_type: &'static str, body: String) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::from(body));
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
