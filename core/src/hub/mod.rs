@@ -159,6 +159,9 @@ pub struct Admission {
 }
 
 /// What the driver has to do, in this order.
+///
+/// A client or link that the driver reported gone may be named once more by what came before in the same turn: to be
+/// dropped.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Output<C, L> {
     /// Let the client in: upgrade to WebSocket, then say [`Input::Opened`].

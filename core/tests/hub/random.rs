@@ -529,7 +529,8 @@ impl World {
     }
 
     fn settle(&mut self, link: u64, from: u64, to: u64) {
-        self.drain();
+        // What has fallen due makes room for events that are sent before this is looked at.
+        self.pass(Duration::ZERO);
         self.link(link)
             .unsettled
             .retain(|seq, _| !(from <= *seq && *seq <= to));
@@ -593,7 +594,7 @@ impl World {
 
     /// An upstream leaves, one way or the other.
     fn leave(&mut self) {
-        self.drain();
+        self.pass(Duration::ZERO);
         let Some(link) = self.any_link() else { return };
         if self.random.chance(50) {
             self.input(Input::Drain(LinkKey(link)));
