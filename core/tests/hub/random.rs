@@ -110,6 +110,7 @@ impl Reached {
             "end link",
             "delivered",
             "result",
+            "heard as a member",
         ] {
             assert!(
                 self.0.get(what).copied().unwrap_or(0) > 20,
@@ -153,6 +154,8 @@ struct World {
     links: BTreeMap<u64, Link>,
     /// Counts all that is published and replied, so that order shows.
     data: u64,
+    /// Who has yet to hear what a command published, and was a member at that time.
+    expected: BTreeMap<u64, BTreeSet<u64>>,
     log: Vec<String>,
     reached: Reached,
 }
@@ -173,6 +176,7 @@ impl World {
             clients: BTreeMap::new(),
             links: BTreeMap::new(),
             data: 0,
+            expected: BTreeMap::new(),
             log: Vec::new(),
             reached: Reached::default(),
         }
@@ -536,6 +540,7 @@ impl World {
             .retain(|seq, _| !(from <= *seq && *seq <= to));
         let ranges = vec![v1::Range { from, to }];
         self.input(Input::Settled(LinkKey(link), v1::Settled { ranges }));
+        self.drain();
     }
 
     fn command(&mut self) {
@@ -578,11 +583,20 @@ impl World {
                     ..v1::CloseConnectionRequest::default()
                 })
             }
-            _ => command::Operation::SendToGroup(v1::SendToGroupRequest {
-                group: self.group(),
-                payload,
-                ..v1::SendToGroupRequest::default()
-            }),
+            _ => {
+                let group = self.group();
+                // What falls due may close a member first.
+                self.input(Input::Timeout);
+                let members = self.members(&group);
+                if !self.links[&link].ended {
+                    self.expected.insert(self.data, members);
+                }
+                command::Operation::SendToGroup(v1::SendToGroupRequest {
+                    group,
+                    payload,
+                    ..v1::SendToGroupRequest::default()
+                })
+            }
         };
         let command = v1::Command {
             seq: 1,
@@ -590,6 +604,22 @@ impl World {
             operation: Some(operation),
         };
         self.input(Input::Command(LinkKey(link), command.into()));
+    }
+
+    fn members(&mut self, group: &str) -> BTreeSet<u64> {
+        let list = v1::ListMembersRequest {
+            group: group.into(),
+            ..v1::ListMembersRequest::default()
+        };
+        let value = self.hub.command(command::Operation::ListMembers(list));
+        let Ok(v1::result::Value::Members(members)) = value else {
+            panic!("not a list of members: {value:?}");
+        };
+        members
+            .members
+            .iter()
+            .map(|member| member.connection_id[1..].parse().unwrap())
+            .collect()
     }
 
     /// An upstream leaves, one way or the other.
@@ -604,12 +634,16 @@ impl World {
             link_entry.unsettled.clear();
             self.input(Input::LinkEnded(LinkKey(link)));
         }
+        self.drain();
     }
 
     fn drain(&mut self) {
         while let Some(output) = self.hub.poll_output() {
             self.log.push(format!("< {output:?}"));
             self.check(output);
+        }
+        for (data, missing) in std::mem::take(&mut self.expected) {
+            assert!(missing.is_empty(), "{missing:?} did not hear {data}");
         }
     }
 
@@ -678,9 +712,12 @@ impl World {
         let heard = frames(&run.bytes);
         assert_eq!(heard.len(), run.messages as usize);
         let mut acks = 0;
+        let mut heard_data = Vec::new();
         for frame in heard {
             if client.is_simple {
-                in_order(to, client, frame.parse().unwrap());
+                let data = frame.parse().unwrap();
+                in_order(to, client, data);
+                heard_data.push(data);
                 continue;
             }
             let json: serde_json::Value = serde_json::from_str(&frame).unwrap();
@@ -697,6 +734,7 @@ impl World {
                 "message" => {
                     let data = json["data"].as_str().unwrap().parse().unwrap();
                     in_order(to, client, data);
+                    heard_data.push(data);
                 }
                 "system" => {}
                 other => panic!("client {to} heard {other}"),
@@ -704,6 +742,15 @@ impl World {
         }
         for _ in 0..acks {
             self.reached.note("ack");
+        }
+        for data in heard_data {
+            if let Some(expected) = self.expected.get_mut(&data) {
+                assert!(
+                    expected.remove(&to),
+                    "client {to} is no member, and hears {data}"
+                );
+                self.reached.note("heard as a member");
+            }
         }
     }
 
