@@ -349,3 +349,23 @@ fn those_behind_a_large_event_go_on_when_it_fails_or_its_client_goes() {
         }
     }
 }
+
+#[test]
+fn those_behind_a_large_message_go_on_when_it_fails() {
+    let mut bench = Bench::new();
+    bench.link(1, narrow(100, 1000));
+    for n in 1..=4 {
+        bench.open(n, &[]);
+    }
+    bench.say(1, event("ask", None, &"x".repeat(200)));
+    bench.say(2, event("ask", None, &"x".repeat(300)));
+    bench.say(3, event("ask", Some(1), &"y".repeat(2000)));
+    bench.pass(10_000);
+    bench.say(4, event("ask", None, &"z".repeat(300)));
+    bench.forget();
+    bench.settle(1, 2, 2);
+    assert_eq!(bench.sent(1), [""; 0], "the large one is first in line");
+    bench.pass(20_000);
+    assert_eq!(bench.heard(3), ["resume", "ack 1 InternalServerError"]);
+    assert_eq!(ids(&bench.sent(1)), ["c4/3"]);
+}
