@@ -6,6 +6,8 @@
 //! - [`v1`]: the generated types of `headwater.v1`, the protocol between the service and an application.
 //! - [`ConnectionString`]: where a service is and the key to it.
 //! - [`status`]: how a call ends.
+//! - [`metadata`]: what a call carries beside its messages.
+//! - [`grpc`]: message framing, status trailers and `grpc-timeout`, as HTTP/2 and HTTP/3 carry them.
 //! - [`subprotocol`]: what a WebSocket client and the service say to each other.
 //! - [`websocket`]: the frames of RFC 6455.
 
@@ -14,6 +16,8 @@
 extern crate alloc;
 
 pub mod connection_string;
+pub mod grpc;
+pub mod metadata;
 mod payload;
 pub mod status;
 pub mod subprotocol;
@@ -31,4 +35,5 @@ pub mod v1 {
 }
 
 pub use connection_string::{ConnectionString, ConnectionStringError};
+pub use metadata::Metadata;
 pub use status::{Code, Status};

@@ -1,7 +1,5 @@
 //! Payloads, between `headwater.v1` and the client subprotocols.
 
-use serde_json::value::RawValue;
-
 use crate::{
     Code, Status,
     subprotocol::{DataType, Payload},
@@ -15,26 +13,21 @@ impl TryFrom<v1::Payload> for Payload {
     ///
     /// # Errors
     ///
-    /// [`Code::InvalidArgument`] if text is not UTF-8, or JSON is not one well-formed value.
+    /// [`Code::InvalidArgument`] if [`Payload::check`] finds something wrong.
     fn try_from(payload: v1::Payload) -> Result<Self, Status> {
-        let invalid = |message| Err(Status::new(Code::InvalidArgument, message));
         let data_type = match payload.r#type() {
             v1::DataType::Text => DataType::Text,
             v1::DataType::Json => DataType::Json,
             v1::DataType::Binary | v1::DataType::Unspecified => DataType::Binary,
             v1::DataType::Protobuf => DataType::Protobuf,
         };
-        match data_type {
-            DataType::Text if core::str::from_utf8(&payload.data).is_err() => {
-                invalid("the text is not UTF-8")
-            }
-            DataType::Json if serde_json::from_slice::<&RawValue>(&payload.data).is_err() => {
-                invalid("the JSON payload is not one well-formed value")
-            }
-            DataType::Text | DataType::Json | DataType::Binary | DataType::Protobuf => Ok(Self {
-                data_type,
-                data: payload.data,
-            }),
+        let payload = Self {
+            data_type,
+            data: payload.data,
+        };
+        match payload.check() {
+            Ok(()) => Ok(payload),
+            Err(reason) => Err(Status::new(Code::InvalidArgument, reason)),
         }
     }
 }
@@ -74,6 +67,15 @@ mod tests {
             let json = from_wire(v1::DataType::Json, bad);
             assert!(json.is_err(), "{bad:?} is not one JSON value");
         }
+        let nested = |depth| ["[".repeat(depth), "]".repeat(depth)].concat();
+        let from_json = |json: alloc::string::String| {
+            Payload::try_from(v1::Payload {
+                r#type: v1::DataType::Json.into(),
+                data: json.into(),
+            })
+        };
+        assert!(from_json(nested(128)).is_ok());
+        assert!(from_json(nested(129)).is_err(), "too deep for receivers");
     }
 
     #[test]

@@ -3,7 +3,6 @@
 //! [`Protocol::decode`] turns one WebSocket message into a [`Request`]; [`Protocol::encode`] appends one [`Response`],
 //! complete with its WebSocket frame header, to a buffer, so that what many clients receive is encoded once.
 
-mod frame;
 mod json;
 mod names;
 mod payload;

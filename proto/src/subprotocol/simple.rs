@@ -1,6 +1,7 @@
 //! Clients without a subprotocol, or with one of the application's own: a frame is a payload, and nothing else is said.
 
 use super::*;
+use crate::websocket::encode_message;
 
 /// The event that a frame of a simple client is.
 const EVENT: &str = "message";
@@ -38,7 +39,7 @@ pub(super) fn encode(response: &Response<'_>, out: &mut Vec<u8>) {
         DataType::Text | DataType::Json => MessageKind::Text,
         DataType::Binary | DataType::Protobuf => MessageKind::Binary,
     };
-    frame::append(kind, out, |out| out.extend_from_slice(&payload.data));
+    encode_message(kind, &payload.data, out);
 }
 
 #[cfg(test)]

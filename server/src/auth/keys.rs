@@ -8,6 +8,7 @@ pub const ACCESS_KEY_BYTES_MIN: usize = 32;
 /// One access key. Its UTF-8 text is the key; nothing decodes it. [`Debug`](fmt::Debug) hides it.
 #[derive(Clone)]
 pub struct AccessKey {
+    text: String,
     signing: EncodingKey,
     verifying: DecodingKey,
 }
@@ -45,9 +46,15 @@ impl AccessKey {
             return Err(InvalidAccessKey::Semicolon);
         }
         Ok(Self {
+            text: text.into(),
             signing: EncodingKey::from_secret(text.as_bytes()),
             verifying: DecodingKey::from_secret(text.as_bytes()),
         })
+    }
+
+    /// The key itself, for a connection string. Secret.
+    pub fn text(&self) -> &str {
+        &self.text
     }
 
     /// The signature of `message` by HS256, in base64url.

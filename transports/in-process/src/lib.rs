@@ -1,1 +1,136 @@
-//! Placeholder.
+//! Headwater's in-process transport: calls without a socket.
+//!
+//! [`pair`] gives the two ends. The same machine checks both sides as on any other transport, each end pulls what the
+//! other sends, and each direction holds at most one window and one batch: back-pressure, limits, deadlines and
+//! cancellation are those of a network, and a test sees them. Messages are handed over without a copy.
+//!
+//! There is no registry of names: whoever holds an end can use it, and nobody else.
+
+use std::{
+    process,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use async_trait::async_trait;
+use headwater_rpc::{
+    AcceptedStream, Acceptor, ClientTransport, Closed, Code, Frame, Inbound, Outbound, Peer,
+    Pulled, RequestHeaders, ServerTransport, Status,
+};
+use tokio::sync::watch;
+
+/// The client's end.
+pub struct InProcessClient {
+    listener: Arc<watch::Sender<Listener>>,
+    stopping: watch::Sender<bool>,
+}
+
+/// The server's end.
+pub struct InProcessServer {
+    listener: Arc<watch::Sender<Listener>>,
+}
+
+enum Listener {
+    NotStarted,
+    Listening(Acceptor),
+    Stopped,
+}
+
+/// Two ends that belong together. Calls wait until the server listens.
+pub fn pair() -> (InProcessClient, InProcessServer) {
+    let listener = Arc::new(watch::Sender::new(Listener::NotStarted));
+    let client = InProcessClient {
+        listener: Arc::clone(&listener),
+        stopping: watch::Sender::new(false),
+    };
+    (client, InProcessServer { listener })
+}
+
+#[async_trait]
+impl ClientTransport for InProcessClient {
+    async fn connect(&self) -> Result<(), Status> {
+        let mut stopping = self.stopping.subscribe();
+        // The sender is part of `self`, so it cannot be gone.
+        let _ = stopping.wait_for(|stopping| *stopping).await;
+        Ok(())
+    }
+
+    fn begin_graceful_shutdown(&self) {
+        self.stopping.send_replace(true);
+    }
+
+    async fn open(
+        &self,
+        headers: RequestHeaders,
+        outbound: Outbound,
+    ) -> Result<Box<dyn Inbound>, Status> {
+        let acceptor = self.acceptor().await?;
+        let peer = Peer::new(format!("in-process:{}", process::id()));
+        let requests = Box::new(Pipe(outbound));
+        let responses = acceptor.accept(AcceptedStream::new(headers, peer, requests));
+        Ok(Box::new(Pipe(responses)))
+    }
+}
+
+impl InProcessClient {
+    async fn acceptor(&self) -> Result<Acceptor, Status> {
+        let mut listener = self.listener.subscribe();
+        let started = listener
+            .wait_for(|listener| !matches!(listener, Listener::NotStarted))
+            .await;
+        match started.as_deref() {
+            Ok(Listener::Listening(acceptor)) => Ok(acceptor.clone()),
+            Ok(Listener::NotStarted | Listener::Stopped) | Err(_) => Err(Status::new(
+                Code::FailedPrecondition,
+                "the server is stopping or stopped",
+            )),
+        }
+    }
+}
+
+#[async_trait]
+impl ServerTransport for InProcessServer {
+    async fn listen(&self, acceptor: Acceptor) -> Result<(), Status> {
+        let mut listener = self.listener.subscribe();
+        self.listener.send_if_modified(|listener| {
+            let first = matches!(listener, Listener::NotStarted);
+            if first {
+                *listener = Listener::Listening(acceptor);
+            }
+            first
+        });
+        // The sender is part of `self`, so it cannot be gone.
+        let _ = listener
+            .wait_for(|listener| matches!(listener, Listener::Stopped))
+            .await;
+        Ok(())
+    }
+
+    fn begin_graceful_shutdown(&self) {
+        self.listener.send_replace(Listener::Stopped);
+    }
+}
+
+impl Drop for InProcessServer {
+    /// Whoever waits for a server that will never listen is told so.
+    fn drop(&mut self) {
+        self.begin_graceful_shutdown();
+    }
+}
+
+/// What one side sends is what the other receives.
+struct Pipe(Outbound);
+
+impl Inbound for Pipe {
+    fn poll_frames(
+        &mut self,
+        cx: &mut Context<'_>,
+        frames: &mut Vec<Frame>,
+    ) -> Poll<Result<(), Closed>> {
+        self.0.poll_frames(cx, frames).map(|pulled| match pulled {
+            Pulled::Frames => Ok(()),
+            Pulled::Reset(code) => Err(Closed::cancelled(code)),
+            Pulled::Done => Err(Closed::without_status()),
+        })
+    }
+}

@@ -1,1 +1,33 @@
-//! Placeholder.
+//! The async driver of Headwater's calls: [`Client`], [`Server`], [`Router`], and the traits that a transport implements.
+//!
+//! The rules of a call are in [`headwater_core::call`]; this crate runs that machine under tokio, over any
+//! [`ClientTransport`] and [`ServerTransport`]. Messages are [`bytes::Bytes`]; what they mean is the layers' above.
+//!
+//! A message passes without a boxed future and without a task of its own: [`Sender::try_send`] puts it into the call's
+//! window from any thread, the transport's task takes everything that waits in one pull, and
+//! [`Receiver::next_batch`] hands out everything that came in one poll.
+//!
+//! Dropping is cancelling: both halves of a client's call, [`Client::connect`], [`Server::serve`]. No handler is stopped
+//! from outside; it is told.
+//!
+//! This crate will never know a socket, a codec of messages, or a particular transport.
+
+mod client;
+mod receiver;
+mod registry;
+mod router;
+mod sender;
+mod server;
+mod shared;
+mod transport;
+
+pub use client::{CallOptions, Client};
+pub use headwater_core::call::{
+    Closed, Credit, Ended, EndedBy, Frame, SendError, Shape, Trailers, Violation,
+};
+pub use headwater_proto::{Code, Metadata, Status};
+pub use receiver::{CallError, CancelReason, Cancellation, Receiver};
+pub use router::{CallHandler, Request, Router};
+pub use sender::Sender;
+pub use server::{AcceptedStream, Acceptor, IncomingCall, Peer, Server, ServerConfig};
+pub use transport::{ClientTransport, Inbound, Outbound, Pulled, RequestHeaders, ServerTransport};

@@ -2,11 +2,13 @@ use alloc::vec::Vec;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 
-use crate::subprotocol::{AckError, DataType, Metadata, Payload, Response, frame};
-use crate::websocket::MessageKind;
+use crate::subprotocol::{AckError, DataType, Metadata, Payload, Response};
+use crate::websocket::{MessageKind, begin_message, finish_message};
 
 pub(in crate::subprotocol) fn encode(response: &Response<'_>, out: &mut Vec<u8>) {
-    frame::append(MessageKind::Text, out, |out| message(response, out));
+    let mark = begin_message(out);
+    message(response, out);
+    finish_message(MessageKind::Text, mark, out);
 }
 
 fn message(response: &Response<'_>, out: &mut Vec<u8>) {

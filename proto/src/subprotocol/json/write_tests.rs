@@ -14,8 +14,16 @@ use crate::websocket::MessageKind;
 fn encode(response: &Response<'_>) -> String {
     let mut out = Vec::new();
     Protocol::Json.encode(response, &mut out);
-    let (kind, text) = frame::tests::open(&out);
-    assert_eq!(kind, MessageKind::Text);
+    assert_eq!(out[0], 0x81, "one whole text frame");
+    let (length, text) = match out[1] {
+        126 => (u16::from_be_bytes([out[2], out[3]]), &out[4..]),
+        length => (u16::from(length), &out[2..]),
+    };
+    assert_eq!(
+        text.len(),
+        usize::from(length),
+        "the header tells the length"
+    );
     String::from_utf8(text.to_vec()).unwrap()
 }
 
@@ -137,6 +145,14 @@ fn responses_follow_each_other_in_one_buffer() {
         out,
         b"\x81\x0f{\"type\":\"pong\"}\x81\x0f{\"type\":\"pong\"}"
     );
+}
+
+#[test]
+fn every_ascii_character_survives_in_a_string() {
+    let all: String = (0..=0x7f).map(char::from).collect();
+    let written = encode(&Response::Disconnected { reason: &all });
+    let read: Value = serde_json::from_str(&written).unwrap();
+    assert_eq!(read["message"], all.as_str());
 }
 
 proptest! {

@@ -1,0 +1,363 @@
+//! The machine of one call.
+
+use alloc::collections::VecDeque;
+
+use bytes::Bytes;
+use headwater_proto::{Code, Metadata, Status};
+
+use super::{
+    config::{CallConfig, Credit},
+    parts::{Closed, Ended, EndedBy, Event, Frame, Input, Output, SendError, Trailers, Violation},
+    table::{self, Half},
+};
+use crate::time::{Deadline, Time, Why};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Client,
+    Server,
+}
+
+/// One RPC on one stream. See the [module](super).
+#[derive(Debug)]
+pub struct Call {
+    role: Role,
+    config: CallConfig,
+    deadline: Option<Time>,
+    /// The latest time that was told.
+    now: Time,
+    outbound: Half,
+    inbound: Half,
+    sent_any: bool,
+    received_any: bool,
+    /// Handed out to be transmitted, and not credited yet.
+    in_flight: Credit,
+    /// A verb was refused with `Blocked`, and `Writable` is owed.
+    blocked: bool,
+    /// Received, and not consumed yet.
+    unread: Credit,
+    /// Consumed, and not granted to the peer yet.
+    owed: Credit,
+    ended: bool,
+    outputs: VecDeque<Output>,
+}
+
+impl Call {
+    /// The client's side of a call whose request headers open the stream.
+    pub fn client(config: &CallConfig, now: Time) -> Self {
+        Self::new(Role::Client, config, now)
+    }
+
+    /// The server's side of a call whose request headers have arrived.
+    pub fn server(config: &CallConfig, now: Time) -> Self {
+        Self::new(Role::Server, config, now)
+    }
+
+    fn new(role: Role, config: &CallConfig, now: Time) -> Self {
+        let (outbound, inbound) = match role {
+            Role::Client => (Half::Open, Half::Idle),
+            Role::Server => (Half::Idle, Half::Open),
+        };
+        Self {
+            role,
+            config: *config,
+            deadline: config.timeout.map(|timeout| now + timeout),
+            now,
+            outbound,
+            inbound,
+            sent_any: false,
+            received_any: false,
+            in_flight: Credit::default(),
+            blocked: false,
+            unread: Credit::default(),
+            owed: Credit::default(),
+            ended: false,
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// Whether the call is over. Outputs may still wait.
+    pub const fn is_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Whether a send was refused as [`SendError::Blocked`] and [`Event::Writable`] has not come since.
+    pub const fn is_blocked(&self) -> bool {
+        self.blocked
+    }
+
+    /// When the call's time is over, if it has a bound.
+    pub const fn deadline(&self) -> Option<Time> {
+        self.deadline
+    }
+
+    /// Whether a message of this many bytes would not be [`SendError::Blocked`].
+    pub const fn has_credit(&self, message_bytes: usize) -> bool {
+        Credit::message(message_bytes).fits(self.in_flight, self.config.send_window)
+    }
+
+    /// Server: sends the initial metadata. Without this the first message sends empty ones.
+    ///
+    /// # Errors
+    ///
+    /// The call has ended; or it is the client's side, or headers or a message were sent before.
+    pub fn send_headers(&mut self, metadata: Metadata) -> Result<(), SendError> {
+        self.check_live()?;
+        if self.role == Role::Client {
+            return Err(SendError::Misuse);
+        }
+        self.transmit(Frame::Headers(metadata))
+    }
+
+    /// Sends a message.
+    ///
+    /// # Errors
+    ///
+    /// The window is full, the call has ended, the message is too large, or the method has no further message.
+    pub fn send(&mut self, message: Bytes) -> Result<(), SendError> {
+        self.check_live()?;
+        if message.len() > self.config.send_message_bytes_max {
+            return Err(SendError::TooLarge);
+        }
+        if self.outbound == Half::Closed || (self.sent_any && self.sends_one()) {
+            return Err(SendError::Misuse);
+        }
+        if !self.has_credit(message.len()) {
+            self.blocked = true;
+            return Err(SendError::Blocked);
+        }
+        if self.outbound == Half::Idle {
+            self.transmit(Frame::Headers(Metadata::new()))?;
+        }
+        self.in_flight = self.in_flight.add(Credit::message(message.len()));
+        self.sent_any = true;
+        self.transmit(Frame::Message(message))
+    }
+
+    /// Client: says that no more messages come.
+    ///
+    /// # Errors
+    ///
+    /// The call has ended; or it was said before, the method's one message is missing, or it is the server's side.
+    pub fn half_close(&mut self) -> Result<(), SendError> {
+        self.check_live()?;
+        if self.role == Role::Server || (self.sends_one() && !self.sent_any) {
+            return Err(SendError::Misuse);
+        }
+        self.transmit(Frame::End(Trailers::ok()))
+    }
+
+    /// Server: ends the call with its outcome.
+    ///
+    /// # Errors
+    ///
+    /// The call has ended; or it is the client's side, or the outcome is success and the method's one message is missing.
+    pub fn finish(&mut self, trailers: Trailers) -> Result<(), SendError> {
+        self.check_live()?;
+        let incomplete = trailers.outcome.is_ok() && self.sends_one() && !self.sent_any;
+        if self.role == Role::Client || incomplete {
+            return Err(SendError::Misuse);
+        }
+        self.transmit(Frame::End(trailers.clone()))?;
+        self.end(trailers, EndedBy::Status);
+        Ok(())
+    }
+
+    /// Gives the call up; the peer is told. Does nothing if it has ended.
+    pub fn cancel(&mut self, status: Status) {
+        if !self.ended {
+            self.stop(status, EndedBy::Local);
+        }
+    }
+
+    /// Says that the application is done with this much of what it received, so that the peer may send more. Only
+    /// matters with a [`CallConfig::receive_window`].
+    pub fn consumed(&mut self, credit: Credit) {
+        let Some(window) = self.config.receive_window else {
+            return;
+        };
+        self.unread = self.unread.less(credit);
+        self.owed = self.owed.add(credit);
+        let due = self.owed.messages.saturating_mul(2) >= window.messages
+            || self.owed.bytes.saturating_mul(2) >= window.bytes;
+        if due && !self.ended && self.inbound != Half::Closed && !self.owed.is_zero() {
+            self.outputs.push_back(Output::Credit(self.owed));
+            self.owed = Credit::default();
+        }
+    }
+
+    /// Takes in what happened.
+    pub fn handle(&mut self, input: Input, now: Time) {
+        self.now = self.now.max(now);
+        if self.ended {
+            return;
+        }
+        if self.deadline.is_some_and(|deadline| deadline <= self.now) {
+            let status = Status::new(Code::DeadlineExceeded, "the deadline passed");
+            self.stop(status, EndedBy::Deadline);
+            return;
+        }
+        match input {
+            Input::Frame(frame) => self.receive(frame),
+            Input::Credit(credit) => self.credited(credit),
+            Input::Closed(closed) => self.closed(closed),
+            Input::Timeout => {}
+        }
+    }
+
+    /// The next thing to do, or `None` if there is nothing.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When to call [`Call::handle`] with [`Input::Timeout`]; at once while outputs wait.
+    pub fn poll_timeout(&self) -> Option<Deadline> {
+        if !self.outputs.is_empty() {
+            return Some(Deadline {
+                at: self.now,
+                why: Why::Drain,
+            });
+        }
+        if self.ended {
+            return None;
+        }
+        let why = Why::CallDeadline;
+        self.deadline.map(|at| Deadline { at, why })
+    }
+
+    fn receive(&mut self, frame: Frame) {
+        let part = frame.part();
+        let Some(half) = table::next(self.inbound, part) else {
+            return self.violated(Violation::Part(part));
+        };
+        self.inbound = half;
+        match frame {
+            Frame::Headers(metadata) => self.event(Event::Headers(metadata)),
+            Frame::Message(message) => self.received(message),
+            Frame::End(trailers) => self.inbound_ended(trailers),
+        }
+    }
+
+    fn received(&mut self, message: Bytes) {
+        if message.len() > self.config.receive_message_bytes_max {
+            return self.violated(Violation::TooLarge);
+        }
+        if self.received_any && self.receives_one() {
+            return self.violated(Violation::Count);
+        }
+        if let Some(window) = self.config.receive_window {
+            let credit = Credit::message(message.len());
+            if !credit.fits(self.unread.add(self.owed), window) {
+                return self.violated(Violation::Credit);
+            }
+            self.unread = self.unread.add(credit);
+        }
+        self.received_any = true;
+        self.event(Event::Message(message));
+    }
+
+    fn inbound_ended(&mut self, trailers: Trailers) {
+        // A call that fails need not have its message.
+        let complete = self.received_any || !self.receives_one();
+        match self.role {
+            Role::Server if complete => self.event(Event::HalfClosed),
+            Role::Client if complete || trailers.outcome.is_err() => {
+                if self.outbound != Half::Closed {
+                    self.outputs.push_back(Output::Reset(Code::Cancelled));
+                }
+                self.end(trailers, EndedBy::Status);
+            }
+            Role::Client | Role::Server => self.violated(Violation::Count),
+        }
+    }
+
+    fn credited(&mut self, credit: Credit) {
+        self.in_flight = self.in_flight.less(credit);
+        if !self.blocked {
+            return;
+        }
+        let window = self.config.send_window;
+        let half_free = self.in_flight.messages.saturating_mul(2) <= window.messages
+            && self.in_flight.bytes.saturating_mul(2) <= window.bytes;
+        if half_free {
+            self.blocked = false;
+            self.event(Event::Writable);
+        }
+    }
+
+    fn closed(&mut self, closed: Closed) {
+        if closed.by == EndedBy::Violation {
+            return self.stop(closed.status, EndedBy::Violation);
+        }
+        self.end(Trailers::failed(closed.status), closed.by);
+    }
+
+    fn violated(&mut self, violation: Violation) {
+        self.stop(violation.status(), EndedBy::Violation);
+    }
+
+    /// Ends the call from this side. A server says why in the trailers, unless messages wait before them that a slow
+    /// reader might never let through.
+    fn stop(&mut self, status: Status, by: EndedBy) {
+        let says_status = self.role == Role::Server
+            && self.in_flight.messages == 0
+            && self.outbound != Half::Closed;
+        if says_status {
+            let trailers = Trailers::failed(status.clone());
+            self.outputs
+                .push_back(Output::Transmit(Frame::End(trailers)));
+        } else {
+            let code = match by {
+                EndedBy::Violation => status.code,
+                EndedBy::Status
+                | EndedBy::Local
+                | EndedBy::Deadline
+                | EndedBy::Peer
+                | EndedBy::Transport => Code::Cancelled,
+            };
+            self.outputs.push_back(Output::Reset(code));
+        }
+        self.end(Trailers::failed(status), by);
+    }
+
+    fn end(&mut self, trailers: Trailers, by: EndedBy) {
+        self.outbound = Half::Closed;
+        self.inbound = Half::Closed;
+        self.ended = true;
+        self.event(Event::Ended(Ended { trailers, by }));
+    }
+
+    fn event(&mut self, event: Event) {
+        self.outputs.push_back(Output::Event(event));
+    }
+
+    fn transmit(&mut self, frame: Frame) -> Result<(), SendError> {
+        let Some(half) = table::next(self.outbound, frame.part()) else {
+            return Err(SendError::Misuse);
+        };
+        self.outbound = half;
+        self.outputs.push_back(Output::Transmit(frame));
+        Ok(())
+    }
+
+    const fn check_live(&self) -> Result<(), SendError> {
+        if self.ended {
+            return Err(SendError::Ended);
+        }
+        Ok(())
+    }
+
+    const fn sends_one(&self) -> bool {
+        match self.role {
+            Role::Client => self.config.shape.one_request(),
+            Role::Server => self.config.shape.one_response(),
+        }
+    }
+
+    const fn receives_one(&self) -> bool {
+        match self.role {
+            Role::Client => self.config.shape.one_response(),
+            Role::Server => self.config.shape.one_request(),
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! What goes into a call and what comes out of it.
+
+use bytes::Bytes;
+use headwater_proto::{Code, Metadata, Status};
+
+use super::{config::Credit, table::Part};
+
+/// How a call ended, as the server tells it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trailers {
+    /// Success, or why not.
+    pub outcome: Result<(), Status>,
+    /// The trailing metadata.
+    pub metadata: Metadata,
+}
+
+impl Trailers {
+    /// Success without metadata. Also stands for the end of the requests, which carries nothing.
+    pub const fn ok() -> Self {
+        Self {
+            outcome: Ok(()),
+            metadata: Metadata::new(),
+        }
+    }
+
+    /// Failure without metadata.
+    pub const fn failed(status: Status) -> Self {
+        Self {
+            outcome: Err(status),
+            metadata: Metadata::new(),
+        }
+    }
+}
+
+/// What a stream carries, in either direction.
+///
+/// Exhaustive: a transport has to carry all of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Frame {
+    /// The metadata at the beginning of the responses. Those of the request open the stream and are no frame.
+    Headers(Metadata),
+    /// One message.
+    Message(Bytes),
+    /// Responses: the status. Requests: the half-close; the trailers say nothing.
+    End(Trailers),
+}
+
+impl Frame {
+    /// Which part of the legality table this is.
+    pub const fn part(&self) -> Part {
+        match self {
+            Self::Headers(_) => Part::Headers,
+            Self::Message(_) => Part::Message,
+            Self::End(_) => Part::End,
+        }
+    }
+
+    /// What this uses of a window: nothing, if it is not a message.
+    pub const fn credit(&self) -> Credit {
+        match self {
+            Self::Message(bytes) => Credit::message(bytes.len()),
+            Self::Headers(_) | Self::End(_) => Credit {
+                messages: 0,
+                bytes: 0,
+            },
+        }
+    }
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Input {
+    /// The peer sent this.
+    Frame(Frame),
+    /// The transport took this much of what was to be transmitted, or the peer gave it back.
+    Credit(Credit),
+    /// The stream is gone: nothing more comes, and nothing more goes out.
+    Closed(Closed),
+    /// The time that [`super::Call::poll_timeout`] named has come.
+    Timeout,
+}
+
+/// Why a stream is gone without a regular end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Closed {
+    /// What the application is told.
+    pub status: Status,
+    /// Whether the peer did it, or the way to the peer broke.
+    pub by: EndedBy,
+}
+
+impl Closed {
+    /// The peer reset the stream.
+    pub fn cancelled(code: Code) -> Self {
+        Self {
+            status: Status::new(code, "the peer cancelled the call"),
+            by: EndedBy::Peer,
+        }
+    }
+
+    /// The way to the peer broke.
+    pub fn broken(message: &str) -> Self {
+        Self {
+            status: Status::new(Code::Unavailable, message),
+            by: EndedBy::Transport,
+        }
+    }
+
+    /// The responses ended without a status.
+    pub fn without_status() -> Self {
+        Self::violation(Violation::NoStatus)
+    }
+
+    /// What the peer sent cannot be read.
+    pub fn violation(violation: Violation) -> Self {
+        Self {
+            status: violation.status(),
+            by: EndedBy::Violation,
+        }
+    }
+}
+
+/// What to do. The order of all outputs of a call is the order in which they are to be done.
+///
+/// Exhaustive: a driver has to handle all of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Output {
+    /// Send this to the peer.
+    Transmit(Frame),
+    /// Tell the peer that it may send this much more. Only with a [`super::CallConfig::receive_window`].
+    Credit(Credit),
+    /// Reset the stream in both directions; what still waits to be sent is void.
+    Reset(Code),
+    /// Tell the application.
+    Event(Event),
+}
+
+/// What the application is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// Client: the initial metadata. Does not come if the server answers with a status only.
+    Headers(Metadata),
+    /// The next message. Give its credit back with [`super::Call::consumed`] when it is done with.
+    Message(Bytes),
+    /// Server: the client sends no more messages.
+    HalfClosed,
+    /// After [`SendError::Blocked`]: at least half of the window is free again.
+    Writable,
+    /// The call is over. Comes once, and last.
+    Ended(Ended),
+}
+
+/// How a call ended, and who ended it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// The outcome.
+    pub trailers: Trailers,
+    /// Who ended it.
+    pub by: EndedBy,
+}
+
+/// Who ended a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum EndedBy {
+    /// The server said its status: the regular end.
+    Status,
+    /// The application on this side cancelled it, or its client or server was stopped.
+    Local,
+    /// The deadline passed.
+    Deadline,
+    /// The peer reset the stream.
+    Peer,
+    /// The way to the peer broke.
+    Transport,
+    /// The peer did what it may not.
+    Violation,
+}
+
+/// Why a verb was refused. The call is as it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// The window is used up; [`Event::Writable`] follows.
+    #[error("the send window is full")]
+    Blocked,
+    /// The call is over.
+    #[error("the call has ended")]
+    Ended,
+    /// The message is over [`super::CallConfig::send_message_bytes_max`].
+    #[error("the message is over the limit")]
+    TooLarge,
+    /// The caller's mistake: a message after the end, a second end, more or fewer messages than the method has, or a
+    /// verb of the other side.
+    #[error("the call does not allow this here")]
+    Misuse,
+}
+
+/// What a peer did that it may not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Violation {
+    /// A part at a place where the legality table has none.
+    Part(Part),
+    /// More messages than the method has, or none where it has one.
+    Count,
+    /// A message over the limit.
+    TooLarge,
+    /// More messages than it had credit for.
+    Credit,
+    /// The responses ended without a status.
+    NoStatus,
+    /// Bytes that are no frames, or that ended inside a frame.
+    Undecodable,
+    /// A compressed message, and no compression was agreed on.
+    Compressed,
+}
+
+impl Violation {
+    /// What the application is told, and, by a server, the peer.
+    pub fn status(self) -> Status {
+        let (code, message) = match self {
+            Self::Part(Part::Headers) => (Code::Internal, "headers came twice or late"),
+            Self::Part(Part::Message) => (Code::Internal, "a message came before headers or late"),
+            Self::Part(Part::End) => (Code::Internal, "the end came twice"),
+            Self::Count => (
+                Code::Internal,
+                "the number of messages is wrong for the method",
+            ),
+            Self::TooLarge => (Code::ResourceExhausted, "a message is over the limit"),
+            Self::Credit => (Code::ResourceExhausted, "more messages than credit"),
+            Self::NoStatus => (Code::Internal, "the stream ended without a status"),
+            Self::Undecodable => (Code::Internal, "the stream is not valid"),
+            Self::Compressed => (Code::Unimplemented, "compression is not supported"),
+        };
+        Status::new(code, message)
+    }
+}

@@ -1,0 +1,179 @@
+//! A client and a server over one transport.
+
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use headwater_http2::{Http2Client, Http2ClientConfig, Http2Server, Http2ServerConfig};
+use headwater_rpc::{
+    CallOptions, Client, Metadata, Receiver, Router, Sender, Server, ServerConfig, Status,
+};
+use tokio::task::JoinHandle;
+
+use crate::control::Control;
+
+/// Beyond this a case hangs; no case waits for it.
+const HANG: Duration = Duration::from_secs(30);
+
+/// A transport under test.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    /// `headwater-in-process`.
+    InProcess,
+    /// `headwater-http2`.
+    Http2,
+}
+
+/// Every transport that the suite runs on.
+pub const TRANSPORTS: [Transport; 2] = [Transport::InProcess, Transport::Http2];
+
+/// A client and a server that run, and what the server's handlers saw.
+pub struct Fixture {
+    /// The transport between them.
+    pub transport: Transport,
+    /// The client, running.
+    pub client: Client,
+    /// The server, serving.
+    pub server: Server,
+    /// The service behind it.
+    pub control: Arc<Control>,
+    /// The server's routes.
+    pub router: Router,
+    /// [`Client::connect`], to be awaited or aborted.
+    pub connecting: JoinHandle<Result<(), Status>>,
+    /// [`Server::serve`], to be awaited or aborted.
+    pub serving: JoinHandle<Result<(), Status>>,
+}
+
+impl Transport {
+    async fn ends(self, router: &Router, config: ServerConfig) -> (Client, Server) {
+        match self {
+            Self::InProcess => {
+                let (client, server) = headwater_in_process::pair();
+                (
+                    Client::new(client),
+                    Server::new(server, router.clone(), config),
+                )
+            }
+            Self::Http2 => {
+                let server = Http2Server::bind("127.0.0.1:0", Http2ServerConfig::default())
+                    .await
+                    .expect("a free port on loopback");
+                let url = format!("http://{}", server.local_addr());
+                let client = Http2Client::new(&url, &Http2ClientConfig::default());
+                let client = Client::new(client.expect("a valid url"));
+                (client, Server::new(server, router.clone(), config))
+            }
+        }
+    }
+}
+
+impl Fixture {
+    /// A pair with the server's default bounds.
+    pub async fn new(transport: Transport) -> Self {
+        Self::with_config(transport, ServerConfig::default()).await
+    }
+
+    /// A pair with these bounds.
+    pub async fn with_config(transport: Transport, config: ServerConfig) -> Self {
+        Self::not_started(transport, config).await.start()
+    }
+
+    async fn not_started(transport: Transport, config: ServerConfig) -> Stopped {
+        let router = Router::new();
+        let control = Control::serve(&router);
+        let (client, server) = transport.ends(&router, config).await;
+        Stopped {
+            transport,
+            client,
+            server,
+            control,
+            router,
+        }
+    }
+
+    /// A pair of which nothing runs yet.
+    pub async fn stopped(transport: Transport) -> Stopped {
+        Self::not_started(transport, ServerConfig::default()).await
+    }
+
+    /// Opens a call without metadata and with default options.
+    pub async fn call(&self, path: &'static str) -> (Sender, Receiver) {
+        self.client
+            .call(path, Metadata::new(), CallOptions::default())
+            .await
+            .unwrap_or_else(|error| panic!("{path} could not be opened: {error}"))
+    }
+
+    /// Makes a unary call with default options.
+    ///
+    /// # Errors
+    ///
+    /// The status of the call.
+    pub async fn unary(&self, path: &'static str, request: &str) -> Result<bytes::Bytes, Status> {
+        let request = bytes::Bytes::copy_from_slice(request.as_bytes());
+        self.client
+            .unary(path, Metadata::new(), request, CallOptions::default())
+            .await
+    }
+}
+
+/// A client and a server that do not run yet.
+pub struct Stopped {
+    transport: Transport,
+    /// The client.
+    pub client: Client,
+    /// The server.
+    pub server: Server,
+    control: Arc<Control>,
+    router: Router,
+}
+
+impl Stopped {
+    /// Runs both.
+    pub fn start(self) -> Fixture {
+        let (client, server) = (self.client.clone(), self.server.clone());
+        Fixture {
+            transport: self.transport,
+            client: self.client,
+            server: self.server,
+            control: self.control,
+            router: self.router,
+            connecting: tokio::spawn(async move { client.connect().await }),
+            serving: tokio::spawn(async move { server.serve().await }),
+        }
+    }
+}
+
+impl Drop for Fixture {
+    fn drop(&mut self) {
+        self.connecting.abort();
+        self.serving.abort();
+    }
+}
+
+/// Runs a case on every transport, each on a runtime of its own.
+///
+/// # Panics
+///
+/// The case failed or hung on some transport, which the message names.
+pub fn for_each_transport<F>(case: impl Fn(Transport) -> F)
+where
+    F: Future<Output = ()>,
+{
+    for transport in TRANSPORTS {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime can be built");
+        let run = AssertUnwindSafe(|| {
+            runtime.block_on(async { tokio::time::timeout(HANG, case(transport)).await })
+        });
+        match std::panic::catch_unwind(run) {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => panic!("the case hangs on {transport:?}"),
+            Err(cause) => {
+                eprintln!("the case failed on {transport:?}");
+                std::panic::resume_unwind(cause);
+            }
+        }
+    }
+}

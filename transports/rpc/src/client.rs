@@ -1,0 +1,284 @@
+//! The client: calls over one transport.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use headwater_core::call::{CallConfig, Credit, EndedBy, SendError, Shape};
+use headwater_proto::{Code, Metadata, Status};
+use tokio::sync::watch;
+
+use crate::{
+    receiver::{CallError, Receiver},
+    registry::Registry,
+    sender::Sender,
+    shared::{Clock, Shared, Side},
+    transport::{ClientTransport, Outbound, RequestHeaders},
+};
+
+/// How a call is made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallOptions {
+    /// How long the call may take, from now to its status. Default: without bound.
+    pub timeout: Option<Duration>,
+    /// How many messages the method has each way; checked on both sides. Default: bidirectional.
+    pub shape: Shape,
+    /// The largest response that is taken. Default: 4 MiB.
+    pub receive_message_bytes_max: usize,
+    /// The largest request that is sent. Default: 4 MiB.
+    pub send_message_bytes_max: usize,
+    /// What may wait for the transport before sends block. Default: 1024 messages, 256 KiB.
+    pub send_window: Credit,
+}
+
+impl Default for CallOptions {
+    fn default() -> Self {
+        let config = CallConfig::default();
+        Self {
+            timeout: None,
+            shape: config.shape,
+            receive_message_bytes_max: config.receive_message_bytes_max,
+            send_message_bytes_max: config.send_message_bytes_max,
+            send_window: config.send_window,
+        }
+    }
+}
+
+impl CallOptions {
+    const fn config(&self) -> CallConfig {
+        CallConfig {
+            shape: self.shape,
+            timeout: self.timeout,
+            send_message_bytes_max: self.send_message_bytes_max,
+            receive_message_bytes_max: self.receive_message_bytes_max,
+            send_window: self.send_window,
+            receive_window: None,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Phase {
+    NotStarted,
+    Running,
+    Stopping,
+    Stopped,
+}
+
+/// Makes calls over one transport. Clones share it.
+///
+/// [`Client::connect`] has to run, in a task of its own, for calls to go; those made before wait for it.
+#[derive(Clone)]
+pub struct Client {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    transport: Arc<dyn ClientTransport>,
+    phase: watch::Sender<Phase>,
+    calls: Arc<Registry>,
+    clock: Clock,
+}
+
+impl Client {
+    /// A client that is not connected yet.
+    pub fn new(transport: impl ClientTransport) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                transport: Arc::new(transport),
+                phase: watch::Sender::new(Phase::NotStarted),
+                calls: Arc::new(Registry::default()),
+                clock: Clock::new(),
+            }),
+        }
+    }
+
+    /// Runs the client until it is drained after [`Client::begin_graceful_shutdown`]. Dropping this stops it at once:
+    /// every open call ends as cancelled, on both sides.
+    ///
+    /// # Errors
+    ///
+    /// `FAILED_PRECONDITION` if it ran before or was stopped; or the transport cannot work.
+    pub async fn connect(&self) -> Result<(), Status> {
+        let inner = &*self.inner;
+        let started = inner.phase.send_if_modified(|phase| {
+            let first = *phase == Phase::NotStarted;
+            if first {
+                *phase = Phase::Running;
+            }
+            first
+        });
+        if !started {
+            return Err(precondition("the client was started or stopped before"));
+        }
+        let _stop = StopClient(inner);
+        let drained = async {
+            let mut phase = inner.phase.subscribe();
+            // The sender is part of `inner`, so it cannot be gone.
+            let _ = phase.wait_for(|phase| *phase >= Phase::Stopping).await;
+            inner.calls.empty().await;
+            inner.transport.begin_graceful_shutdown();
+            std::future::pending().await
+        };
+        tokio::select! {
+            result = inner.transport.connect() => result,
+            () = drained => Ok(()),
+        }
+    }
+
+    /// Refuses new calls from now on, and lets [`Client::connect`] return when the open ones have ended.
+    pub fn begin_graceful_shutdown(&self) {
+        self.inner.phase.send_if_modified(|phase| {
+            let next = match *phase {
+                Phase::NotStarted => Phase::Stopped,
+                Phase::Running => Phase::Stopping,
+                Phase::Stopping | Phase::Stopped => *phase,
+            };
+            let changed = next != *phase;
+            *phase = next;
+            changed
+        });
+    }
+
+    /// Opens a call. The halves may be used from different tasks; dropping both cancels it.
+    ///
+    /// # Errors
+    ///
+    /// `FAILED_PRECONDITION` if the client is stopping or stopped, `DEADLINE_EXCEEDED` if the time was over before the
+    /// call could start, or what the transport says.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is done, the call is cancelled.
+    pub async fn call(
+        &self,
+        path: impl Into<Arc<str>>,
+        metadata: Metadata,
+        options: CallOptions,
+    ) -> Result<(Sender, Receiver), CallError> {
+        let inner = &*self.inner;
+        let call = Shared::new(Side::Client, &options.config(), inner.clock);
+        let halves = (
+            Sender::new(Arc::clone(&call)),
+            Receiver::new(Arc::clone(&call)),
+        );
+        if options.timeout.is_some() {
+            call.start_timer();
+        }
+        let headers = RequestHeaders {
+            path: path.into(),
+            metadata,
+            timeout: options.timeout,
+        };
+        let open = async {
+            if *inner.phase.borrow() != Phase::Running {
+                inner.running().await?;
+            }
+            inner.calls.add(&call);
+            // Stopped in between: then nobody saw this call in the registry.
+            if *inner.phase.borrow() == Phase::Stopped {
+                return Err(precondition("the client is stopped"));
+            }
+            let outbound = Outbound::new(Arc::clone(&call));
+            inner.transport.open(headers, outbound).await
+        };
+        let stream = tokio::select! {
+            biased;
+            () = halves.0.ended() => return Err(ended_early(&halves.1)),
+            stream = open => stream,
+        };
+        match stream {
+            Ok(stream) => call.set_inbound(stream),
+            Err(status) => {
+                call.cancel(status.clone());
+                return Err(CallError::local(status));
+            }
+        }
+        Ok(halves)
+    }
+
+    /// A call of one request and one response.
+    ///
+    /// # Errors
+    ///
+    /// The status of the server, or of what went wrong before it.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is done, the call is cancelled.
+    pub async fn unary(
+        &self,
+        path: impl Into<Arc<str>>,
+        metadata: Metadata,
+        request: Bytes,
+        options: CallOptions,
+    ) -> Result<Bytes, Status> {
+        let options = CallOptions {
+            shape: Shape::Unary,
+            ..options
+        };
+        let (sender, mut receiver) = self.call(path, metadata, options).await?;
+        // An ended call says why where it is received.
+        match sender.try_send(request) {
+            Ok(()) | Err(SendError::Ended) => {}
+            Err(error) => return Err(Status::new(Code::ResourceExhausted, error.to_string())),
+        }
+        let _ = sender.finish(Ok(()), Metadata::new());
+        let mut messages = Vec::new();
+        while receiver.next_batch(&mut messages).await? > 0 {}
+        // The machine lets no unary call succeed without its one response.
+        let missing = || Status::new(Code::Internal, "the response is missing");
+        messages.pop().ok_or_else(missing)
+    }
+}
+
+impl Inner {
+    async fn running(&self) -> Result<(), Status> {
+        let mut phase = self.phase.subscribe();
+        let phase = phase.wait_for(|phase| *phase != Phase::NotStarted).await;
+        match phase.as_deref() {
+            Ok(Phase::Running) => Ok(()),
+            Ok(Phase::NotStarted | Phase::Stopping | Phase::Stopped) | Err(_) => {
+                Err(precondition("the client is stopping or stopped"))
+            }
+        }
+    }
+}
+
+/// However `connect` ends, nothing of the client runs on.
+struct StopClient<'a>(&'a Inner);
+
+impl Drop for StopClient<'_> {
+    fn drop(&mut self) {
+        self.0.phase.send_replace(Phase::Stopped);
+        for call in self.0.calls.open() {
+            call.cancel(Status::new(Code::Cancelled, "the client was stopped"));
+        }
+        self.0.transport.begin_graceful_shutdown();
+    }
+}
+
+fn ended_early(receiver: &Receiver) -> CallError {
+    let Some(ended) = receiver.ended() else {
+        return CallError::local(Status::new(Code::Cancelled, "the call ended"));
+    };
+    let status = ended.trailers.outcome.err();
+    CallError {
+        status: status.unwrap_or_else(|| Status::new(Code::Internal, "ended before it began")),
+        // A call that was never open has no status of its server.
+        by: if ended.by == EndedBy::Status {
+            EndedBy::Violation
+        } else {
+            ended.by
+        },
+    }
+}
+
+fn precondition(message: &str) -> Status {
+    Status::new(Code::FailedPrecondition, message)
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").finish_non_exhaustive()
+    }
+}

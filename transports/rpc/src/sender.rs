@@ -1,0 +1,178 @@
+//! The sending half of a call.
+
+use std::{
+    fmt,
+    future::poll_fn,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use headwater_core::call::{SendError, Trailers};
+use headwater_proto::{Code, Metadata, Status};
+
+use crate::shared::{Shared, Side, register};
+
+/// Sends messages on a call, from any thread, also while another task holds the [`crate::Receiver`].
+///
+/// Clones send on the same call. What several sends leave before the transport looks goes out as one.
+///
+/// Dropping a sender does not say that the messages are complete: [`Sender::finish`] does. When a server's last sender
+/// is dropped without it, the client gets `UNKNOWN`; when a client's last sender and its receiver are dropped, the call
+/// is cancelled.
+pub struct Sender {
+    call: Arc<Shared>,
+}
+
+impl Sender {
+    pub(crate) fn new(call: Arc<Shared>) -> Self {
+        call.add_sender();
+        Self { call }
+    }
+
+    /// Sends a message without waiting.
+    ///
+    /// # Errors
+    ///
+    /// `Blocked` if the call's window is full: [`Sender::writable`] says when to try again. `Ended` if the call is over.
+    pub fn try_send(&self, message: Bytes) -> Result<(), SendError> {
+        self.call.act(|state| state.call.send(message))
+    }
+
+    /// Sends messages without waiting, in order, up to the first that is refused, and says how many went.
+    ///
+    /// Cheaper than one [`Sender::try_send`] each.
+    ///
+    /// # Errors
+    ///
+    /// As [`Sender::try_send`], if not even the first went.
+    pub fn try_send_all(
+        &self,
+        messages: impl IntoIterator<Item = Bytes>,
+    ) -> Result<usize, SendError> {
+        self.call.act(|state| {
+            let mut sent = 0;
+            for message in messages {
+                match state.call.send(message) {
+                    Ok(()) => sent += 1,
+                    Err(error) if sent == 0 => return Err(error),
+                    Err(_) => break,
+                }
+            }
+            Ok(sent)
+        })
+    }
+
+    /// Waits until a send is likely to have room, or the call is over.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost.
+    pub async fn writable(&self) {
+        poll_fn(|cx| self.poll_writable(cx)).await;
+    }
+
+    fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.call.look(|state| {
+            // One byte: a window that is not used up has room for something.
+            if state.ended.is_some() || state.call.is_ended() || !state.call.is_blocked() {
+                return Poll::Ready(());
+            }
+            register(&mut state.writable_wakers, cx.waker());
+            Poll::Pending
+        })
+    }
+
+    /// Sends a message, waiting for room.
+    ///
+    /// # Errors
+    ///
+    /// As [`Sender::try_send`], but never `Blocked`.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is done, the message was not sent.
+    pub async fn send(&self, message: Bytes) -> Result<(), SendError> {
+        loop {
+            match self.try_send(message.clone()) {
+                Err(SendError::Blocked) => self.writable().await,
+                result => return result,
+            }
+        }
+    }
+
+    /// Server: sends the initial metadata. Without this they go out, empty, with the first message.
+    ///
+    /// # Errors
+    ///
+    /// `Ended`; or `Misuse`, if they went before or this is the client's side.
+    pub fn send_headers(&self, metadata: Metadata) -> Result<(), SendError> {
+        self.call.act(|state| state.call.send_headers(metadata))
+    }
+
+    /// Says that no more messages come.
+    ///
+    /// On the server this ends the call with `outcome` and trailing metadata. On the client success is the half-close,
+    /// and a failure cancels the call; the metadata says nothing there.
+    ///
+    /// # Errors
+    ///
+    /// `Ended`; or `Misuse`, if it was said before or the method's one message is missing.
+    pub fn finish(&self, outcome: Result<(), Status>, metadata: Metadata) -> Result<(), SendError> {
+        self.call.act(|state| match (self.call.side, outcome) {
+            (Side::Client, Ok(())) => state.call.half_close(),
+            (Side::Client, Err(status)) => {
+                state.call.cancel(status);
+                Ok(())
+            }
+            (Side::Server, outcome) => state.call.finish(Trailers { outcome, metadata }),
+        })
+    }
+
+    /// Gives the call up, from either side. Does nothing if it is over.
+    pub fn cancel(&self) {
+        let status = Status::new(Code::Cancelled, "the call was cancelled");
+        self.call.cancel(status);
+    }
+
+    /// Whether the call is over; then nothing more is sent.
+    pub fn is_ended(&self) -> bool {
+        self.call.look(|state| state.ended.is_some())
+    }
+
+    /// Waits until the call is over.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost.
+    pub async fn ended(&self) {
+        poll_fn(|cx| {
+            self.call.look(|state| {
+                if state.ended.is_some() {
+                    return Poll::Ready(());
+                }
+                register(&mut state.cancel_wakers, cx.waker());
+                Poll::Pending
+            })
+        })
+        .await;
+    }
+}
+
+impl Clone for Sender {
+    fn clone(&self) -> Self {
+        Self::new(Arc::clone(&self.call))
+    }
+}
+
+impl Drop for Sender {
+    fn drop(&mut self) {
+        self.call.drop_sender();
+    }
+}
+
+impl fmt::Debug for Sender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sender").finish_non_exhaustive()
+    }
+}

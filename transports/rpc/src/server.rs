@@ -1,0 +1,261 @@
+//! The server: hands the calls of one transport to a router.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use headwater_core::call::{CallConfig, Credit, Trailers};
+use headwater_proto::{Code, Metadata, Status};
+
+use crate::{
+    receiver::{Cancellation, Receiver, unavailable},
+    registry::Registry,
+    router::{Route, Router},
+    sender::Sender,
+    shared::{Clock, Shared, Side},
+    transport::{Inbound, Outbound, RequestHeaders, ServerTransport},
+};
+
+/// The bounds of a server's calls.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerConfig {
+    /// The largest request that is taken; a larger one ends its call with `RESOURCE_EXHAUSTED`. Default: 4 MiB.
+    pub receive_message_bytes_max: usize,
+    /// The largest response that is sent. Default: 4 MiB.
+    pub send_message_bytes_max: usize,
+    /// What may wait for the transport before a handler's sends block, and so what a call that is not read holds.
+    /// Default: 1024 messages, 256 KiB.
+    pub send_window: Credit,
+    /// A bound for every call, beside the client's own; the earlier counts. Default: none, for streams live long.
+    pub timeout_max: Option<Duration>,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        let config = CallConfig::default();
+        Self {
+            receive_message_bytes_max: config.receive_message_bytes_max,
+            send_message_bytes_max: config.send_message_bytes_max,
+            send_window: config.send_window,
+            timeout_max: None,
+        }
+    }
+}
+
+/// Who is on the other side, as `<transport>:<address>`: `ipv4:127.0.0.1:50051`, `ipv6:[::1]:50051`, `in-process:4711`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Peer(Arc<str>);
+
+impl Peer {
+    /// The peer of this description.
+    pub fn new(description: impl Into<Arc<str>>) -> Self {
+        Self(description.into())
+    }
+
+    /// The description.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A call as its handler gets it.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct IncomingCall {
+    /// The method, such as `/package.Service/Method`.
+    pub path: Arc<str>,
+    /// The request's metadata.
+    pub metadata: Metadata,
+    /// Who calls.
+    pub peer: Peer,
+    /// The requests.
+    pub receiver: Receiver,
+    /// The responses. [`Sender::finish`] ends the call.
+    pub sender: Sender,
+    /// Tells that nobody waits for the answer any more.
+    pub cancellation: Cancellation,
+}
+
+/// A stream that a transport has accepted.
+#[non_exhaustive]
+pub struct AcceptedStream {
+    /// The request's headers.
+    pub headers: RequestHeaders,
+    /// Who opened it.
+    pub peer: Peer,
+    /// What the client sends. Dropping it means only that the request is not read further.
+    pub inbound: Box<dyn Inbound>,
+}
+
+impl AcceptedStream {
+    /// All that a stream needs to become a call.
+    pub const fn new(headers: RequestHeaders, peer: Peer, inbound: Box<dyn Inbound>) -> Self {
+        Self {
+            headers,
+            peer,
+            inbound,
+        }
+    }
+}
+
+/// Takes the streams that a transport has accepted. Clones share the server.
+#[derive(Clone)]
+pub struct Acceptor {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    config: ServerConfig,
+    router: Router,
+    calls: Arc<Registry>,
+    clock: Clock,
+    started: AtomicBool,
+}
+
+impl Acceptor {
+    /// The largest request that this server takes, in bytes.
+    pub fn receive_message_bytes_max(&self) -> usize {
+        self.inner.config.receive_message_bytes_max
+    }
+
+    /// Makes a call of a stream: its handler starts in a task of its own, and what it sends is in the result.
+    pub fn accept(&self, accepted: AcceptedStream) -> Outbound {
+        let AcceptedStream {
+            headers,
+            peer,
+            inbound,
+        } = accepted;
+        let inner = &*self.inner;
+        let route = inner.router.route(&headers.path);
+        let config = inner.call_config(route.as_ref(), headers.timeout);
+        let call = Shared::new(Side::Server, &config, inner.clock);
+        let outbound = Outbound::new(Arc::clone(&call));
+        inner.calls.add(&call);
+        call.set_inbound(inbound);
+        call.start_timer();
+        let incoming = IncomingCall {
+            path: headers.path,
+            metadata: headers.metadata,
+            peer,
+            receiver: Receiver::new(Arc::clone(&call)),
+            sender: Sender::new(Arc::clone(&call)),
+            cancellation: Cancellation::new(Arc::clone(&call)),
+        };
+        match route {
+            Some(route) => {
+                tokio::spawn(async move { route.handler.handle(incoming).await });
+            }
+            None => {
+                let message = format!("there is no method {}", incoming.path);
+                let status = Status::new(Code::Unimplemented, message);
+                // A call that has ended already needs no answer.
+                let _ = call.act(|state| state.call.finish(Trailers::failed(status)));
+            }
+        }
+        outbound
+    }
+}
+
+impl Inner {
+    fn call_config(&self, route: Option<&Route>, timeout: Option<Duration>) -> CallConfig {
+        let config = &self.config;
+        CallConfig {
+            shape: route.map(|route| route.shape).unwrap_or_default(),
+            timeout: timeout.into_iter().chain(config.timeout_max).min(),
+            send_message_bytes_max: config.send_message_bytes_max,
+            receive_message_bytes_max: config.receive_message_bytes_max,
+            send_window: config.send_window,
+            receive_window: None,
+        }
+    }
+}
+
+/// Serves a [`Router`] over one transport. Clones share it.
+#[derive(Clone)]
+pub struct Server {
+    transport: Arc<dyn ServerTransport>,
+    acceptor: Acceptor,
+}
+
+impl Server {
+    /// A server that does not listen yet. Several servers may share one router.
+    pub fn new(transport: impl ServerTransport, router: Router, config: ServerConfig) -> Self {
+        Self {
+            transport: Arc::new(transport),
+            acceptor: Acceptor {
+                inner: Arc::new(Inner {
+                    config,
+                    router,
+                    calls: Arc::new(Registry::default()),
+                    clock: Clock::new(),
+                    started: AtomicBool::new(false),
+                }),
+            },
+        }
+    }
+
+    /// Serves until [`Server::begin_graceful_shutdown`], and then until the open calls have ended. Dropping this stops the
+    /// server at once: every open call ends, on both sides.
+    ///
+    /// # Errors
+    ///
+    /// `FAILED_PRECONDITION` if it served before; or the transport cannot listen.
+    pub async fn serve(&self) -> Result<(), Status> {
+        let inner = &*self.acceptor.inner;
+        if inner.started.swap(true, Ordering::AcqRel) {
+            return Err(Status::new(
+                Code::FailedPrecondition,
+                "the server was started before",
+            ));
+        }
+        let stop = StopServer(self);
+        let result = self.transport.listen(self.acceptor.clone()).await;
+        if result.is_ok() {
+            inner.calls.empty().await;
+        }
+        drop(stop);
+        result
+    }
+
+    /// Refuses new calls, tells the handlers of the open ones ([`Cancellation`]), and lets them finish.
+    pub fn begin_graceful_shutdown(&self) {
+        self.transport.begin_graceful_shutdown();
+        self.acceptor.inner.calls.begin_stopping();
+    }
+
+    /// How many calls are open.
+    pub fn open_calls(&self) -> usize {
+        self.acceptor.inner.calls.open().len()
+    }
+}
+
+/// However `serve` ends, nobody waits for ever.
+struct StopServer<'a>(&'a Server);
+
+impl Drop for StopServer<'_> {
+    fn drop(&mut self) {
+        let calls = &self.0.acceptor.inner.calls;
+        calls.begin_stopping();
+        for call in calls.open() {
+            call.cancel(unavailable("the server was stopped"));
+        }
+        self.0.transport.begin_graceful_shutdown();
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,391 @@
+//! One call's machine behind its mutex, and everyone who waits for it.
+//!
+//! Senders push into it from any thread, the transport pulls frames out ([`crate::Outbound`]), and the receiver feeds it
+//! what came. Wakers and hooks run after the mutex is released.
+
+use std::{
+    collections::VecDeque,
+    mem,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::Waker,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use headwater_core::{
+    Time,
+    call::{Call, CallConfig, Closed, Credit, Ended, Event, Frame, Input, Output, Trailers},
+};
+use headwater_proto::{Code, Metadata, Status};
+use tokio::{task::AbortHandle, time::Instant};
+
+use crate::{registry::Registration, transport::Inbound};
+
+/// The machine's time on tokio's clock.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Clock {
+    start: Instant,
+}
+
+impl Clock {
+    pub(crate) fn new() -> Self {
+        Self {
+            start: Instant::now(),
+        }
+    }
+
+    pub(crate) fn now(self) -> Time {
+        Time::after_start(self.start.elapsed())
+    }
+
+    /// `None` if it is too far away to come.
+    pub(crate) fn instant(self, time: Time) -> Option<Instant> {
+        self.start.checked_add(time.since_start())
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Side {
+    Client,
+    Server,
+}
+
+pub(crate) struct Shared {
+    pub(crate) side: Side,
+    clock: Clock,
+    state: Mutex<State>,
+    /// Apart from the state, because it is polled without it. Taken when the call ends, which resets the stream.
+    pub(crate) inbound: Mutex<Option<Box<dyn Inbound>>>,
+    senders: AtomicUsize,
+    pub(crate) receive_message_bytes_max: usize,
+}
+
+pub(crate) struct State {
+    pub(crate) call: Call,
+    pub(crate) transmit: VecDeque<Frame>,
+    pub(crate) reset: Option<Code>,
+    /// What is sent goes nowhere: the peer reads no more, and that is its right.
+    pub(crate) discarding: bool,
+    pub(crate) headers: Option<Metadata>,
+    pub(crate) messages: VecDeque<Bytes>,
+    pub(crate) half_closed: bool,
+    pub(crate) ended: Option<Ended>,
+    /// The server is stopping; the handler may still finish.
+    pub(crate) stopping: bool,
+    pub(crate) receiver_dropped: bool,
+    pub(crate) transport_waker: Option<Waker>,
+    pub(crate) receiver_waker: Option<Waker>,
+    pub(crate) writable_wakers: Vec<Waker>,
+    pub(crate) cancel_wakers: Vec<Waker>,
+    timer: Option<AbortHandle>,
+    registration: Option<Registration>,
+}
+
+/// What to do once the mutex is released.
+#[derive(Default)]
+struct After {
+    transport: Option<Waker>,
+    receiver: Option<Waker>,
+    writable: Vec<Waker>,
+    cancel: Vec<Waker>,
+    ended: bool,
+    timer: Option<AbortHandle>,
+    registration: Option<Registration>,
+}
+
+impl Shared {
+    pub(crate) fn new(side: Side, config: &CallConfig, clock: Clock) -> Arc<Self> {
+        let call = match side {
+            Side::Client => Call::client(config, clock.now()),
+            Side::Server => Call::server(config, clock.now()),
+        };
+        Arc::new(Self {
+            receive_message_bytes_max: config.receive_message_bytes_max,
+            side,
+            clock,
+            state: Mutex::new(State {
+                call,
+                transmit: VecDeque::new(),
+                reset: None,
+                discarding: false,
+                headers: None,
+                messages: VecDeque::new(),
+                half_closed: false,
+                ended: None,
+                stopping: false,
+                receiver_dropped: false,
+                transport_waker: None,
+                receiver_waker: None,
+                writable_wakers: Vec::new(),
+                cancel_wakers: Vec::new(),
+                timer: None,
+                registration: None,
+            }),
+            inbound: Mutex::new(None),
+            senders: AtomicUsize::new(0),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // The state is consistent between any two statements that can panic, of which there are none.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks at the state without changing the machine.
+    pub(crate) fn look<R>(&self, look: impl FnOnce(&mut State) -> R) -> R {
+        look(&mut self.lock())
+    }
+
+    /// Acts on the machine, does what it says, and wakes who waits.
+    pub(crate) fn act<R>(&self, act: impl FnOnce(&mut State) -> R) -> R {
+        let mut state = self.lock();
+        let result = act(&mut state);
+        let after = state.settle();
+        drop(state);
+        self.run(after);
+        result
+    }
+
+    /// As [`Shared::act`], with the time; which is read only if the call has a deadline, for else it does not matter.
+    pub(crate) fn act_now<R>(&self, act: impl FnOnce(&mut State, Time) -> R) -> R {
+        let clock = self.clock;
+        self.act(|state| {
+            let timed = state.call.deadline().is_some();
+            let now = if timed { clock.now() } else { Time::ZERO };
+            act(state, now)
+        })
+    }
+
+    fn run(&self, after: After) {
+        if after.ended {
+            // Whoever holds this lock is polling, and looks at `ended` after it.
+            let inbound = self
+                .inbound
+                .try_lock()
+                .ok()
+                .and_then(|mut slot| slot.take());
+            drop(inbound);
+        }
+        if let Some(timer) = after.timer {
+            timer.abort();
+        }
+        drop(after.registration);
+        let wakers = after.transport.into_iter().chain(after.receiver);
+        for waker in wakers.chain(after.writable).chain(after.cancel) {
+            waker.wake();
+        }
+    }
+
+    /// Ends the call if it has not ended; the peer is told.
+    pub(crate) fn cancel(&self, status: Status) {
+        self.act(|state| state.call.cancel(status));
+    }
+
+    /// The stream is gone.
+    pub(crate) fn close(&self, closed: Closed) {
+        self.act_now(|state, now| state.call.handle(Input::Closed(closed), now));
+    }
+
+    /// The deadline may have come.
+    pub(crate) fn timeout(&self) {
+        self.act_now(|state, now| state.call.handle(Input::Timeout, now));
+    }
+
+    /// Nobody takes what is sent from now on; senders do not block on it.
+    pub(crate) fn discard(&self) {
+        self.act_now(|state, now| {
+            state.discarding = true;
+            let waiting = state.transmit.drain(..).map(|frame| frame.credit());
+            let credit = waiting.fold(Credit::default(), sum);
+            state.call.handle(Input::Credit(credit), now);
+        });
+    }
+
+    /// The server has begun to stop: handlers are told, and may still finish.
+    pub(crate) fn begin_stopping(&self) {
+        let wakers = self.look(|state| {
+            state.stopping = true;
+            mem::take(&mut state.cancel_wakers)
+        });
+        for waker in wakers {
+            waker.wake();
+        }
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        let at = self.look(|state| state.call.deadline())?;
+        self.clock.instant(at)
+    }
+
+    /// Has the deadline fire whatever else is polled.
+    pub(crate) fn start_timer(self: &Arc<Self>) {
+        let Some(at) = self.deadline() else {
+            return;
+        };
+        let call = Arc::downgrade(self);
+        let timer = tokio::spawn(async move {
+            // Timers tick in milliseconds, so one may come a little early.
+            tokio::time::sleep_until(at).await;
+            while let Some(call) = Weak::upgrade(&call) {
+                call.timeout();
+                if call.look(|state| state.ended.is_some()) {
+                    return;
+                }
+                drop(call);
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        });
+        self.act(|state| state.timer = Some(timer.abort_handle()));
+    }
+
+    pub(crate) fn set_registration(&self, registration: Registration) {
+        self.act(|state| state.registration = Some(registration));
+    }
+
+    pub(crate) fn set_inbound(&self, inbound: Box<dyn Inbound>) {
+        let mut slot = self.inbound.lock().unwrap_or_else(PoisonError::into_inner);
+        *slot = Some(inbound);
+        drop(slot);
+        // If the call ended in the meantime, this drops it again.
+        self.act(|_| ());
+    }
+
+    pub(crate) fn add_sender(&self) {
+        self.senders.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// One sender fewer; the last one leaves nobody who could end the call.
+    pub(crate) fn drop_sender(&self) {
+        if self.senders.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.abandoned();
+        }
+    }
+
+    pub(crate) fn drop_receiver(&self) {
+        self.look(|state| state.receiver_dropped = true);
+        if self.side == Side::Server {
+            let mut slot = self.inbound.lock().unwrap_or_else(PoisonError::into_inner);
+            let inbound = slot.take();
+            drop(slot);
+            drop(inbound);
+            return;
+        }
+        if self.senders.load(Ordering::Acquire) == 0 {
+            self.abandoned();
+        }
+    }
+
+    fn abandoned(&self) {
+        match self.side {
+            Side::Client => self.act(|state| {
+                if state.receiver_dropped {
+                    let status =
+                        Status::new(Code::Cancelled, "both halves of the call were dropped");
+                    state.call.cancel(status);
+                }
+            }),
+            Side::Server => self.act(|state| {
+                let status = Status::new(Code::Unknown, "the handler ended without a status");
+                // An ended call refuses this, as it should.
+                let _ = state.call.finish(Trailers::failed(status));
+            }),
+        }
+    }
+}
+
+impl State {
+    /// Does what the machine says, as far as it can be done under the mutex.
+    fn settle(&mut self) -> After {
+        let mut after = After::default();
+        loop {
+            let discarded = self.drain(&mut after);
+            if discarded.messages == 0 {
+                break;
+            }
+            // Without the time: credit is told only what it was told before.
+            self.call.handle(Input::Credit(discarded), Time::ZERO);
+        }
+        if self.ended.is_some() {
+            after.ended = true;
+            after.timer = self.timer.take();
+            after.registration = self.registration.take();
+        }
+        after
+    }
+
+    /// Does what the machine says, and says how much was thrown away.
+    fn drain(&mut self, after: &mut After) -> Credit {
+        let mut discarded = Credit::default();
+        while let Some(output) = self.call.poll_output() {
+            match output {
+                Output::Transmit(frame) if self.discarding => {
+                    discarded = sum(discarded, frame.credit());
+                }
+                Output::Transmit(frame) => {
+                    self.transmit.push_back(frame);
+                    self.wake_transport(after);
+                }
+                // Only a call with a receive window has these, and no transport so far carries them.
+                Output::Credit(_) => {}
+                Output::Reset(code) => {
+                    self.transmit.clear();
+                    self.reset = Some(code);
+                    self.wake_transport(after);
+                }
+                Output::Event(event) => self.on_event(event, after),
+            }
+        }
+        discarded
+    }
+
+    fn wake_transport(&mut self, after: &mut After) {
+        if let Some(waker) = self.transport_waker.take() {
+            after.transport = Some(waker);
+        }
+    }
+
+    fn on_event(&mut self, event: Event, after: &mut After) {
+        match event {
+            Event::Headers(metadata) => self.headers = Some(metadata),
+            Event::Message(message) => self.messages.push_back(message),
+            Event::HalfClosed => self.half_closed = true,
+            Event::Writable => after.writable.append(&mut self.writable_wakers),
+            Event::Ended(ended) => {
+                self.ended = Some(ended);
+                after.receiver = self.receiver_waker.take();
+                after.writable.append(&mut self.writable_wakers);
+                after.cancel.append(&mut self.cancel_wakers);
+                after.transport = after
+                    .transport
+                    .take()
+                    .or_else(|| self.transport_waker.take());
+            }
+            // Events of a later core that this driver does not know change nothing here.
+            _ => {}
+        }
+    }
+}
+
+pub(crate) const fn sum(one: Credit, other: Credit) -> Credit {
+    Credit {
+        messages: one.messages.saturating_add(other.messages),
+        bytes: one.bytes.saturating_add(other.bytes),
+    }
+}
+
+/// Registers a waker once.
+pub(crate) fn register(wakers: &mut Vec<Waker>, waker: &Waker) {
+    if !wakers.iter().any(|known| known.will_wake(waker)) {
+        wakers.push(waker.clone());
+    }
+}
+
+/// Registers the only waker of its kind.
+pub(crate) fn register_one(slot: &mut Option<Waker>, waker: &Waker) {
+    if !slot.as_ref().is_some_and(|known| known.will_wake(waker)) {
+        *slot = Some(waker.clone());
+    }
+}

@@ -1,0 +1,186 @@
+//! What a transport is: something that gives and takes streams of frames.
+//!
+//! A transport is not a connection and may hold many. Objects are at the grain of a call; frames move in batches through
+//! polls, so that a message costs no boxed future and no hop between tasks. Sending is *pulled*: the driver hands a
+//! transport an [`Outbound`], and the transport takes what is there when it has room, which is the back-pressure.
+//! Receiving is pulled as well: the driver polls the transport's [`Inbound`] when the application wants more.
+
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use async_trait::async_trait;
+use headwater_core::call::{Closed, Credit, Frame, Input};
+use headwater_proto::{Code, Metadata, Status};
+use tokio::time::Instant;
+
+use crate::{
+    server::Acceptor,
+    shared::{Shared, Side, register_one, sum},
+};
+
+/// Bytes of messages after which one pull stops taking more.
+const PULL_BYTES: usize = 64 << 10;
+
+/// What opens a stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestHeaders {
+    /// The method, such as `/package.Service/Method`.
+    pub path: Arc<str>,
+    /// The metadata of the request.
+    pub metadata: Metadata,
+    /// How long the client gives the call; `grpc-timeout` on the wire.
+    pub timeout: Option<std::time::Duration>,
+}
+
+/// The receiving direction of a stream, as a transport gives it.
+///
+/// Dropping it means: nothing more is wanted. On the client that resets a stream whose responses have not ended.
+pub trait Inbound: Send {
+    /// Appends all frames that are there, at least one, up to some tens of KiB.
+    ///
+    /// A response stream ends with [`Frame::End`]; after it this is not polled again.
+    ///
+    /// # Errors
+    ///
+    /// The stream is gone, and how. An end of the responses without a status is [`Closed::without_status`].
+    fn poll_frames(
+        &mut self,
+        cx: &mut Context<'_>,
+        frames: &mut Vec<Frame>,
+    ) -> Poll<Result<(), Closed>>;
+}
+
+/// What a pull from an [`Outbound`] gave.
+///
+/// Exhaustive: a transport has to handle all of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pulled {
+    /// Frames were appended.
+    Frames,
+    /// Reset the stream; nothing more comes.
+    Reset(Code),
+    /// The last frame was given before.
+    Done,
+}
+
+/// The sending direction of a stream, as the driver gives it to a transport.
+///
+/// Dropping it before the end was taken means, on the server, that the peer has gone, and ends the call; on the client,
+/// that the server reads no more, and what is sent from then on goes nowhere.
+pub struct Outbound {
+    call: Arc<Shared>,
+    done: bool,
+}
+
+impl Outbound {
+    pub(crate) const fn new(call: Arc<Shared>) -> Self {
+        Self { call, done: false }
+    }
+
+    /// Appends all frames that wait, up to about 64 KiB, and gives their credit back to the senders.
+    ///
+    /// One task at a time may wait in this.
+    pub fn poll_frames(&mut self, cx: &mut Context<'_>, frames: &mut Vec<Frame>) -> Poll<Pulled> {
+        if self.done {
+            return Poll::Ready(Pulled::Done);
+        }
+        let done = &mut self.done;
+        self.call.act_now(|state, now| {
+            if let Some(code) = state.reset {
+                *done = true;
+                return Poll::Ready(Pulled::Reset(code));
+            }
+            let mut taken = Credit::default();
+            let mut any = false;
+            while taken.bytes < PULL_BYTES {
+                let Some(frame) = state.transmit.pop_front() else {
+                    break;
+                };
+                any = true;
+                taken = sum(taken, frame.credit());
+                *done = matches!(frame, Frame::End(_));
+                frames.push(frame);
+            }
+            if any {
+                state.call.handle(Input::Credit(taken), now);
+                return Poll::Ready(Pulled::Frames);
+            }
+            if state.ended.is_some() {
+                *done = true;
+                return Poll::Ready(Pulled::Reset(Code::Cancelled));
+            }
+            register_one(&mut state.transport_waker, cx.waker());
+            Poll::Pending
+        })
+    }
+
+    /// When the call's time is over. For transports that have a timer of their own to beat; the call ends by itself.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.call.deadline()
+    }
+
+    /// Has the call look at the clock now.
+    pub fn check_deadline(&self) {
+        self.call.timeout();
+    }
+
+    /// The largest message that this call takes from its peer, in bytes.
+    pub fn receive_message_bytes_max(&self) -> usize {
+        self.call.receive_message_bytes_max
+    }
+}
+
+impl Drop for Outbound {
+    fn drop(&mut self) {
+        if self.done {
+            return;
+        }
+        match self.call.side {
+            Side::Client => self.call.discard(),
+            Side::Server => self.call.close(Closed::cancelled(Code::Cancelled)),
+        }
+    }
+}
+
+/// The client's side of a transport.
+#[async_trait]
+pub trait ClientTransport: Send + Sync + 'static {
+    /// Holds the transport's connections. Runs until [`ClientTransport::begin_graceful_shutdown`], which the driver calls
+    /// when no stream is open any more, or until it is dropped. Called once.
+    ///
+    /// # Errors
+    ///
+    /// The transport can never work.
+    async fn connect(&self) -> Result<(), Status>;
+
+    /// Lets [`ClientTransport::connect`] return.
+    fn begin_graceful_shutdown(&self);
+
+    /// Opens a stream. Called only while `connect` runs.
+    ///
+    /// # Errors
+    ///
+    /// `FAILED_PRECONDITION` if the transport is closing, `UNAVAILABLE` if there is no stream for now.
+    async fn open(
+        &self,
+        headers: RequestHeaders,
+        outbound: Outbound,
+    ) -> Result<Box<dyn Inbound>, Status>;
+}
+
+/// The server's side of a transport.
+#[async_trait]
+pub trait ServerTransport: Send + Sync + 'static {
+    /// Hands every stream that comes to `acceptor`. Runs until it is drained after
+    /// [`ServerTransport::begin_graceful_shutdown`]; dropping it is an abrupt stop, after which no peer waits for ever.
+    ///
+    /// # Errors
+    ///
+    /// The transport cannot listen.
+    async fn listen(&self, acceptor: Acceptor) -> Result<(), Status>;
+
+    /// Refuses new streams; [`ServerTransport::listen`] returns when the open ones have ended.
+    fn begin_graceful_shutdown(&self);
+}
