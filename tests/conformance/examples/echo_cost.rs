@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release -p headwater-conformance --example echo_cost -- [messages]`
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use headwater_conformance::Fixture;
@@ -11,8 +11,6 @@ use headwater_rpc::{CallOptions, IncomingCall, Metadata};
 
 /// CPU time of this process so far, user and system.
 fn cpu() -> Duration {
-    let stat = std::fs::read_to_string("/proc/self/schedstat").unwrap_or_default();
-    let _ = stat;
     let mut total = Duration::ZERO;
     for task in std::fs::read_dir("/proc/self/task").expect("linux") {
         let path = task.expect("readable").path().join("schedstat");
@@ -40,7 +38,7 @@ async fn echo(call: IncomingCall) {
     let _ = sender.finish(Ok(()), Metadata::new());
 }
 
-async fn round(pair: &Fixture, in_flight: usize, messages: usize) -> (Duration, Duration) {
+async fn round(pair: &Fixture, in_flight: usize, messages: usize) -> Duration {
     let options = CallOptions::default();
     let call = pair
         .client
@@ -52,7 +50,7 @@ async fn round(pair: &Fixture, in_flight: usize, messages: usize) -> (Duration, 
     for _ in 0..in_flight {
         sender.send(message.clone()).await.expect("open");
     }
-    let (cpu_before, before) = (cpu(), Instant::now());
+    let before = cpu();
     let mut got = 0;
     while got < messages {
         got += receiver.next_batch(&mut batch).await.expect("open");
@@ -60,7 +58,7 @@ async fn round(pair: &Fixture, in_flight: usize, messages: usize) -> (Duration, 
             sender.send(message).await.expect("open");
         }
     }
-    (cpu() - cpu_before, before.elapsed())
+    cpu() - before
 }
 
 fn main() {
@@ -83,12 +81,10 @@ fn main() {
                 pair.router.stream("/bench/Echo", echo);
                 round(&pair, in_flight, messages / 10).await;
                 let mut costs = Vec::new();
-                let mut rates = Vec::new();
                 for _ in 0..5 {
-                    let (cpu, wall) = round(&pair, in_flight, messages).await;
+                    let cpu = round(&pair, in_flight, messages).await;
                     let each = u32::try_from(messages).expect("not that many");
                     costs.push(cpu / each);
-                    rates.push(f64::from(each) / wall.as_secs_f64());
                 }
                 costs.sort();
                 println!(

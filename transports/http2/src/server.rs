@@ -170,6 +170,9 @@ async fn accept(listener: &TcpListener) -> tokio::net::TcpStream {
     }
 }
 
+/// An answer in place of a call.
+type Refusal = Box<Response<CallBody>>;
+
 /// Takes every path; what is no gRPC call is refused before the application sees it.
 #[derive(Clone)]
 struct CallService {
@@ -194,20 +197,21 @@ impl Service<Request<Body>> for CallService {
 }
 
 impl CallService {
-    fn accept(&self, request: Request<Body>) -> Result<Outbound, Response<CallBody>> {
+    fn accept(&self, request: Request<Body>) -> Result<Outbound, Refusal> {
         let (head, body) = request.into_parts();
         if head.method != Method::POST {
             let mut refusal = plain(StatusCode::METHOD_NOT_ALLOWED);
             let allow = HeaderValue::from_static("POST");
             refusal.headers_mut().insert(header::ALLOW, allow);
-            return Err(refusal);
+            return Err(Box::new(refusal));
         }
         if !headers::is_grpc(&head.headers) {
-            return Err(plain(StatusCode::UNSUPPORTED_MEDIA_TYPE));
+            return Err(Box::new(plain(StatusCode::UNSUPPORTED_MEDIA_TYPE)));
         }
-        let timeout = headers::to_timeout(&head.headers).map_err(refused)?;
+        let timeout =
+            headers::to_timeout(&head.headers).map_err(|status| Box::new(refused(status)))?;
         let metadata = headers::to_metadata(&head.headers)
-            .map_err(|error| refused(Status::new(Code::Internal, error.to_string())))?;
+            .map_err(|error| Box::new(refused(Status::new(Code::Internal, error.to_string()))))?;
         let info = head.extensions.get::<TcpConnectInfo>();
         let peer = peer(info.and_then(TcpConnectInfo::remote_addr));
         let bytes_max = self.acceptor.receive_message_bytes_max();
@@ -252,7 +256,7 @@ fn trailers_only(trailers: &Trailers) -> Response<CallBody> {
 
 /// Waits for what the handler says first.
 enum Responding {
-    Refused(Option<Response<CallBody>>),
+    Refused(Option<Refusal>),
     Waiting {
         outbound: Option<Outbound>,
         frames: Vec<Frame>,
@@ -281,7 +285,7 @@ impl Future for Responding {
                 let refusal = refusal
                     .take()
                     .expect("a future is not polled after it is ready");
-                Poll::Ready(Ok(refusal))
+                Poll::Ready(Ok(*refusal))
             }
             Self::Waiting {
                 outbound,

@@ -190,8 +190,11 @@ async fn a_lost_connection_reaches_the_handler() {
     assert_eq!(cancelled.recv().await, Some(CancelReason::Peer));
 }
 
+/// What a server does with a request.
+type Answer = fn(SendResponse<Bytes>);
+
 /// A server that does `answer` with every request, and a client of it.
-async fn client_of(answer: fn(SendResponse<Bytes>)) -> Client {
+async fn client_of(answer: Answer) -> Client {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let url = format!("http://{}", listener.local_addr().expect("it is bound"));
     tokio::spawn(async move {
@@ -211,7 +214,7 @@ async fn client_of(answer: fn(SendResponse<Bytes>)) -> Client {
     client
 }
 
-async fn outcome(answer: fn(SendResponse<Bytes>)) -> Result<Bytes, Status> {
+async fn outcome(answer: Answer) -> Result<Bytes, Status> {
     let client = client_of(answer).await;
     let call = client.unary(
         "/t.T/X",
@@ -243,7 +246,7 @@ fn trailers(status: &'static str) -> HeaderMap {
 
 #[tokio::test]
 async fn an_answer_without_a_status_is_never_a_success() {
-    let cases: [(&str, fn(SendResponse<Bytes>), Code); 8] = [
+    let cases: [(&str, Answer, Code); 8] = [
         (
             "no trailers",
             |mut respond| {
