@@ -1,1 +1,3 @@
-//! Examples.
+//! What several examples share.
+
+pub mod chat_app;

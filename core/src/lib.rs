@@ -1,10 +1,33 @@
 //! Who may say what, when: Headwater's state machines, without IO.
+//!
+//! The crate is `no_std` with `alloc`. It has no clock, no socket, no lock, no randomness and no `async`; what it needs of
+//! those comes in as values. All machines look alike:
+//!
+//! - `handle(input, now)` takes what happened. It never fails: what a peer does wrong becomes an output.
+//! - Verbs are commands of the local application; they return a `Result`.
+//! - `poll_output()` gives what to do, in one total order; `None` is drained.
+//! - `poll_timeout()` says when to call again, and why.
+//!
+//! The same inputs give the same outputs, byte for byte.
+//!
+//! | machine | one for each | what it decides |
+//! |---|---|---|
+//! | [`call`] | RPC | which part may come when; deadlines, limits, credit |
+//! | [`link`] | Link, at either end | frames, numbering, lanes of the application |
+//! | [`session`] | client connection | WebSocket manners: keep-alive, closing, bad input |
+//! | [`hub`] | hub | who is connected, who hears what, which upstream gets which event |
+//! | [`outbox`] | client connection | what waits to be written, and how much may |
 
 #![no_std]
 
 extern crate alloc;
 
 pub mod call;
+mod hash;
+pub mod hub;
+pub mod link;
+pub mod outbox;
+pub mod session;
 pub mod time;
 
 pub use time::{Deadline, Time, Why};

@@ -4,6 +4,7 @@
 //! `no_std` with `alloc`, and no input makes it panic.
 //!
 //! - [`v1`]: the generated types of `headwater.v1`, the protocol between the service and an application.
+//! - [`ConnectionString`]: where a service is and the key to it.
 //! - [`status`]: how a call ends.
 //! - [`metadata`]: what a call carries beside its messages.
 //! - [`grpc`]: message framing, status trailers and `grpc-timeout`, as HTTP/2 and HTTP/3 carry them.
@@ -14,8 +15,10 @@
 
 extern crate alloc;
 
+pub mod connection_string;
 pub mod grpc;
 pub mod metadata;
+mod payload;
 pub mod status;
 pub mod subprotocol;
 pub mod websocket;
@@ -31,5 +34,6 @@ pub mod v1 {
     include!(concat!(env!("OUT_DIR"), "/headwater.v1.rs"));
 }
 
+pub use connection_string::{ConnectionString, ConnectionStringError};
 pub use metadata::Metadata;
 pub use status::{Code, Status};

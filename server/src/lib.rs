@@ -1,1 +1,23 @@
-//! Placeholder.
+//! A self-hosted, embeddable Web PubSub service whose application side is one RPC stream.
+//!
+//! A [`Service`] holds hubs. Clients come in by WebSocket ([`Service::serve_clients`]); applications dial in over RPC
+//! ([`Service::upstream_server`]) or sit in the same process ([`Service::connect_in_process`]) with the SDK of
+//! `headwater-upstream`. The rules of a hub are in [`headwater_core::hub`]; this crate drives them under tokio.
+//!
+//! | module | what it drives |
+//! |---|---|
+//! | `hub` | a hub by turns under one lock; outboxes, links, timers |
+//! | `clients` | the handshake of a client, and its connection's reading task |
+//! | `upstreams` | a link's reading task; the management methods |
+//! | [`auth`] | tokens |
+
+pub mod auth;
+mod clients;
+mod clock;
+mod config;
+mod hub;
+mod service;
+mod upstreams;
+
+pub use config::ServiceConfig;
+pub use service::Service;

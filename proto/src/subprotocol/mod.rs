@@ -5,6 +5,7 @@
 
 mod json;
 mod names;
+mod payload;
 mod simple;
 
 use alloc::{string::String, vec::Vec};
@@ -12,6 +13,7 @@ use alloc::{string::String, vec::Vec};
 use bytes::Bytes;
 
 pub use names::{event_name_is_valid, group_name_is_valid, hub_name};
+pub use payload::check_metadata;
 
 use crate::websocket::MessageKind;
 
@@ -95,9 +97,36 @@ pub enum Operation {
     Nothing,
     /// Well-formed, and not offered by this service yet, such as `invoke`: acked as failed, never fatal.
     Unsupported {
-        /// The `type` of the request.
+        /// The `type` of the request, or `stream` for a `sendToGroup` that opens one.
         kind: &'static str,
     },
+    /// Well-formed, and not to be served as it is, such as a group name that is not valid: acked as
+    /// [`AckErrorName::BadRequest`], never fatal.
+    Invalid {
+        /// Why, for people.
+        reason: &'static str,
+    },
+}
+
+impl Request {
+    const fn unacked(operation: Operation) -> Self {
+        Self {
+            ack_id: None,
+            operation,
+        }
+    }
+}
+
+impl DataType {
+    /// The name that the JSON subprotocols have for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Json => "json",
+            Self::Binary => "binary",
+            Self::Protobuf => "protobuf",
+        }
+    }
 }
 
 /// Application metadata of a message: ASCII names and values, in the order of their names.
@@ -169,6 +198,18 @@ pub enum AckErrorName {
     InternalServerError,
 }
 
+impl AckErrorName {
+    /// The name as clients read it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Duplicate => "Duplicate",
+            Self::Forbidden => "Forbidden",
+            Self::BadRequest => "BadRequest",
+            Self::InternalServerError => "InternalServerError",
+        }
+    }
+}
+
 /// A message that the subprotocol does not allow: the connection ends with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Malformed {
@@ -176,6 +217,34 @@ pub struct Malformed {
     pub close_code: u16,
     /// For people; tells no more than the client sent.
     pub reason: String,
+}
+
+impl Malformed {
+    fn frame(reason: &str) -> Self {
+        Self {
+            close_code: 1003,
+            reason: reason.into(),
+        }
+    }
+
+    fn content(reason: &str) -> Self {
+        Self {
+            close_code: 1007,
+            reason: reason.into(),
+        }
+    }
+
+    /// Tells where, and not what: the text of the parser could repeat the message.
+    fn json(error: serde_json::Error) -> Self {
+        Self {
+            close_code: 1007,
+            reason: alloc::format!(
+                "not a request in JSON: line {}, column {}",
+                error.line(),
+                error.column()
+            ),
+        }
+    }
 }
 
 impl Protocol {
@@ -199,7 +268,7 @@ impl Protocol {
     /// [`Malformed`] if the subprotocol does not allow the message.
     pub fn decode(self, kind: MessageKind, message: Bytes) -> Result<Request, Malformed> {
         match self {
-            Self::Simple => Ok(simple::decode(kind, message)),
+            Self::Simple => simple::decode(kind, message),
             Self::Json => json::decode(kind, message),
         }
     }

@@ -1,6 +1,34 @@
-//! The frames of RFC 6455.
+//! The frames and messages of RFC 6455, as the accepting side reads and writes them. No IO, no handshake, no extensions.
+//!
+//! [`Decoder`] turns what a client sends into messages; the `encode_*` functions append what a server sends to a buffer.
+//!
+//! ```
+//! use headwater_proto::websocket::{Decoder, DecoderConfig, Incoming, MessageKind, encode_message};
+//!
+//! let mut decoder = Decoder::new(DecoderConfig::default());
+//! // "Hello" of RFC 6455, section 5.7, as one masked text frame.
+//! decoder.push(&[0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58]);
+//! let hello = decoder.poll()?;
+//! assert_eq!(hello, Some(Incoming::Message { kind: MessageKind::Text, data: "Hello".into() }));
+//! assert_eq!(decoder.poll()?, None);
+//!
+//! let mut wire = Vec::new();
+//! encode_message(MessageKind::Text, b"Hello", &mut wire);
+//! assert_eq!(wire, b"\x81\x05Hello");
+//! # Ok::<(), headwater_proto::websocket::Violation>(())
+//! ```
 
-use alloc::vec::Vec;
+mod decode;
+mod encode;
+mod frame;
+mod partial;
+
+pub use decode::{Decoder, DecoderConfig, Incoming, Violation};
+pub use encode::{
+    Mark, append_header, begin_message, encode_close, encode_message, encode_ping, encode_pong,
+    finish_message,
+};
+pub use frame::close_code_is_valid;
 
 /// The two kinds of WebSocket message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -11,7 +39,29 @@ pub enum MessageKind {
     Binary,
 }
 
-/// Placeholder.
-pub fn encode_message(_kind: MessageKind, _payload: &[u8], _out: &mut Vec<u8>) {}
-/// Placeholder.
-pub fn encode_close(_code: u16, _reason: &str, _out: &mut Vec<u8>) {}
+/// What a frame is (RFC 6455, section 5.2). Exhaustive: the other ten numbers are reserved and end a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Opcode {
+    /// A further piece of the message that is under way.
+    Continuation = 0x0,
+    /// A text message, or its first piece.
+    Text = 0x1,
+    /// A binary message, or its first piece.
+    Binary = 0x2,
+    /// The last frame of a side.
+    Close = 0x8,
+    /// Asks for a pong with the same bytes.
+    Ping = 0x9,
+    /// Answers a ping, or says "alive" unasked.
+    Pong = 0xA,
+}
+
+impl From<MessageKind> for Opcode {
+    fn from(kind: MessageKind) -> Self {
+        match kind {
+            MessageKind::Text => Self::Text,
+            MessageKind::Binary => Self::Binary,
+        }
+    }
+}

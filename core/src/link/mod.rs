@@ -1,0 +1,16 @@
+//! The link between the service and an application: one bidirectional call, `headwater.v1.Upstream/Link`.
+//!
+//! Events flow to the application; its acks and commands flow back in one ordered lane with one numbering. Both ends are
+//! machines; this module holds what they share.
+//!
+//! - [`service`]: the service's end.
+//! - [`upstream`]: the application's end.
+
+pub mod service;
+pub mod upstream;
+
+/// How many events an upstream holds unsettled if its `register` does not say.
+pub const WINDOW_EVENTS_DEFAULT: u32 = 1024;
+
+/// How many bytes of events an upstream holds unsettled if its `register` does not say: 16 MiB.
+pub const WINDOW_BYTES_DEFAULT: u64 = 16 << 20;

@@ -1,0 +1,190 @@
+//! The lanes: one for each connection that has an event here.
+
+use alloc::{boxed::Box, collections::VecDeque, string::String};
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use headwater_proto::v1;
+use indexmap::IndexMap;
+
+/// Names an event that was given out, until it is done. Counted from 1 over the life of a [`Link`](super::Link), so that
+/// it never names a second event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Delivery(u64);
+
+impl Delivery {
+    /// The number, for logs.
+    pub const fn number(self) -> u64 {
+        self.0
+    }
+}
+
+/// What an event wants back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Connect,
+    Message,
+    Notice,
+}
+
+impl Kind {
+    pub(super) const fn of(event: &v1::event::Event) -> Self {
+        match event {
+            v1::event::Event::Connect(_) => Self::Connect,
+            v1::event::Event::Message(_) => Self::Message,
+            v1::event::Event::Connected(_) | v1::event::Event::Disconnected(_) => Self::Notice,
+        }
+    }
+}
+
+/// An event that waits for its turn.
+#[derive(Debug)]
+pub(super) struct Queued {
+    pub(super) event: Box<v1::Event>,
+    pub(super) id: v1::EventId,
+    pub(super) kind: Kind,
+    pub(super) bytes: u64,
+    pub(super) link: u64,
+    pub(super) cancelled: bool,
+}
+
+/// An event whose handler runs.
+#[derive(Debug)]
+pub(super) struct Running {
+    pub(super) id: v1::EventId,
+    pub(super) kind: Kind,
+    pub(super) seq: u64,
+    pub(super) bytes: u64,
+    /// Which link it came on; an earlier one takes no answer.
+    pub(super) link: u64,
+    /// The number of its answer.
+    pub(super) answer: Option<u64>,
+}
+
+#[derive(Debug)]
+struct Lane {
+    running: Delivery,
+    queue: VecDeque<Queued>,
+}
+
+/// A lane exists while a handler of its connection runs, so a queue never stands without one.
+#[derive(Debug, Default)]
+pub(super) struct Lanes {
+    lanes: IndexMap<String, Lane, FixedState>,
+    running: HashMap<Delivery, Running, FixedState>,
+    minted: u64,
+}
+
+/// What is to be started.
+#[derive(Debug)]
+pub(super) struct Started {
+    pub(super) delivery: Delivery,
+    pub(super) event: Box<v1::Event>,
+    pub(super) cancelled: bool,
+}
+
+impl Lanes {
+    pub(super) fn is_empty(&self) -> bool {
+        self.lanes.is_empty()
+    }
+
+    pub(super) fn running(&mut self, delivery: Delivery) -> Option<&mut Running> {
+        self.running.get_mut(&delivery)
+    }
+
+    /// Notes the number of an answer.
+    pub(super) fn answered(&mut self, delivery: Delivery, seq: u64) {
+        if let Some(running) = self.running.get_mut(&delivery) {
+            running.answer = Some(seq);
+        }
+    }
+
+    /// What was answered on this link under this number and still runs. Looks at every lane: refusals are rare.
+    pub(super) fn answered_with(&self, seq: u64, link: u64) -> Option<Delivery> {
+        let mut deliveries = self.lanes.values().map(|lane| lane.running);
+        deliveries.find(|delivery| {
+            let running = self.running.get(delivery);
+            running.is_some_and(|running| running.link == link && running.answer == Some(seq))
+        })
+    }
+
+    /// Starts the event if its lane is free, and queues it otherwise.
+    pub(super) fn arrive(&mut self, queued: Queued) -> Option<Started> {
+        if let Some(lane) = self.lanes.get_mut(queued.id.connection_id.as_str()) {
+            lane.queue.push_back(queued);
+            return None;
+        }
+        let connection = queued.id.connection_id.clone();
+        let started = self.start(queued);
+        let lane = Lane {
+            running: started.delivery,
+            queue: VecDeque::new(),
+        };
+        self.lanes.insert(connection, lane);
+        Some(started)
+    }
+
+    /// Ends what runs, and starts what comes next in its lane.
+    pub(super) fn finish(&mut self, delivery: Delivery) -> (Option<Running>, Option<Started>) {
+        let Some(ended) = self.running.remove(&delivery) else {
+            return (None, None);
+        };
+        let connection = ended.id.connection_id.as_str();
+        let next = self
+            .lanes
+            .get_mut(connection)
+            .and_then(|lane| lane.queue.pop_front());
+        let Some(next) = next else {
+            self.lanes.swap_remove(connection);
+            return (Some(ended), None);
+        };
+        let started = self.start(next);
+        if let Some(lane) = self.lanes.get_mut(connection) {
+            lane.running = started.delivery;
+        }
+        (Some(ended), Some(started))
+    }
+
+    /// Notes that the client of this event has gone. Says which handler to tell; an event that waits is told when it
+    /// starts.
+    pub(super) fn cancel(&mut self, id: &v1::EventId, link: u64) -> Option<Delivery> {
+        let lane = self.lanes.get_mut(id.connection_id.as_str())?;
+        let runs = self
+            .running
+            .get(&lane.running)
+            .is_some_and(|running| running.id.number == id.number && running.link == link);
+        if runs {
+            return Some(lane.running);
+        }
+        for queued in &mut lane.queue {
+            queued.cancelled |= queued.id.number == id.number && queued.link == link;
+        }
+        None
+    }
+
+    /// Drops what waits and is not wanted any more.
+    pub(super) fn retain(&mut self, mut keep: impl FnMut(&Queued) -> bool) {
+        for lane in self.lanes.values_mut() {
+            lane.queue.retain(&mut keep);
+        }
+    }
+
+    fn start(&mut self, queued: Queued) -> Started {
+        self.minted += 1;
+        let delivery = Delivery(self.minted);
+        let running = Running {
+            id: queued.id,
+            kind: queued.kind,
+            seq: queued.event.seq,
+            bytes: queued.bytes,
+            link: queued.link,
+            answer: None,
+        };
+        self.running.insert(delivery, running);
+        Started {
+            delivery,
+            event: queued.event,
+            cancelled: queued.cancelled,
+        }
+    }
+}

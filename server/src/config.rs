@@ -1,0 +1,53 @@
+//! What a service is told at its start: plain data.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use headwater_core::{link::service::LinkConfig, outbox::OutboxLimits, session::SessionConfig};
+
+use crate::auth::AccessKeys;
+
+/// The configuration of a [`Service`](crate::Service).
+#[derive(Debug, Clone)]
+pub struct ServiceConfig {
+    /// The keys that tokens are signed with.
+    pub keys: AccessKeys,
+    /// Where clients and applications say that the service is, such as `http://127.0.0.1:8080`: the first one stands in
+    /// the connection string, all are taken as the beginning of an audience. Default: none.
+    pub endpoints: Vec<String>,
+    /// Hubs, lower-cased, that let no client in unless an upstream has answered its `connect`, even before one
+    /// registered. Default: none.
+    pub require_connect: BTreeSet<String>,
+    /// How long a client waits for the answer to its `connect`; then 504, or 503 if no upstream was there.
+    /// Default: 30 s.
+    pub connect_timeout: Duration,
+    /// How long a client waits for the answer to its message; then its ack says that it failed. Default: 30 s.
+    pub message_timeout: Duration,
+    /// The longest message of a client, in bytes; a longer one closes the connection with 1009. Default: 1 MiB.
+    pub message_bytes_max: usize,
+    /// What may wait for one client; more closes its connection. Default: 16 MiB, 16,384 messages.
+    pub outbox: OutboxLimits,
+    /// Keep-alive and patience with clients.
+    pub session: SessionConfig,
+    /// The bounds of upstreams.
+    pub link: LinkConfig,
+    /// Bytes of events that may wait for upstreams, in each hub; past it a new event fails at once. Default: 64 MiB.
+    pub waiting_bytes_max: usize,
+}
+
+impl ServiceConfig {
+    /// The defaults, with these keys.
+    pub fn new(keys: impl Into<AccessKeys>) -> Self {
+        Self {
+            keys: keys.into(),
+            endpoints: Vec::new(),
+            require_connect: BTreeSet::new(),
+            connect_timeout: Duration::from_secs(30),
+            message_timeout: Duration::from_secs(30),
+            message_bytes_max: 1 << 20,
+            outbox: OutboxLimits::default(),
+            session: SessionConfig::default(),
+            link: LinkConfig::default(),
+            waiting_bytes_max: 64 << 20,
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! Drives one [hub machine](headwater_core::hub) by turns, and writes what comes of them.
+//!
+//! Locks, in the order in which they may be taken: the hub's, then that of one outbox. No socket is written under either.
+
+mod client;
+mod flush;
+mod link;
+
+use std::{
+    future::pending,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use headwater_core::{
+    Time,
+    hub::{ConnectionKey, Hub, HubConfig, Input, LinkKey, Output},
+    outbox::OutboxLimits,
+};
+use headwater_proto::{
+    Status,
+    v1::{command::Operation, result::Value},
+};
+use tokio::{sync::Notify, time::sleep_until};
+
+use self::client::Signal;
+use self::flush::Flusher;
+pub(crate) use self::{
+    client::Client,
+    link::{Link, encode},
+};
+use crate::clock::Clock;
+
+/// What happens to a hub, in this service.
+pub(crate) type HubInput = Input<Arc<Client>, Arc<Link>>;
+
+/// One hub and its driver.
+pub(crate) struct HubDriver {
+    name: String,
+    machine: Mutex<Hub<Arc<Client>, Arc<Link>>>,
+    clock: Clock,
+    outbox_limits: OutboxLimits,
+    flusher: Flusher,
+    /// When the timer task wakes up, in nanoseconds since the start; `u64::MAX` is never.
+    armed_at: AtomicU64,
+    rearm: Notify,
+    idle: Notify,
+    last_key: AtomicU64,
+}
+
+/// What a turn leaves to be done.
+#[derive(Default)]
+struct Leftover {
+    /// Outboxes that nobody else flushes.
+    dirty: Vec<Arc<Client>>,
+    /// Clients that were cut for being slow.
+    slow: Vec<ConnectionKey>,
+    /// Frames for upstreams, so that each is handed over once.
+    links: Vec<(Arc<Link>, Vec<bytes::Bytes>)>,
+}
+
+impl HubDriver {
+    /// Starts a hub: its timer and its flusher run until the last handle is dropped.
+    pub(crate) fn start(config: HubConfig, outbox_limits: OutboxLimits, clock: Clock) -> Arc<Self> {
+        let driver = Arc::new(Self {
+            name: config.name.clone(),
+            machine: Mutex::new(Hub::new(config)),
+            clock,
+            outbox_limits,
+            flusher: Flusher::start(),
+            armed_at: AtomicU64::new(u64::MAX),
+            rearm: Notify::new(),
+            idle: Notify::new(),
+            last_key: AtomicU64::new(0),
+        });
+        tokio::spawn(run_timer(Arc::downgrade(&driver)));
+        driver
+    }
+
+    pub(crate) const fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    /// A key that no connection of this hub had.
+    pub(crate) fn new_connection_key(&self) -> ConnectionKey {
+        ConnectionKey(self.last_key.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    /// A key that no link of this hub had.
+    pub(crate) fn new_link_key(&self) -> LinkKey {
+        LinkKey(self.last_key.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    /// Hands in all that was found together.
+    pub(crate) fn turn(&self, inputs: impl IntoIterator<Item = HubInput>) {
+        self.with(|hub, now| {
+            for input in inputs {
+                hub.handle(input, now);
+            }
+        });
+    }
+
+    /// Does what an application without a link asks for.
+    pub(crate) fn command(&self, operation: Operation) -> Result<Value, Status> {
+        self.with(|hub, _| hub.command(operation))
+    }
+
+    /// Closes every connection, and tells upstreams to leave.
+    pub(crate) fn shut_down(&self, reason: &str, reconnect_within: std::time::Duration) {
+        self.with(|hub, _| hub.shut_down(reason, reconnect_within));
+    }
+
+    /// Waits until no connection and no event is left.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe.
+    pub(crate) async fn idle(&self) {
+        loop {
+            let idle = self.idle.notified();
+            if self.lock().is_idle() {
+                return;
+            }
+            idle.await;
+        }
+    }
+
+    /// The name of the hub.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// How many connections are open, and how many upstreams are registered.
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        let hub = self.lock();
+        (hub.connections(), hub.registrations())
+    }
+
+    /// One turn: under the hub's lock the machine acts, and the outboxes and links get what it says; the sockets are
+    /// written after it.
+    fn with<T>(&self, act: impl FnOnce(&mut Hub<Arc<Client>, Arc<Link>>, Time) -> T) -> T {
+        let mut leftover = Leftover::default();
+        let result = {
+            let mut hub = self.lock();
+            let now = self.clock.now();
+            let result = act(&mut hub, now);
+            self.drain(&mut hub, &mut leftover, now);
+            self.arm(&hub);
+            if hub.is_idle() {
+                self.idle.notify_waiters();
+            }
+            result
+        };
+        self.flusher.flush(leftover.dirty);
+        result
+    }
+
+    fn drain(&self, hub: &mut Hub<Arc<Client>, Arc<Link>>, leftover: &mut Leftover, now: Time) {
+        loop {
+            while let Some(output) = hub.poll_output() {
+                self.perform(output, leftover);
+            }
+            for (link, frames) in leftover.links.drain(..) {
+                link.send(frames);
+            }
+            let Some(key) = leftover.slow.pop() else {
+                return;
+            };
+            hub.handle(
+                Input::Gone {
+                    key,
+                    reason: "the client reads too slowly".into(),
+                },
+                now,
+            );
+        }
+    }
+
+    fn perform(&self, output: Output<Arc<Client>, Arc<Link>>, leftover: &mut Leftover) {
+        match output {
+            Output::Admit { to, admission } => to.answer(Ok(*admission)),
+            Output::Refuse { to, status } => to.answer(Err(status)),
+            Output::Send { to, run } => self.push(&to, run, leftover),
+            Output::Deliver { to, excluded, run } => {
+                for receiver in to
+                    .iter()
+                    .filter(|receiver| !excluded.contains(&receiver.key))
+                {
+                    self.push(&receiver.handle, run.clone(), leftover);
+                }
+            }
+            Output::Close { to, code, reason } => {
+                if to.finish(code, &reason) {
+                    leftover.dirty.push(to);
+                }
+            }
+            Output::Pause(to) => to.signal(Signal::Pause),
+            Output::Resume(to) => to.signal(Signal::Resume),
+            Output::Link { to, frame } => leftover.add_frame(to, *frame),
+            Output::EndLink { to, outcome } => {
+                // What was said before the end goes before it.
+                for (link, frames) in leftover.links.drain(..) {
+                    link.send(frames);
+                }
+                to.end(outcome);
+            }
+        }
+    }
+
+    fn push(&self, to: &Arc<Client>, run: headwater_core::outbox::Run, leftover: &mut Leftover) {
+        use headwater_core::outbox::Pushed;
+        match to.push(run, &self.outbox_limits) {
+            Pushed::Dirty => leftover.dirty.push(Arc::clone(to)),
+            Pushed::Waiting | Pushed::Ended => {}
+            Pushed::Overflow => {
+                leftover.slow.push(to.key());
+                if to.cut("the client reads too slowly") {
+                    leftover.dirty.push(Arc::clone(to));
+                }
+            }
+        }
+    }
+
+    /// Writes an outbox that [`Client::push`] and its like found at rest.
+    pub(crate) fn flush(&self, client: Arc<Client>) {
+        self.flusher.flush(vec![client]);
+    }
+
+    pub(crate) const fn outbox_limits(&self) -> &OutboxLimits {
+        &self.outbox_limits
+    }
+
+    /// Wakes the timer task if it would wake up too late.
+    fn arm(&self, hub: &Hub<Arc<Client>, Arc<Link>>) {
+        let Some(deadline) = hub.poll_timeout() else {
+            return;
+        };
+        let at = nanoseconds(deadline.at);
+        if at < self.armed_at.load(Ordering::Relaxed) {
+            self.armed_at.store(at, Ordering::Relaxed);
+            self.rearm.notify_one();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Hub<Arc<Client>, Arc<Link>>> {
+        // A panic in a turn is a bug of ours; the other connections of the hub are served on.
+        self.machine.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Leftover {
+    fn add_frame(&mut self, to: Arc<Link>, frame: headwater_proto::v1::service_frame::Frame) {
+        let bytes = link::encode(frame);
+        match self
+            .links
+            .iter_mut()
+            .find(|(link, _)| Arc::ptr_eq(link, &to))
+        {
+            Some((_, frames)) => frames.push(bytes),
+            None => self.links.push((to, vec![bytes])),
+        }
+    }
+}
+
+/// Tells the hub of its deadlines, until it is dropped.
+async fn run_timer(driver: Weak<HubDriver>) {
+    loop {
+        let Some(driver) = driver.upgrade() else {
+            return;
+        };
+        let rearm = driver.rearm.notified();
+        let deadline = driver.lock().poll_timeout().map(|deadline| deadline.at);
+        driver
+            .armed_at
+            .store(deadline.map_or(u64::MAX, nanoseconds), Ordering::Relaxed);
+        let clock = driver.clock;
+        let due = async {
+            match deadline {
+                Some(at) => sleep_until(clock.instant(at)).await,
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            () = rearm => continue,
+            () = due => {}
+        }
+        driver.turn([Input::Timeout]);
+    }
+}
+
+fn nanoseconds(at: Time) -> u64 {
+    u64::try_from(at.since_start().as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,7 @@
+//! The `headwater` command: `headwater --help`.
+
+mod cli;
+
+fn main() -> std::process::ExitCode {
+    cli::main()
+}

@@ -1,0 +1,202 @@
+//! The service: its hubs, and the two sides that reach them.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use bytes::Bytes;
+use headwater_core::hub::HubConfig;
+use headwater_proto::ConnectionString;
+use headwater_rpc::{Client, Credit, Router, Server, ServerConfig, ServerTransport};
+use headwater_websocket::Listener;
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper::body::Incoming;
+
+use crate::{ServiceConfig, clients, clock::Clock, hub::HubDriver, upstreams};
+
+/// A Web PubSub service. Clones share it.
+///
+/// It runs on the tokio runtime that it is used in. Nothing listens until it is told to: clients reach it through
+/// [`Service::serve_clients`], upstreams through [`Service::upstream_server`] or [`Service::connect_in_process`].
+#[derive(Clone)]
+pub struct Service {
+    inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) config: ServiceConfig,
+    pub(crate) clock: Clock,
+    epoch: String,
+    hubs: Mutex<BTreeMap<String, Arc<HubDriver>>>,
+}
+
+impl Service {
+    /// A service without hubs; each begins with the first client or upstream that names it.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub fn new(config: ServiceConfig) -> Self {
+        let inner = Inner {
+            config,
+            clock: Clock::start(),
+            epoch: unguessable_id(),
+            hubs: Mutex::default(),
+        };
+        Self {
+            inner: Arc::new(inner),
+        }
+    }
+
+    /// What an application needs to reach this service: the first endpoint and the primary key. Secret.
+    pub fn connection_string(&self) -> Option<ConnectionString> {
+        let endpoint = self.inner.config.endpoints.first()?;
+        ConnectionString::new(endpoint, self.inner.config.keys.primary().text()).ok()
+    }
+
+    /// Serves clients on this listener until `stop` is done: then no more are accepted, and those that are there stay.
+    pub async fn serve_clients(&self, listener: Listener, stop: impl Future<Output = ()>) {
+        self.serve_clients_and(listener, |_| None, stop).await;
+    }
+
+    /// [`Service::serve_clients`], with pages of the application's own on the same port: `pages` answers what it knows,
+    /// and gives `None` for the service's.
+    pub async fn serve_clients_and<P>(
+        &self,
+        listener: Listener,
+        pages: P,
+        stop: impl Future<Output = ()>,
+    ) where
+        P: Fn(&Request<Incoming>) -> Option<Response<Full<Bytes>>> + Clone + Send + Sync + 'static,
+    {
+        let inner = Arc::clone(&self.inner);
+        let answer = move |request: Request<Incoming>, peer| {
+            let page = pages(&request);
+            let inner = Arc::clone(&inner);
+            async move {
+                match page {
+                    Some(page) => page,
+                    None => clients::answer(inner, request, peer).await,
+                }
+            }
+        };
+        listener.serve(answer, stop).await;
+    }
+
+    /// The methods for upstreams and producers: `headwater.v1.Upstream` and `headwater.v1.Management`.
+    pub fn router(&self) -> Router {
+        upstreams::router(&self.inner)
+    }
+
+    /// A server for upstreams on this transport, with bounds that fit a link.
+    pub fn upstream_server(&self, transport: impl ServerTransport) -> Server {
+        let config = ServerConfig {
+            // What an upstream has not settled bounds what waits; a full window ends its link.
+            send_window: Credit {
+                messages: 1 << 16,
+                bytes: 64 << 20,
+            },
+            ..ServerConfig::default()
+        };
+        Server::new(transport, self.router(), config)
+    }
+
+    /// A client for an upstream in this process: no port, no socket. It is connected already, and served as long as the
+    /// runtime lives or until it is told to shut down.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub fn connect_in_process(&self) -> Client {
+        let (client, server) = headwater_in_process::pair();
+        let (client, server) = (Client::new(client), self.upstream_server(server));
+        let connecting = client.clone();
+        // Both can fail only by being started twice.
+        tokio::spawn(async move { connecting.connect().await });
+        tokio::spawn(async move { server.serve().await });
+        client
+    }
+
+    /// Leaves in order: every client is closed with 1001 and upstreams hear of it and are told to leave. Returns when all
+    /// is delivered and settled, or after `timeout`. Whether all was.
+    ///
+    /// Stop the listeners before, or new clients are refused with 503.
+    pub async fn drain(&self, timeout: Duration) -> bool {
+        let hubs: Vec<_> = self.inner.hubs().values().cloned().collect();
+        for hub in &hubs {
+            hub.shut_down("the service is shutting down", timeout);
+        }
+        let all_idle = async {
+            for hub in &hubs {
+                hub.idle().await;
+            }
+        };
+        tokio::time::timeout(timeout, all_idle).await.is_ok()
+    }
+
+    /// How many connections are open, and how many upstreams are registered, over all hubs.
+    pub fn counts(&self) -> (usize, usize) {
+        let hubs = self.inner.hubs();
+        let counts = hubs.values().map(|hub| hub.counts());
+        counts.fold(
+            (0, 0),
+            |(clients, upstreams), (more_clients, more_upstreams)| {
+                (clients + more_clients, upstreams + more_upstreams)
+            },
+        )
+    }
+}
+
+impl std::fmt::Debug for Service {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Service").finish_non_exhaustive()
+    }
+}
+
+impl Inner {
+    /// The hub of this lower-cased name.
+    pub(crate) fn hub(&self, name: &str) -> Arc<HubDriver> {
+        let mut hubs = self.hubs();
+        if let Some(hub) = hubs.get(name) {
+            return Arc::clone(hub);
+        }
+        let hub = HubDriver::start(self.hub_config(name), self.config.outbox, self.clock);
+        hubs.insert(name.to_owned(), Arc::clone(&hub));
+        hub
+    }
+
+    fn hub_config(&self, name: &str) -> HubConfig {
+        HubConfig {
+            epoch: self.epoch.clone(),
+            seed: u64::from_ne_bytes(random()),
+            require_connect: self.config.require_connect.contains(name),
+            connect_timeout: self.config.connect_timeout,
+            message_timeout: self.config.message_timeout,
+            waiting_bytes_max: self.config.waiting_bytes_max,
+            commands_max: u32::try_from(self.config.link.commands_max).unwrap_or(u32::MAX),
+            ..HubConfig::new(name)
+        }
+    }
+
+    fn hubs(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Arc<HubDriver>>> {
+        self.hubs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// 128 bits of the system's randomness, URL-safe: 22 characters.
+pub(crate) fn unguessable_id() -> String {
+    URL_SAFE_NO_PAD.encode(random::<16>())
+}
+
+/// # Panics
+///
+/// If the system has no randomness: then no id or key is safe.
+pub(crate) fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).expect("the system has randomness");
+    bytes
+}

@@ -1,0 +1,97 @@
+//! `headwater.v1.Management`: the operations of a link, one unary call each.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use headwater_core::hub::hub_of;
+use headwater_proto::{
+    Code, Status,
+    subprotocol::hub_name,
+    v1::{self, command::Operation, result::Value},
+};
+use headwater_rpc::{Request, Router};
+use prost::Message;
+
+use super::{authenticate, authorize};
+use crate::service::Inner;
+
+/// One method for each operation that [`Operation`] has, named after it.
+macro_rules! methods {
+    ($router:ident, $service:ident, $($name:ident($request:ident)),* $(,)?) => {
+        $(add_method::<v1::$request>(
+            $router,
+            $service,
+            concat!("/headwater.v1.Management/", stringify!($name)),
+            Operation::$name,
+        );)*
+    };
+}
+
+/// Adds every method.
+pub(super) fn add(router: &Router, service: &Arc<Inner>) {
+    methods!(
+        router,
+        service,
+        SendToAll(SendToAllRequest),
+        SendToGroup(SendToGroupRequest),
+        SendToUser(SendToUserRequest),
+        SendToConnection(SendToConnectionRequest),
+        AddConnectionToGroup(AddConnectionToGroupRequest),
+        RemoveConnectionFromGroup(RemoveConnectionFromGroupRequest),
+        RemoveConnectionFromAllGroups(RemoveConnectionFromAllGroupsRequest),
+        AddUserToGroup(AddUserToGroupRequest),
+        RemoveUserFromGroup(RemoveUserFromGroupRequest),
+        RemoveUserFromAllGroups(RemoveUserFromAllGroupsRequest),
+        CloseConnection(CloseConnectionRequest),
+        CloseUser(CloseUserRequest),
+        CloseGroup(CloseGroupRequest),
+        CloseAll(CloseAllRequest),
+        ConnectionExists(ConnectionExistsRequest),
+        UserExists(UserExistsRequest),
+        GroupExists(GroupExistsRequest),
+        ConnectionInGroup(ConnectionInGroupRequest),
+        UserInGroup(UserInGroupRequest),
+        ListMembers(ListMembersRequest),
+        GrantPermission(GrantPermissionRequest),
+        RevokePermission(RevokePermissionRequest),
+        CheckPermission(CheckPermissionRequest),
+    );
+}
+
+fn add_method<M: Message + Default + 'static>(
+    router: &Router,
+    service: &Arc<Inner>,
+    path: &'static str,
+    operation: fn(M) -> Operation,
+) {
+    let service = Arc::clone(service);
+    router.unary(path, move |request| {
+        // Ready at once: a hub answers within the turn.
+        std::future::ready(answer(&service, &request, operation))
+    });
+}
+
+fn answer<M: Message + Default + 'static>(
+    service: &Inner,
+    request: &Request,
+    operation: fn(M) -> Operation,
+) -> Result<Bytes, Status> {
+    let token = authenticate(service, &request.metadata)?;
+    let undecodable = |_| Status::new(Code::InvalidArgument, "the request could not be decoded");
+    let operation = operation(M::decode(request.message.clone()).map_err(undecodable)?);
+    let no_hub = || Status::new(Code::InvalidArgument, "the request names no valid hub");
+    let hub = hub_name(hub_of(&operation)).ok_or_else(no_hub)?;
+    authorize(&token, &hub)?;
+    let value = service.hub(&hub).command(operation)?;
+    Ok(encode(&value))
+}
+
+fn encode(value: &Value) -> Bytes {
+    match value {
+        Value::Delivered(value) => value.encode_to_vec(),
+        Value::Changed(value) => value.encode_to_vec(),
+        Value::Answer(value) => value.encode_to_vec(),
+        Value::Members(value) => value.encode_to_vec(),
+    }
+    .into()
+}

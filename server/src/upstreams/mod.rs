@@ -1,0 +1,57 @@
+//! What applications reach over RPC: the link, and management without one.
+
+mod link;
+mod management;
+
+use std::sync::Arc;
+
+use headwater_proto::{Code, Status};
+use headwater_rpc::{Metadata, Router};
+
+use crate::{
+    auth::{Endpoints, UpstreamToken},
+    clock::unix_seconds,
+    service::Inner,
+};
+
+/// The methods for applications.
+pub(crate) fn router(service: &Arc<Inner>) -> Router {
+    let router = Router::new();
+    let for_links = Arc::clone(service);
+    router.stream("/headwater.v1.Upstream/Link", move |call| {
+        link::run(Arc::clone(&for_links), call)
+    });
+    management::add(&router, service);
+    router
+}
+
+/// Who calls, by `authorization: Bearer`.
+fn authenticate(service: &Inner, metadata: &Metadata) -> Result<UpstreamToken, Status> {
+    let token = metadata
+        .text("authorization")
+        .and_then(|value| value.strip_prefix("Bearer "));
+    verify(service, token.unwrap_or_default())
+}
+
+fn verify(service: &Inner, token: &str) -> Result<UpstreamToken, Status> {
+    // The audience is the endpoint of the connection string, which need not be where the application dialled.
+    let endpoints = Endpoints {
+        public: &service.config.endpoints,
+        host: None,
+    };
+    UpstreamToken::verify(token, &service.config.keys, &endpoints, unix_seconds()).map_err(|rule| {
+        tracing::warn!(%rule, "an application was refused");
+        Status::new(Code::Unauthenticated, "the token is missing or not valid")
+    })
+}
+
+/// Whether the token is good for this hub.
+fn authorize(token: &UpstreamToken, hub: &str) -> Result<(), Status> {
+    if token.allows(hub) {
+        return Ok(());
+    }
+    Err(Status::new(
+        Code::PermissionDenied,
+        "the token is for another hub",
+    ))
+}

@@ -1,0 +1,210 @@
+//! What an upstream is told before it runs.
+
+use std::time::Duration;
+
+use headwater_core::link::{WINDOW_BYTES_DEFAULT, WINDOW_EVENTS_DEFAULT, upstream};
+use headwater_proto::{ConnectionString, v1};
+
+use crate::{BackOff, mailbox::Bounds};
+
+/// How an [`Upstream`](crate::Upstream) reaches its service, and what it registers.
+#[derive(Debug, Clone)]
+pub struct UpstreamConfig {
+    /// Where the service takes upstreams. Default: `http://127.0.0.1:8081`. The scheme chooses the transport: `http` is
+    /// HTTP/2 without TLS. Not looked at by [`Upstream::over`](crate::Upstream::over).
+    pub url: String,
+    /// Where the key comes from: each call carries a token made of it. Default: `None`, which sends no token.
+    pub connection_string: Option<ConnectionString>,
+    /// The hub to serve; lower-cased. No default: an empty one is refused.
+    pub hub: String,
+    /// The name of the application: instances with the same name share the connections of the hub. Default: `app`.
+    pub app: String,
+    /// For people and logs. Default: empty.
+    pub app_version: String,
+    /// Which events are wanted. Default: all.
+    pub events: Events,
+    /// How many events may be under way here at once; more wait in the service. Default 1024.
+    pub window_events: u32,
+    /// How many bytes of payload may be under way here at once. Default 16 MiB.
+    pub window_bytes: u64,
+    /// How many commands may wait for room among those that the service grants. One more ends as
+    /// [`CommandError::TooMany`](crate::CommandError::TooMany). Default 16384.
+    pub commands_waiting_max: usize,
+    /// How many bytes of payload such commands may hold. Default 16 MiB.
+    pub command_bytes_waiting_max: usize,
+    /// How long the service may take to open the call, and again to answer the registration. Default 10 s.
+    pub register_timeout: Duration,
+    /// How long a token is valid; a fresh one is presented after four fifths of that. Default 1 h.
+    pub token_lifetime: Duration,
+    /// How long to wait before dialling again.
+    pub back_off: BackOff,
+    /// What the jitter of [`UpstreamConfig::back_off`] is drawn from. Default: `None`, which is another one each time.
+    pub seed: Option<u64>,
+    /// How long a graceful stop may take before it becomes an abrupt one. Default 10 s.
+    pub drain_timeout: Duration,
+}
+
+impl Default for UpstreamConfig {
+    fn default() -> Self {
+        Self {
+            url: "http://127.0.0.1:8081".into(),
+            connection_string: None,
+            hub: String::new(),
+            app: "app".into(),
+            app_version: String::new(),
+            events: Events::default(),
+            window_events: WINDOW_EVENTS_DEFAULT,
+            window_bytes: WINDOW_BYTES_DEFAULT,
+            commands_waiting_max: 16 * 1024,
+            command_bytes_waiting_max: 16 << 20,
+            register_timeout: Duration::from_secs(10),
+            token_lifetime: Duration::from_secs(60 * 60),
+            back_off: BackOff::default(),
+            seed: None,
+            drain_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Which events an upstream wants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Events {
+    /// Clients that want to connect. Once an upstream took these, the hub lets nobody in without one. Default: `true`.
+    pub connect: bool,
+    /// Notices of clients that are connected. Default: `true`.
+    pub connected: bool,
+    /// Notices of clients that have gone. Default: `true`.
+    pub disconnected: bool,
+    /// The names of the messages, without regard to case; `*` is every one. Default: `*`.
+    pub messages: Vec<String>,
+}
+
+impl Default for Events {
+    fn default() -> Self {
+        Self {
+            connect: true,
+            connected: true,
+            disconnected: true,
+            messages: vec!["*".into()],
+        }
+    }
+}
+
+/// Why an upstream cannot be made of a configuration.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The hub's name is empty or has characters that no hub has.
+    #[error("`{0}` cannot name a hub")]
+    Hub(String),
+    /// A transport that this version does not have.
+    #[error("the transport `{0}` is not built yet: use http://HOST:PORT")]
+    Transport(String),
+    /// The URL is not of the form `http://HOST:PORT`.
+    #[error("`{0}` is not a URL of the form http://HOST:PORT")]
+    Url(String),
+    /// `inproc` needs the other end.
+    #[error("an in-process service is reached by `Upstream::over`, not by URL")]
+    InProcess,
+}
+
+impl UpstreamConfig {
+    pub(crate) fn link(&self) -> Result<upstream::Config, ConfigError> {
+        let hub = headwater_proto::subprotocol::hub_name(&self.hub)
+            .ok_or_else(|| ConfigError::Hub(self.hub.clone()))?;
+        let events = self.events.clone();
+        Ok(upstream::Config {
+            hub,
+            app: self.app.clone(),
+            app_version: self.app_version.clone(),
+            events: Some(v1::EventFilter {
+                connect: events.connect,
+                connected: events.connected,
+                disconnected: events.disconnected,
+                messages: events.messages,
+            }),
+            window_events: self.window_events,
+            window_bytes: self.window_bytes,
+            register_timeout: self.register_timeout,
+        })
+    }
+
+    pub(crate) const fn bounds(&self) -> Bounds {
+        Bounds {
+            commands: self.commands_waiting_max,
+            bytes: self.command_bytes_waiting_max,
+        }
+    }
+
+    /// The URL, if this version can go there.
+    pub(crate) fn checked_url(&self) -> Result<String, ConfigError> {
+        let malformed = || ConfigError::Url(self.url.clone());
+        let (scheme, rest) = self.url.split_once("://").ok_or_else(malformed)?;
+        match scheme {
+            "http" => {}
+            "inproc" => return Err(ConfigError::InProcess),
+            "https" | "h3" | "ws" | "wss" => return Err(ConfigError::Transport(scheme.into())),
+            _ => return Err(malformed()),
+        }
+        let authority = rest.strip_suffix('/').unwrap_or(rest);
+        if authority.is_empty() || authority.contains(['/', '?', '#', '@', ' ']) {
+            return Err(malformed());
+        }
+        Ok(format!("http://{authority}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url(url: &str) -> Result<String, ConfigError> {
+        let config = UpstreamConfig {
+            url: url.into(),
+            ..UpstreamConfig::default()
+        };
+        config.checked_url()
+    }
+
+    #[test]
+    fn the_scheme_chooses_the_transport_and_a_missing_one_is_named() {
+        assert_eq!(url("http://host:1/"), Ok("http://host:1".into()));
+        assert_eq!(url("inproc://name"), Err(ConfigError::InProcess));
+        for scheme in ["https", "h3", "ws", "wss"] {
+            let error = url(&format!("{scheme}://host")).expect_err("not built");
+            assert!(error.to_string().contains("not built yet"), "{error}");
+        }
+        for bad in [
+            "",
+            "host:1",
+            "ftp://host",
+            "http://",
+            "http://a/b",
+            "http://u@h",
+        ] {
+            assert_eq!(url(bad), Err(ConfigError::Url(bad.into())));
+        }
+    }
+
+    #[test]
+    fn a_hub_has_a_name() {
+        let config = |hub: &str| UpstreamConfig {
+            hub: hub.into(),
+            ..UpstreamConfig::default()
+        };
+        assert_eq!(config("Chat").link().expect("a name").hub, "chat");
+        for bad in ["", "a b", "1a"] {
+            assert_eq!(config(bad).link().err(), Some(ConfigError::Hub(bad.into())));
+        }
+    }
+
+    #[test]
+    fn the_key_is_not_in_the_debug_output() {
+        let config = UpstreamConfig {
+            connection_string: "Endpoint=http://h:1;AccessKey=hush".parse().ok(),
+            ..UpstreamConfig::default()
+        };
+        assert!(config.connection_string.is_some());
+        assert!(!format!("{config:?}").contains("hush"));
+    }
+}

@@ -1,0 +1,154 @@
+//! One call to the service: what the engine wants, over a sender and a receiver.
+
+use std::{
+    collections::VecDeque,
+    task::{Context, Poll},
+};
+
+use bytes::{Bytes, BytesMut};
+use headwater_core::{Time, link::upstream::Input};
+use headwater_proto::{Code, Metadata, Status, v1};
+use headwater_rpc::{Receiver, SendError, Sender};
+use prost::{DecodeError, Message as _};
+
+use crate::engine::{Engine, Signal};
+
+/// After so many batches in a row, other tasks get their turn.
+const BATCHES_A_TURN: usize = 32;
+
+/// Why a driver has to look at a session.
+#[derive(Debug)]
+pub(crate) enum Step {
+    /// Something that it waits for may have changed.
+    Changed(Option<Signal>),
+    /// The call is over.
+    Ended(Result<(), Status>),
+}
+
+/// The call's two halves and what waits between them and the engine.
+pub(crate) struct Session {
+    sender: Sender,
+    receiver: Receiver,
+    received: Vec<Bytes>,
+    unsent: VecDeque<Bytes>,
+    encoded: BytesMut,
+    /// The call's window is full: sends wait, reading goes on.
+    blocked: bool,
+    half_closed: bool,
+}
+
+impl Session {
+    pub(crate) fn new(sender: Sender, receiver: Receiver) -> Self {
+        Self {
+            sender,
+            receiver,
+            received: Vec::new(),
+            unsent: VecDeque::new(),
+            encoded: BytesMut::new(),
+            blocked: false,
+            half_closed: false,
+        }
+    }
+
+    pub(crate) const fn is_blocked(&self) -> bool {
+        self.blocked
+    }
+
+    pub(crate) const fn sender(&self) -> &Sender {
+        &self.sender
+    }
+
+    /// Tries again to send.
+    pub(crate) const fn unblock(&mut self) {
+        self.blocked = false;
+    }
+
+    /// No more frames go to the service.
+    pub(crate) fn half_close(&mut self) {
+        self.half_closed = true;
+        // The end of the call tells.
+        let _ = self.sender.finish(Ok(()), Metadata::new());
+    }
+
+    /// Gives the call up.
+    pub(crate) fn abort(&self, status: Status) {
+        // The end of the call tells.
+        let _ = self.sender.finish(Err(status), Metadata::new());
+    }
+
+    /// Takes in all that came, lets the engine work, and sends all of it in one go.
+    pub(crate) fn poll(
+        &mut self,
+        engine: &mut Engine,
+        now: Time,
+        cx: &mut Context<'_>,
+    ) -> Poll<Step> {
+        for _ in 0..BATCHES_A_TURN {
+            let polled = self.receiver.poll_next_batch(cx, &mut self.received);
+            if let Err(error) = self.decode(engine, now) {
+                let message = format!("a frame cannot be decoded: {error}");
+                self.abort(Status::new(Code::InvalidArgument, message.clone()));
+                // Not the service's word on what it was sent, so worth another attempt.
+                let status = Status::new(Code::Unavailable, message);
+                return Poll::Ready(Step::Ended(Err(status)));
+            }
+            engine.poll(cx);
+            let was_blocked = self.blocked;
+            self.send(engine);
+            match polled {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Step::Ended(Ok(()))),
+                Poll::Ready(Err(error)) => return Poll::Ready(Step::Ended(Err(error.status))),
+                Poll::Ready(Ok(_)) | Poll::Pending => {}
+            }
+            if let Some(signal) = engine.signal() {
+                return Poll::Ready(Step::Changed(Some(signal)));
+            }
+            if self.blocked != was_blocked {
+                return Poll::Ready(Step::Changed(None));
+            }
+            if polled.is_pending() {
+                return Poll::Pending;
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn decode(&mut self, engine: &mut Engine, now: Time) -> Result<(), DecodeError> {
+        for message in self.received.drain(..) {
+            let frame = v1::ServiceFrame::decode(message)?;
+            engine.handle(Input::Frame(Box::new(frame)), now);
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, engine: &mut Engine) {
+        for frame in engine.take_frames() {
+            // One allocation for what is sent together.
+            frame
+                .encode(&mut self.encoded)
+                .expect("a BytesMut grows as needed");
+            self.unsent.push_back(self.encoded.split().freeze());
+        }
+        if self.half_closed {
+            self.unsent.clear();
+        }
+        if self.blocked || self.unsent.is_empty() {
+            return;
+        }
+        match self.sender.try_send_all(self.unsent.iter().cloned()) {
+            Ok(sent) => {
+                self.unsent.drain(..sent);
+                self.blocked = !self.unsent.is_empty();
+            }
+            Err(SendError::Blocked) => self.blocked = true,
+            // Then the receiver tells how it ended.
+            Err(SendError::Ended) => self.unsent.clear(),
+            Err(error) => {
+                tracing::error!(%error, "a frame could not be sent");
+                self.unsent.clear();
+                self.abort(Status::new(Code::Internal, "a frame could not be sent"));
+            }
+        }
+    }
+}

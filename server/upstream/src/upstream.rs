@@ -1,0 +1,399 @@
+//! An upstream that runs: dials, registers, serves, dials again.
+
+use std::{
+    fmt,
+    future::{pending, poll_fn},
+    hash::{BuildHasher as _, RandomState},
+    pin::{Pin, pin},
+    sync::Arc,
+    task::Poll,
+    time::SystemTime,
+};
+
+use headwater_core::{Time, link::upstream::Input};
+use headwater_http2::{Http2Client, Http2ClientConfig};
+use headwater_proto::{Code, Metadata, Status};
+use headwater_rpc::{CallOptions, Client};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep_until, timeout},
+};
+
+use crate::{
+    Handler, Hub, UpstreamConfig,
+    back_off::Attempts,
+    config::ConfigError,
+    engine::{Engine, Signal},
+    session::{Session, Step},
+    token,
+};
+
+/// The method of the link.
+const LINK: &str = "/headwater.v1.Upstream/Link";
+
+/// How long the service has to end the call after it is drained, before the upstream half-closes.
+const LINGER: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// An application that serves one hub of a service.
+///
+/// ```no_run
+/// # use headwater_upstream::{Handler, Upstream, UpstreamConfig};
+/// # struct Chat;
+/// # impl Handler for Chat {}
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let config = UpstreamConfig {
+///     hub: "chat".into(),
+///     connection_string: Some("Endpoint=http://127.0.0.1:8080;AccessKey=…".parse()?),
+///     ..UpstreamConfig::default()
+/// };
+/// let upstream = Upstream::new(config, Chat)?;
+/// let hub = upstream.hub();                   // for commands from outside of the handlers
+/// upstream.run_until(async { tokio::signal::ctrl_c().await.unwrap_or_default() }).await?;
+/// # Ok(())
+/// # }
+/// ```
+pub struct Upstream {
+    config: UpstreamConfig,
+    target: Target,
+    engine: Engine,
+    started: Instant,
+}
+
+enum Target {
+    Url(String),
+    Client(Client),
+}
+
+/// Why an upstream gave up.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// The service refused the first registration in a way that trying again does not heal, such as `UNAUTHENTICATED`.
+    /// Once a registration was up, every end is tried again.
+    #[error("the service refused the registration: {0}")]
+    Refused(Status),
+}
+
+/// How one call to the service ended.
+struct Ended {
+    outcome: Result<(), Status>,
+    registered: bool,
+    stopping: bool,
+}
+
+impl Upstream {
+    /// An upstream that reaches its service by [`UpstreamConfig::url`].
+    ///
+    /// # Errors
+    ///
+    /// The configuration names no hub, or a place where this version cannot go.
+    pub fn new(config: UpstreamConfig, handler: impl Handler) -> Result<Self, ConfigError> {
+        let target = Target::Url(config.checked_url()?);
+        Self::with_target(config, target, handler)
+    }
+
+    /// An upstream that reaches its service by this client, such as one of an in-process pair. The upstream runs the
+    /// client ([`Client::connect`]), unless somebody else does; then several upstreams may share it.
+    ///
+    /// # Errors
+    ///
+    /// The configuration names no hub.
+    pub fn over(
+        client: Client,
+        config: UpstreamConfig,
+        handler: impl Handler,
+    ) -> Result<Self, ConfigError> {
+        Self::with_target(config, Target::Client(client), handler)
+    }
+
+    fn with_target(
+        config: UpstreamConfig,
+        target: Target,
+        handler: impl Handler,
+    ) -> Result<Self, ConfigError> {
+        let engine = Engine::new(config.link()?, config.bounds(), Arc::new(handler));
+        Ok(Self {
+            config,
+            target,
+            engine,
+            started: Instant::now(),
+        })
+    }
+
+    /// The hub, for commands from outside of the handlers. They are taken while a registration is up
+    /// ([`Hub::registered`]).
+    pub fn hub(&self) -> Hub {
+        self.engine.hub().clone()
+    }
+
+    /// Serves until this is dropped, which breaks the link and drops the handlers that run.
+    ///
+    /// # Errors
+    ///
+    /// See [`RunError`].
+    pub async fn run(self) -> Result<(), RunError> {
+        self.run_until(pending()).await
+    }
+
+    /// Serves until `stop` is over, and then gracefully: no new events are taken, running handlers end and are answered,
+    /// results are waited for; no longer than [`UpstreamConfig::drain_timeout`].
+    ///
+    /// # Errors
+    ///
+    /// See [`RunError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is done, it breaks the link and drops the handlers that run.
+    pub async fn run_until(mut self, stop: impl Future<Output = ()>) -> Result<(), RunError> {
+        let mut stop = pin!(stop);
+        let seed = self.config.seed;
+        let seed = seed.unwrap_or_else(|| RandomState::new().hash_one("jitter"));
+        let mut attempts = Attempts::new(self.config.back_off.clone(), seed);
+        let mut ever_registered = false;
+        // Dropped, it ends what runs the client.
+        let mut connecting = JoinSet::new();
+        if let Target::Client(client) = &self.target {
+            let client = client.clone();
+            // It fails if somebody else runs it, which is as good.
+            connecting.spawn(async move { client.connect().await });
+        }
+        loop {
+            let ended = self.link(stop.as_mut()).await;
+            ever_registered |= ended.registered;
+            if ended.stopping {
+                return Ok(());
+            }
+            if ended.registered {
+                attempts.reset();
+            }
+            let status = match ended.outcome {
+                Ok(()) => Status::new(Code::Unavailable, "the service ended the link"),
+                Err(status) if !ever_registered && is_final(&status) => {
+                    return Err(RunError::Refused(status));
+                }
+                Err(status) => status,
+            };
+            let wait = attempts.next_wait();
+            tracing::warn!(hub = self.engine.hub().name(), %status, ?wait, "no link: dialling again");
+            let until = Instant::now() + wait;
+            tokio::select! {
+                biased;
+                () = stop.as_mut() => return Ok(()),
+                () = sleep_until(until) => {}
+                () = run_handlers(&mut self.engine) => {}
+            }
+        }
+    }
+
+    /// One call, from dialling to its end.
+    async fn link(&mut self, mut stop: Pin<&mut impl Future<Output = ()>>) -> Ended {
+        // Dropped, it ends what runs the client.
+        let mut connecting = JoinSet::new();
+        let client = match &self.target {
+            Target::Client(client) => client.clone(),
+            Target::Url(url) => match dial(url) {
+                Ok(client) => {
+                    let runs = client.clone();
+                    connecting.spawn(async move { runs.connect().await });
+                    client
+                }
+                Err(status) => return Ended::unregistered(Err(status)),
+            },
+        };
+        let call = open(client, self.token());
+        let call = timeout(self.config.register_timeout, call);
+        let opened = tokio::select! {
+            biased;
+            () = stop.as_mut() => return Ended { stopping: true, ..Ended::unregistered(Ok(())) },
+            opened = call => opened,
+            () = run_handlers(&mut self.engine) => return Ended::unregistered(Ok(())),
+        };
+        let session = match opened {
+            Ok(Ok(session)) => session,
+            Ok(Err(status)) => return Ended::unregistered(Err(status)),
+            Err(_) => {
+                let status = Status::new(Code::Unavailable, "the service does not open the call");
+                return Ended::unregistered(Err(status));
+            }
+        };
+        let now = self.now();
+        self.engine.handle(Input::Opened, now);
+        let mut ended = self.serve(session, stop).await;
+        // Also where the end came with it.
+        ended.registered |= self.engine.link().is_registered();
+        let now = self.now();
+        self.engine.handle(Input::Closed, now);
+        self.engine.drain_link();
+        ended
+    }
+
+    fn token(&self) -> Option<String> {
+        let connection = self.config.connection_string.as_ref()?;
+        let hub = self.engine.hub().name();
+        let lifetime = self.config.token_lifetime;
+        match token::mint(connection, hub, lifetime, SystemTime::now()) {
+            Ok(token) => Some(token),
+            Err(error) => {
+                tracing::error!(%error, "no token could be made");
+                None
+            }
+        }
+    }
+
+    async fn serve(
+        &mut self,
+        mut session: Session,
+        mut stop: Pin<&mut impl Future<Output = ()>>,
+    ) -> Ended {
+        let mut ended = Ended::unregistered(Ok(()));
+        let mut refresh = self.next_refresh();
+        let mut half_close: Option<Instant> = None;
+        let mut give_up: Option<Instant> = None;
+        loop {
+            let started = self.started;
+            let engine = &mut self.engine;
+            let deadline = engine.deadline().map(|it| started + it.at.since_start());
+            let blocked = session.is_blocked().then(|| session.sender().clone());
+            let step = tokio::select! {
+                biased;
+                step = poll_fn(|cx| {
+                    session.poll(engine, Time::after_start(started.elapsed()), cx)
+                }) => step,
+                () = at(deadline) => {
+                    let now = self.now();
+                    self.engine.handle(Input::Timeout, now);
+                    continue;
+                }
+                () = stop.as_mut(), if !ended.stopping => {
+                    ended.stopping = true;
+                    give_up = Some(Instant::now() + self.config.drain_timeout);
+                    if !ended.registered {
+                        session.abort(Status::new(Code::Cancelled, "the upstream stops"));
+                        return ended;
+                    }
+                    self.engine.link().drain();
+                    continue;
+                }
+                () = writable(blocked) => {
+                    session.unblock();
+                    continue;
+                }
+                () = at(refresh) => {
+                    if let Some(token) = self.token() {
+                        self.engine.link().authenticate(token);
+                    }
+                    refresh = self.next_refresh();
+                    continue;
+                }
+                () = at(half_close) => {
+                    half_close = None;
+                    session.half_close();
+                    continue;
+                }
+                () = at(give_up) => {
+                    session.abort(Status::new(Code::Cancelled, "the upstream stops"));
+                    return ended;
+                }
+            };
+            match step {
+                Step::Ended(outcome) => {
+                    ended.outcome = outcome;
+                    return ended;
+                }
+                Step::Changed(None) => {}
+                Step::Changed(Some(Signal::Registered)) => ended.registered = true,
+                Step::Changed(Some(Signal::Draining { reconnect_within })) => {
+                    tracing::info!(?reconnect_within, "the service leaves");
+                    self.engine.link().drain();
+                    give_up.get_or_insert(Instant::now() + self.config.drain_timeout);
+                }
+                Step::Changed(Some(Signal::Drained)) => {
+                    half_close.get_or_insert(Instant::now() + LINGER);
+                }
+                Step::Changed(Some(Signal::Close(violation))) => {
+                    session.abort(violation.status());
+                    ended.outcome = Err(violation.status());
+                    return ended;
+                }
+            }
+        }
+    }
+
+    fn now(&self) -> Time {
+        Time::after_start(self.started.elapsed())
+    }
+
+    fn next_refresh(&self) -> Option<Instant> {
+        self.config.connection_string.as_ref()?;
+        Some(Instant::now() + self.config.token_lifetime * 4 / 5)
+    }
+}
+
+impl Ended {
+    const fn unregistered(outcome: Result<(), Status>) -> Self {
+        Self {
+            outcome,
+            registered: false,
+            stopping: false,
+        }
+    }
+}
+
+fn dial(url: &str) -> Result<Client, Status> {
+    let transport = Http2Client::new(url, &Http2ClientConfig::default())?;
+    Ok(Client::new(transport))
+}
+
+async fn open(client: Client, token: Option<String>) -> Result<Session, Status> {
+    let mut metadata = Metadata::new();
+    if let Some(token) = token {
+        metadata
+            .append("authorization", format!("Bearer {token}"))
+            .map_err(|error| Status::new(Code::Internal, error.to_string()))?;
+    }
+    let (sender, receiver) = client.call(LINK, metadata, CallOptions::default()).await?;
+    Ok(Session::new(sender, receiver))
+}
+
+/// Lets handlers go on while there is no call. Never done.
+async fn run_handlers(engine: &mut Engine) {
+    poll_fn(|cx| {
+        engine.poll(cx);
+        Poll::Pending
+    })
+    .await
+}
+
+/// Whether trying again is in vain as long as nobody changes the configuration.
+const fn is_final(status: &Status) -> bool {
+    matches!(
+        status.code,
+        Code::Unauthenticated
+            | Code::PermissionDenied
+            | Code::InvalidArgument
+            | Code::Unimplemented
+    )
+}
+
+async fn at(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => sleep_until(instant).await,
+        None => pending().await,
+    }
+}
+
+async fn writable(sender: Option<headwater_rpc::Sender>) {
+    match sender {
+        Some(sender) => sender.writable().await,
+        None => pending().await,
+    }
+}
+
+impl fmt::Debug for Upstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Upstream")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}

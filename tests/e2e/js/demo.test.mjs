@@ -1,0 +1,101 @@
+// `headwater demo` as a person meets it: two tabs of a real browser chat through the page that it serves.
+
+import assert from "node:assert/strict";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { after, before, describe, test } from "node:test";
+import { CHROMIUM, PATIENCE_MS, Service, chromium } from "./harness.mjs";
+
+// The sandbox needs rights that a build machine's root has not; the rest keeps the browser from calling home.
+const FLAGS = [
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-quic",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+];
+
+describe("headwater demo in a browser", () => {
+  let service;
+  let profile;
+  let browser;
+  before(async () => {
+    service = await Service.start("demo", []);
+    profile = await mkdtemp(path.join(tmpdir(), "headwater-chromium-"));
+    browser = await chromium.launchPersistentContext(profile, { executablePath: CHROMIUM(), headless: true, args: FLAGS });
+    browser.setDefaultTimeout(PATIENCE_MS);
+  });
+  after(async () => {
+    await browser?.close();
+    await service?.stop();
+    if (profile) await rm(profile, { recursive: true, force: true });
+  });
+
+  const failures = [];
+
+  // A tab in which someone of this name is connected.
+  async function tab(name) {
+    const page = await browser.newPage();
+    page.on("pageerror", (error) => failures.push(error.message));
+    await page.goto(service.clients);
+    await connected(page);
+    await page.fill("#name", name);
+    await page.press("#name", "Tab");
+    await connected(page);
+    return page;
+  }
+
+  function connected(page) {
+    return page.waitForFunction(() => document.querySelector("#status").textContent === "connected");
+  }
+
+  async function say(page, text) {
+    await page.fill("#message", text);
+    await page.click("#send");
+  }
+
+  async function hears(page, ...lines) {
+    for (const line of lines) await page.locator("#messages li", { hasText: line }).first().waitFor();
+    return page.locator("#messages li").allTextContents();
+  }
+
+  test("two tabs exchange messages", async () => {
+    const [ann, bob] = [await tab("ann"), await tab("bob")];
+    await say(ann, "hello, is anyone here?");
+    await hears(bob, "ann: hello, is anyone here?");
+    await say(bob, "I am");
+    const expected = ["ann: hello, is anyone here?", "bob: I am"];
+    assert.deepEqual(await hears(ann, ...expected), expected);
+    assert.deepEqual(await hears(bob, ...expected), expected);
+    assert.deepEqual(failures, []);
+  });
+
+  test("what people write is shown, never run", async () => {
+    const [ann, bob] = [await tab("ann"), await tab("bob")];
+    const text = '<img src=x onerror="document.title=1"><b>bold</b>';
+    await say(ann, text);
+    await hears(bob, `ann: ${text}`);
+    assert.equal(await bob.locator("#messages img").count(), 0);
+    assert.equal(await bob.title(), "Headwater chat");
+  });
+
+  test("a tab that lost its connection comes back by itself", async () => {
+    const [ann, bob] = [await tab("ann"), await tab("bob")];
+    await bob.evaluate("socket.close()");
+    await bob.waitForFunction(() => document.querySelector("#status").textContent.startsWith("reconnecting"));
+    await connected(bob);
+    await say(ann, "welcome back");
+    await hears(bob, "ann: welcome back");
+  });
+
+  test("the page fits a phone", async () => {
+    const phone = await tab("ann");
+    await phone.setViewportSize({ width: 360, height: 640 });
+    const wide = await phone.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth");
+    assert.equal(wide, false, "nothing sticks out");
+    assert.ok(await phone.locator("#send").isVisible());
+  });
+});

@@ -1,0 +1,170 @@
+"""Starts the processes under test and waits for what they say: for a line, a message or an exit, never for a time."""
+
+import logging
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import threading
+import unittest
+
+from azure.messaging.webpubsubclient import WebPubSubClient
+from azure.messaging.webpubsubclient.models import CallbackType, WebPubSubProtocolType
+from azure.messaging.webpubsubservice import WebPubSubServiceClient
+
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+KEY = "a-key-for-tests-0123456789-0123456789"
+# How long a wait may take on a busy machine before it counts as a failure.
+PATIENCE_SECONDS = 20
+EXIT_SECONDS = 15
+# The client warns of every close, the wanted ones too.
+logging.getLogger("azure").propagate = False
+logging.getLogger("azure").addHandler(logging.NullHandler())
+
+
+def place(name: str) -> str:
+    """Where `cargo xtask e2e` says that something is."""
+    if name not in os.environ:
+        sys.exit(f"{name} is not set: start these tests with `cargo xtask e2e`")
+    return os.environ[name]
+
+
+class Inbox:
+    """Values in the order in which they came, to be taken one at a time."""
+
+    def __init__(self) -> None:
+        self.values = []
+        self.changed = threading.Condition()
+
+    def put(self, value) -> None:
+        with self.changed:
+            self.values.append(value)
+            self.changed.notify_all()
+
+    def take(self, what="a message", fits=lambda value: True, until=lambda: False, patience=PATIENCE_SECONDS):
+        """The first value that fits. `until` says that no more will come."""
+
+        def found():
+            return until() or any(fits(value) for value in self.values)
+
+        with self.changed:
+            self.changed.wait_for(found, patience)
+            for at, value in enumerate(self.values):
+                if fits(value):
+                    return self.values.pop(at)
+            raise AssertionError(f"waited for {what}; there is {self.values}")
+
+
+class Program:
+    """A child process and the lines of its standard output."""
+
+    def __init__(self, *command: str) -> None:
+        self.name = pathlib.Path(command[0]).name
+        self.ended = False
+        self.lines = Inbox()
+        self.errors = []
+        self.child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        threading.Thread(target=self._read, daemon=True).start()
+        threading.Thread(target=lambda: self.errors.extend(self.child.stderr), daemon=True).start()
+
+    def _read(self) -> None:
+        for line in self.child.stdout:
+            self.lines.put(line.rstrip("\n"))
+        with self.lines.changed:
+            self.ended = True
+            self.lines.changed.notify_all()
+
+    def line(self, what: str, fits) -> str:
+        try:
+            return self.lines.take(f"{what} of {self.name}", fits, until=lambda: self.ended)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{''.join(self.errors)}") from None
+
+    def stop(self, how=signal.SIGTERM) -> int:
+        """Ends it as an operator would, and gives its exit code."""
+        self.child.send_signal(how)
+        try:
+            return self.child.wait(EXIT_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.child.kill()
+            raise AssertionError(f"{self.name} did not end within {EXIT_SECONDS} s of {how.name}") from None
+
+
+class Service(Program):
+    """The real service, on free ports of the loopback."""
+
+    def __init__(self, *options: str) -> None:
+        listen = ["--listen-clients", "127.0.0.1:0", "--listen-upstream", "http://127.0.0.1:0"]
+        super().__init__(place("HEADWATER_BIN"), "serve", *listen, "--access-key", KEY, *options)
+        ready = self.line("ready", lambda line: line.startswith("ready"))
+        addresses = dict(re.findall(r"(\w+)=(\S+)", ready))
+        self.clients, self.upstream = addresses["clients"], addresses["upstream"]
+        self.connection_string = re.search(r"Endpoint=\S*AccessKey=\S*", "\n".join(self.lines.values))[0]
+
+    def client_url(self, hub="chat", user=None, roles=None, groups=None, query="") -> str:
+        """Made by the official service library from the printed connection string."""
+        official = WebPubSubServiceClient.from_connection_string(self.connection_string, hub=hub)
+        token = official.get_client_access_token(user_id=user, roles=roles or [], groups=groups or [])
+        return token["url"] + (f"&{query}" if query else "")
+
+
+def start_upstream(language: str, service: Service) -> Program:
+    """The chat application in its own process, in Rust or in Python."""
+    script = str(ROOT / "examples/python/chat_upstream.py")
+    command = [place("HEADWATER_CHAT_UPSTREAM")] if language == "rust" else [sys.executable, script]
+    where = ["--service", service.upstream, "--connection-string", service.connection_string]
+    upstream = Program(*command, *where)
+    upstream.line("ready", lambda line: line.startswith("ready"))
+    return upstream
+
+
+class Client:
+    """The official client, connected, with inboxes for what it hears."""
+
+    def __init__(self, service: Service, **who) -> None:
+        self.group, self.server, self.disconnected = Inbox(), Inbox(), Inbox()
+        connected = Inbox()
+        self.official = WebPubSubClient(
+            service.client_url(**who),
+            protocol_type=WebPubSubProtocolType.JSON,
+            # The client can miss an ack that is faster than itself, and then notices it only when this ends.
+            ack_timeout=1,
+            start_timeout=PATIENCE_SECONDS,
+            message_retry_total=0,
+            reconnect_retry_total=0,
+        )
+        self.official.subscribe(CallbackType.CONNECTED, connected.put)
+        self.official.subscribe(CallbackType.GROUP_MESSAGE, self.group.put)
+        self.official.subscribe(CallbackType.SERVER_MESSAGE, self.server.put)
+        self.official.subscribe(CallbackType.DISCONNECTED, self.disconnected.put)
+        self.official.open()
+        event = connected.take("the connected message")
+        self.user_id, self.connection_id = event.user_id, event.connection_id
+
+    def ask(self, event: str, data="", data_type="text", **options):
+        """What the application replied; it is there when the ack is."""
+        self.official.send_event(event, data, data_type, **options)
+        return self.server.take(f"the reply to {event}")
+
+    def close(self) -> None:
+        self.official.close()
+
+
+class Case(unittest.TestCase):
+    """A test on a service with a chat application in `language`."""
+
+    language: str
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        cls.service = Service()
+        cls.addClassCleanup(cls.service.stop)
+        cls.upstream = start_upstream(cls.language, cls.service)
+        cls.addClassCleanup(cls.upstream.stop)
+
+    def client(self, **who) -> Client:
+        client = Client(self.service, **who)
+        self.addCleanup(client.close)
+        return client

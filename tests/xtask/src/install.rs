@@ -1,0 +1,143 @@
+//! What the tests from outside need, installed where it is missing. Nothing is put outside of `target/`, except for
+//! Chromium, which only the system's package manager has.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use crate::{
+    process::{exists, run},
+    workspace::{root, target},
+};
+
+/// The folder whose `node_modules` holds the packages of `tests/e2e/js`.
+pub(crate) fn node_packages() -> Result<PathBuf, String> {
+    let place = target().join("node");
+    for tool in ["node", "npm"] {
+        if !exists(tool) {
+            return Err(missing(tool, "apt-get install nodejs npm"));
+        }
+    }
+    let sources = root().join("tests/e2e/js");
+    let lock = sources.join("package-lock.json");
+    if is_current(&place, &lock) {
+        return Ok(place);
+    }
+    create(&place)?;
+    for name in ["package.json", "package-lock.json"] {
+        copy(&sources.join(name), &place.join(name))?;
+    }
+    // The client declares a newer Node than it needs: npm warns, and that is all.
+    run(Command::new("npm")
+        .args(["ci", "--ignore-scripts", "--omit=optional"])
+        .args(["--no-audit", "--no-fund"])
+        .current_dir(&place))?;
+    mark(&place, &lock)?;
+    Ok(place)
+}
+
+/// The Python of a virtual environment with the packages of `tests/e2e/python`.
+pub(crate) fn python() -> Result<PathBuf, String> {
+    let place = target().join("python");
+    let python = place.join("bin/python");
+    if !exists("python3") {
+        return Err(missing(
+            "python3",
+            "apt-get install python3 python3-venv python3-pip",
+        ));
+    }
+    let requirements = root().join("tests/e2e/python/requirements.txt");
+    if is_current(&place, &requirements) && exists(&python) {
+        return Ok(python);
+    }
+    run(Command::new("python3")
+        .args(["-m", "venv", "--clear"])
+        .arg(&place))
+    .map_err(|error| format!("{error}; try: apt-get install python3-venv"))?;
+    run(Command::new(&python)
+        .args(["-m", "pip", "install", "--quiet"])
+        .args(["--disable-pip-version-check", "--requirement"])
+        .arg(&requirements))?;
+    mark(&place, &requirements)?;
+    Ok(python)
+}
+
+/// A Chromium, from `HEADWATER_CHROMIUM`, the search path, or apt.
+pub(crate) fn chromium() -> Result<PathBuf, String> {
+    if let Some(named) = std::env::var_os("HEADWATER_CHROMIUM") {
+        let named = PathBuf::from(named);
+        let found = named.is_file().then(|| named.clone());
+        return found.ok_or_else(|| format!("HEADWATER_CHROMIUM: there is no {}", named.display()));
+    }
+    if let Some(found) = on_path("chromium") {
+        return Ok(found);
+    }
+    let install = ["apt-get", "install", "--yes", "--no-install-recommends"];
+    let Some(prefix) = administrator().filter(|_| exists("apt-get")) else {
+        return Err(missing(
+            "chromium",
+            &format!("sudo {} chromium", install.join(" ")),
+        ));
+    };
+    let as_administrator = |arguments: &[&str]| {
+        let all: Vec<&str> = prefix.iter().chain(arguments).copied().collect();
+        run(Command::new(all[0])
+            .args(&all[1..])
+            .env("DEBIAN_FRONTEND", "noninteractive"))
+    };
+    as_administrator(&["apt-get", "update", "--quiet"])?;
+    as_administrator(&[&install[..], &["chromium"]].concat())?;
+    on_path("chromium").ok_or_else(|| "apt installed chromium, and it is not there".into())
+}
+
+/// How to become the administrator without a question: not at all, by sudo, or `None`.
+fn administrator() -> Option<&'static [&'static str]> {
+    let quiet = |command: &mut Command| {
+        let output = command
+            .stdin(Stdio::null())
+            .stderr(Stdio::null())
+            .output()
+            .ok()?;
+        output.status.success().then_some(output.stdout)
+    };
+    if quiet(Command::new("id").arg("-u"))?.starts_with(b"0\n") {
+        return Some(&[]);
+    }
+    quiet(Command::new("sudo").args(["-n", "true"])).map(|_| &["sudo", "-n"][..])
+}
+
+fn on_path(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path)
+        .map(|folder| folder.join(program))
+        .find(|file| file.is_file())
+}
+
+fn missing(tool: &str, command: &str) -> String {
+    format!("{tool} is missing; install it with: {command}")
+}
+
+/// Whether `place` was filled from `lock` as it is now.
+fn is_current(place: &Path, lock: &Path) -> bool {
+    matches!((fs::read(stamp(place)), fs::read(lock)), (Ok(then), Ok(now)) if then == now)
+}
+
+fn mark(place: &Path, lock: &Path) -> Result<(), String> {
+    copy(lock, &stamp(place))
+}
+
+fn stamp(place: &Path) -> PathBuf {
+    place.join(".installed")
+}
+
+fn create(folder: &Path) -> Result<(), String> {
+    fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))
+}
+
+fn copy(from: &Path, to: &Path) -> Result<(), String> {
+    fs::copy(from, to)
+        .map(drop)
+        .map_err(|error| format!("{} to {}: {error}", from.display(), to.display()))
+}

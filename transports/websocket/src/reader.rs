@@ -1,0 +1,143 @@
+//! The reading half of a WebSocket.
+
+use std::{
+    cell::RefCell,
+    future::poll_fn,
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use headwater_proto::websocket::{Decoder, Incoming, Violation};
+use thiserror::Error;
+use tokio::{
+    io::{AsyncRead, ReadBuf},
+    net::tcp::OwnedReadHalf,
+    sync::OwnedSemaphorePermit,
+};
+
+/// The most that one read takes, and so the most that one turn can bring.
+const TURN_BYTES_MAX: usize = 64 * 1024;
+
+thread_local! {
+    /// What every read of this thread reads into: a connection that waits holds no buffer.
+    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; TURN_BYTES_MAX].into_boxed_slice());
+}
+
+/// Reads what the client sends.
+#[derive(Debug)]
+pub struct Reader {
+    tcp: OwnedReadHalf,
+    decoder: Decoder,
+    _place: OwnedSemaphorePermit,
+}
+
+/// Why there is nothing more to read.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// The client closed the TCP connection. Without a close frame before, that is close code 1006.
+    #[error("the client has gone")]
+    Ended,
+    /// The client broke the WebSocket protocol: tell it with a close frame.
+    #[error("the client broke the protocol: {0}")]
+    Violation(Violation),
+    /// The TCP connection broke.
+    #[error("the connection broke")]
+    Io(#[from] io::Error),
+}
+
+impl Reader {
+    pub(crate) const fn new(
+        tcp: OwnedReadHalf,
+        decoder: Decoder,
+        place: OwnedSemaphorePermit,
+    ) -> Self {
+        Self {
+            tcp,
+            decoder,
+            _place: place,
+        }
+    }
+
+    /// Waits until the client has said something, and appends everything that one read found to `turn`: at least one
+    /// thing, at most 64 KiB of frames (or one longer message that ends here). While it waits, nothing is held but a
+    /// partial message.
+    ///
+    /// What a payload keeps alive while it is kept: see [`Decoder`]. After [`Incoming::Close`] this is of no more use:
+    /// see [`Reader::drain`].
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`] when nothing more will come; what came before it has been appended by earlier calls.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: no byte is lost.
+    pub async fn read_turn(&mut self, turn: &mut Vec<Incoming>) -> Result<(), ReadError> {
+        poll_fn(|context| self.poll_turn(context, turn)).await
+    }
+
+    /// See [`Reader::read_turn`].
+    ///
+    /// # Errors
+    ///
+    /// See [`Reader::read_turn`].
+    pub fn poll_turn(
+        &mut self,
+        context: &mut Context<'_>,
+        turn: &mut Vec<Incoming>,
+    ) -> Poll<Result<(), ReadError>> {
+        let before = turn.len();
+        loop {
+            // First what came with the handshake, and the violation that ended the turn before.
+            let decoded = self.decode(turn);
+            if turn.len() > before {
+                return Poll::Ready(Ok(()));
+            }
+            decoded.map_err(ReadError::Violation)?;
+            let Self { tcp, decoder, .. } = self;
+            let read = SCRATCH.with_borrow_mut(|scratch| {
+                let mut buffer = ReadBuf::new(scratch);
+                ready!(Pin::new(tcp).poll_read(context, &mut buffer))?;
+                decoder.push(buffer.filled());
+                Poll::Ready(io::Result::Ok(buffer.filled().len()))
+            });
+            if ready!(read)? == 0 {
+                return Poll::Ready(Err(ReadError::Ended));
+            }
+        }
+    }
+
+    fn decode(&mut self, turn: &mut Vec<Incoming>) -> Result<(), Violation> {
+        while let Some(incoming) = self.decoder.poll()? {
+            turn.push(incoming);
+        }
+        Ok(())
+    }
+
+    /// Reads and drops what still comes, until the client closes the TCP connection or it breaks.
+    ///
+    /// For the end, after the close frame and [`Writer::finish`](crate::Writer::finish): a socket that is closed with
+    /// unread bytes resets the connection, and then the client may never see why it was closed. The client decides how
+    /// long this takes, so bound it.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe.
+    pub async fn drain(&mut self) {
+        poll_fn(|context| self.poll_drain(context)).await;
+    }
+
+    fn poll_drain(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        SCRATCH.with_borrow_mut(|scratch| {
+            loop {
+                let mut buffer = ReadBuf::new(scratch);
+                let read = ready!(Pin::new(&mut self.tcp).poll_read(context, &mut buffer));
+                if read.is_err() || buffer.filled().is_empty() {
+                    return Poll::Ready(());
+                }
+            }
+        })
+    }
+}
