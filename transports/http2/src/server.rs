@@ -44,6 +44,8 @@ pub struct Http2ServerConfig {
     pub header_list_bytes_max: u32,
     /// Streams that a client may reset before they were accepted; more ends its connection ("rapid reset"). Default: 20.
     pub pending_reset_streams_max: usize,
+    /// How long a new connection may take to begin to speak HTTP/2. Default: 10 s.
+    pub preface_timeout: Duration,
     /// When nothing was heard for this long, the client is asked. Default: 5 s.
     pub keepalive_interval: Duration,
     /// How long the answer may take before the connection counts as lost. Default: 5 s.
@@ -61,6 +63,7 @@ impl Default for Http2ServerConfig {
             concurrent_streams_max: 256,
             header_list_bytes_max: 16 << 10,
             pending_reset_streams_max: 20,
+            preface_timeout: Duration::from_secs(10),
             keepalive_interval: Duration::from_secs(5),
             keepalive_timeout: Duration::from_secs(5),
             stream_window_bytes: 256 << 10,
@@ -127,9 +130,10 @@ impl ServerTransport for Http2Server {
         };
         let stop = BreakAll(&self.switch);
         let switch = self.switch.subscribe();
-        let incoming = stream::unfold((listener, switch), |(listener, switch)| async {
+        let timeout = self.config.preface_timeout;
+        let incoming = stream::unfold((listener, switch), move |(listener, switch)| async move {
             let stream = accept(&listener).await;
-            let connection = Breakable::new(stream, switch.clone());
+            let connection = Breakable::new(stream, switch.clone(), timeout);
             Some((Ok::<_, io::Error>(connection), (listener, switch)))
         });
         let mut stopping = self.stopping.subscribe();

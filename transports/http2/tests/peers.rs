@@ -10,6 +10,7 @@ use headwater_rpc::{
 };
 use http::{HeaderMap, Method, Request, Response};
 use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
     sync::mpsc,
 };
@@ -359,6 +360,20 @@ async fn a_call_finds_the_server_away_and_then_back() {
     );
     tokio::spawn(async move { server.serve().await });
     assert_eq!(call().await, Ok(Bytes::from("x")));
+}
+
+/// Paused time runs on while everybody waits, so the bound comes at once, and only because it is there.
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_says_nothing_is_dropped() {
+    let (addr, _) = serve().await;
+    for said in [&b""[..], &b"PRI * HTTP/2.0\r\n"[..]] {
+        let mut stream = TcpStream::connect(addr).await.expect("it listens");
+        stream.write_all(said).await.expect("it is open");
+        let mut rest = Vec::new();
+        // A reset is as good an end as a close.
+        let end = tokio::time::timeout(Duration::from_secs(11), stream.read_to_end(&mut rest));
+        assert!(end.await.is_ok(), "after {said:?} it stayed open");
+    }
 }
 
 #[tokio::test]
