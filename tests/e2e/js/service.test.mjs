@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { describe, test } from "node:test";
 import { promisify } from "node:util";
-import { Client, Inbox, KEY, PATIENCE_MS, Service, WebPubSubClient, WebPubSubJsonProtocol, WebSocket, startUpstream, within } from "./harness.mjs";
+import { Client, Inbox, KEY, PATIENCE_MS, Program, Service, WebPubSubClient, WebPubSubJsonProtocol, WebSocket, startUpstream, within } from "./harness.mjs";
 
 const run = promisify(execFile);
 // A lost upstream may come back for so long before its events end (30 s), and then some.
@@ -103,6 +103,22 @@ describe("headwater token", () => {
     assert.deepEqual(await heard.take("the join"), { type: "ack", ackId: 1, success: true });
     const message = await heard.take("its own message", (event) => event.type === "message");
     assert.deepEqual([message.group, message.data, message.fromUserId], ["a", "x", "ann"]);
+  });
+});
+
+describe("the example that embeds the service", () => {
+  test("a client chats with an application in the same process", async (t) => {
+    const chat = new Program(process.env.HEADWATER_CHAT, ["--listen-clients", "127.0.0.1:0"]);
+    t.after(() => chat.stop("SIGINT"));
+    await chat.line("ready", (line) => line.startsWith("ready"));
+    const line = await chat.line("the example client URL", (printed) => printed.includes("access_token="));
+    const client = new WebPubSubClient(line.match(/ws:\S+/)[0], { protocol: WebPubSubJsonProtocol(), autoReconnect: false });
+    t.after(() => client.stop());
+    const replies = new Inbox();
+    client.on("server-message", ({ message }) => replies.put(message.data));
+    await client.start();
+    await within(client.sendEvent("echo", "hello", "text"), "the ack");
+    assert.equal(await replies.take("the reply"), "hello");
   });
 });
 
