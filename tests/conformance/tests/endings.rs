@@ -9,8 +9,8 @@ use headwater_conformance::{
     for_each_transport,
 };
 use headwater_rpc::{
-    CallOptions, CancelReason, Code, Credit, EndedBy, Metadata, SendError, Sender, ServerConfig,
-    Status,
+    CallOptions, CancelReason, Code, Credit, EndedBy, Metadata, MethodConfig, SendError, Sender,
+    ServerConfig, ServiceConfig, Status,
 };
 use tokio::{sync::oneshot, task::yield_now};
 
@@ -221,6 +221,34 @@ async fn settle(pair: &Fixture) {
     for _ in 0..20 {
         pair.unary(ECHO, "x").await.expect("other calls go on");
     }
+}
+
+/// S4-76: every transport takes a service config, in-process like the others; so far for deadlines and limits. Retries and
+/// hedging come with their policies.
+#[test]
+fn s4_76_a_service_config_bounds_calls_by_method() {
+    for_each_transport(|transport| async move {
+        let slow = MethodConfig {
+            timeout: Some(SHORT),
+            ..MethodConfig::default()
+        };
+        let small = MethodConfig {
+            response_message_bytes_max: Some(10),
+            ..MethodConfig::default()
+        };
+        let methods = [(WAIT, slow), (ECHO, small)];
+        let config = ServiceConfig {
+            methods: methods.map(|(path, method)| (path.into(), method)).into(),
+        };
+        let pair = Fixture::with_service_config(transport, config).await;
+        assert_eq!(code(&pair.unary(WAIT, "").await), Code::DeadlineExceeded);
+        assert_eq!(
+            pair.unary(ECHO, "ten bytes.").await,
+            Ok(Bytes::from("ten bytes."))
+        );
+        let answer = pair.unary(ECHO, "eleven bytes").await;
+        assert_eq!(code(&answer), Code::ResourceExhausted);
+    });
 }
 
 /// S4-77: a handler that stops reading stops the client, with bounded memory, and reading on lets everything through.

@@ -22,7 +22,9 @@ use crate::{body::CallBody, headers, inbound::ResponseInbound, pipe::PipeExecuto
 pub struct Http2ClientConfig {
     /// How long a connection may take to come up. Default: 10 s.
     pub connect_timeout: Duration,
-    /// When nothing was heard for this long, also without a call, the server is asked. Default: 10 s.
+    /// When nothing was heard for this long, also without a call, the server is asked. Headwater's servers do not mind;
+    /// servers of gRPC's own libraries cut clients that ask more often than every 5 minutes, unless they are told
+    /// otherwise (gRFC A8). Default: 10 s.
     pub keepalive_interval: Duration,
     /// How long the answer may take before the connection counts as lost. Default: 10 s.
     pub keepalive_timeout: Duration,
