@@ -43,6 +43,8 @@ pub struct Outbox {
     bytes: usize,
     messages: usize,
     flushing: bool,
+    /// Part of the first piece, of the batch or else of those that wait, is written.
+    begun: bool,
     /// The outbox was cut during this flush.
     cut_in_flush: bool,
     ended: bool,
@@ -116,7 +118,8 @@ impl Outbox {
         if self.ended {
             return false;
         }
-        for piece in core::mem::take(&mut self.pieces) {
+        let keep = usize::from(self.begun && !self.flushing);
+        for piece in self.pieces.split_off(keep) {
             self.forget(&piece);
         }
         self.cut_in_flush = self.flushing;
@@ -149,13 +152,14 @@ impl Outbox {
         for piece in batch.drain(..finished) {
             self.forget(&piece);
         }
-        let begun = left > 0 && !batch.is_empty();
-        if begun {
+        let was_begun = self.begun && finished == 0;
+        self.begun = !batch.is_empty() && (left > 0 || was_begun);
+        if self.begun {
             batch[0].bytes.advance(left);
             self.bytes -= left;
         }
         let keep = if core::mem::take(&mut self.cut_in_flush) {
-            usize::from(begun)
+            usize::from(self.begun)
         } else {
             batch.len()
         };
@@ -330,6 +334,29 @@ mod tests {
             "the running flush goes on"
         );
         assert_eq!(outbox.end_flush(&mut batch, 1), Flushed::More);
+        assert_eq!(flush(&mut outbox, 99), ("bcbye".into(), Flushed::Ended));
+    }
+
+    #[test]
+    fn cut_between_flushes_finishes_the_piece_that_has_begun() {
+        let mut outbox = Outbox::default();
+        outbox.push(run("abc"), &LIMITS);
+        outbox.push(run("def"), &LIMITS);
+        assert_eq!(flush(&mut outbox, 1), ("a".into(), Flushed::More));
+        assert!(!outbox.cut(Bytes::from_static(b"bye")));
+        assert_eq!(flush(&mut outbox, 99), ("bcbye".into(), Flushed::Ended));
+    }
+
+    #[test]
+    fn cut_in_a_flush_that_writes_nothing_finishes_the_piece_begun_before() {
+        let mut outbox = Outbox::default();
+        outbox.push(run("abc"), &LIMITS);
+        outbox.push(run("def"), &LIMITS);
+        flush(&mut outbox, 1);
+        let mut batch = Vec::new();
+        outbox.begin_flush(64, &mut batch);
+        outbox.cut(Bytes::from_static(b"bye"));
+        assert_eq!(outbox.end_flush(&mut batch, 0), Flushed::More);
         assert_eq!(flush(&mut outbox, 99), ("bcbye".into(), Flushed::Ended));
     }
 

@@ -1,7 +1,6 @@
 //! What upstreams say of the events that they were sent: their answers, and that they are done with them.
 
-use alloc::boxed::Box;
-use core::mem;
+use alloc::{boxed::Box, vec::Vec};
 
 use bytes::Bytes;
 use headwater_proto::{Code, Status, subprotocol::Payload, v1};
@@ -10,22 +9,29 @@ use super::{
     ConnectionKey, Hub, LinkKey,
     connection::Phase,
     lane::{SentState, Waits},
-    registration::RegistrationKey,
+    registration::{RegistrationKey, Ticket},
 };
-use crate::Time;
 
 impl<C: Clone, L: Clone> Hub<C, L> {
     /// An upstream answers an event.
-    pub(super) fn ack(&mut self, link: LinkKey, ack: v1::Ack, _now: Time) {
+    pub(super) fn ack(&mut self, link: LinkKey, ack: v1::Ack) {
         let Some((registration, _)) = self.upstreams.of_link(link) else {
             return;
         };
+        let key = ack
+            .id
+            .as_ref()
+            .and_then(|id| self.members.key_of(&id.connection_id));
         if let Err(status) = self.take_ack(registration, ack.id, ack.answer) {
             let refused = v1::Refused {
                 seq: ack.seq,
                 status: Some(status.into()),
             };
             self.send_to_link(link, v1::service_frame::Frame::Refused(refused));
+        }
+        // What has ended holds back no event for another upstream any more.
+        if let Some(key) = key {
+            self.pump(key);
         }
     }
 
@@ -39,25 +45,18 @@ impl<C: Clone, L: Clone> Hub<C, L> {
         let unknown = || Status::new(Code::NotFound, "there is no such event");
         let key = self.members.key_of(&id.connection_id).ok_or_else(unknown)?;
         let connection = self.members.connection_mut(key).ok_or_else(unknown)?;
-        let known = connection.lane.knows(id.number);
         let departed = connection.phase == Phase::Departed;
-        let Some(sent) = connection
-            .lane
-            .sent_mut(id.number)
-            .filter(|sent| sent.registration == from)
-        else {
-            let ended = known
-                && !connection
-                    .lane
-                    .queue
-                    .iter()
-                    .any(|event| event.number == id.number);
-            return Err(if ended {
+        let has_ended = connection.lane.has_ended(id.number);
+        let Some(sent) = connection.lane.sent_mut(id.number) else {
+            return Err(if has_ended {
                 Status::new(Code::AlreadyExists, "the event has ended")
             } else {
                 unknown()
             });
         };
+        if sent.registration != from {
+            return Err(unknown());
+        }
         let (waits, at) = match &sent.state {
             SentState::Waiting(waits, at) => (*waits, *at),
             SentState::Notice(_) => return Err(misfit()),
@@ -80,17 +79,16 @@ impl<C: Clone, L: Clone> Hub<C, L> {
         let answer = Answer::new(waits, answer)?;
         sent.state = SentState::Answered;
         self.events.answered(key, id.number, at);
+        if departed {
+            return Err(Status::new(Code::Cancelled, "the client has gone"));
+        }
         match answer {
-            Answer::Accept(accept) => self.admit(key, *accept),
+            Answer::Accept(accept) => return self.admit(key, *accept),
             Answer::Reject(status) => self.refuse(key, status),
             Answer::Message(ack_id, Err(status)) => self.message_done(key, ack_id, Err(status)),
-            Answer::Message(ack_id, Ok(reply)) => self.reply(key, ack_id, reply)?,
+            Answer::Message(ack_id, Ok(reply)) => return self.reply(key, ack_id, reply),
         }
-        if departed {
-            Err(Status::new(Code::Cancelled, "the client has gone"))
-        } else {
-            Ok(())
-        }
+        Ok(())
     }
 
     fn reply(
@@ -112,21 +110,29 @@ impl<C: Clone, L: Clone> Hub<C, L> {
         }
     }
 
-    /// An upstream is done with events.
+    /// An upstream is done with events. Those of its lanes that have waited for its window longest go first.
     pub(super) fn settled(&mut self, link: LinkKey, settled: &v1::Settled) {
+        let Some((_, registration)) = self.upstreams.of_link(link) else {
+            return;
+        };
+        // What is sent in the course of this is not what it speaks of.
+        let last_seq = registration.last_seq();
+        let mut touched = Vec::new();
         for range in &settled.ranges {
-            let range = range.from..=range.to;
-            loop {
-                let Some((_, registration)) = self.upstreams.of_link(link) else {
-                    return;
-                };
-                let Some(event) = registration.settle(&range) else {
-                    break;
-                };
+            let range = range.from..=range.to.min(last_seq);
+            while let Some((_, registration)) = self.upstreams.of_link(link)
+                && let Some(event) = registration.settle(&range)
+            {
                 self.settle_one(event.connection, event.number);
+                if touched.last() != Some(&event.connection) {
+                    touched.push(event.connection);
+                }
             }
         }
         self.unblock(link);
+        for key in touched {
+            self.pump(key);
+        }
         self.end_if_drained(link);
     }
 
@@ -134,43 +140,63 @@ impl<C: Clone, L: Clone> Hub<C, L> {
         let Some(connection) = self.members.connection_mut(key) else {
             return;
         };
-        let Some(place) = connection
-            .lane
-            .sent
-            .iter()
-            .position(|sent| sent.number == number)
-        else {
+        let Some(sent) = connection.lane.take_sent(number) else {
             return;
         };
-        let sent = connection.lane.sent.remove(place);
         if let SentState::Waiting(waits, at) = sent.state {
             // Settled without an answer: the upstream gave it up.
             self.events.answered(key, number, at);
-            self.conclude(
+            self.fail(
                 key,
                 waits,
-                Err(Status::new(Code::Internal, "the upstream gave no answer")),
+                Status::new(Code::Internal, "the upstream gave no answer"),
             );
         }
-        self.pump(key);
     }
 
-    /// Gives lanes that wait for the window of this upstream their turn, one after the other.
+    /// Gives the lanes that wait for the window of this upstream their turn, one after the other. The first one whose
+    /// event does not fit keeps its place, and those behind it wait too: else a large event would wait for ever.
     pub(super) fn unblock(&mut self, link: LinkKey) {
-        let Some((_, registration)) = self.upstreams.of_link(link) else {
-            return;
-        };
-        for key in mem::take(&mut registration.blocked) {
-            self.unblock_lane(key);
+        while let Some((at, registration)) = self.upstreams.of_link(link)
+            && let Some((ticket, key)) = registration.blocked.pop_first()
+        {
+            let seq = registration.last_seq();
+            let Some(connection) = self.members.connection_mut(key) else {
+                continue;
+            };
+            connection.lane.blocked = None;
+            self.pump(key);
+            if self.keeps_place(key, at, ticket, seq) {
+                return;
+            }
         }
     }
 
-    fn unblock_lane(&mut self, key: ConnectionKey) {
+    /// Whether a lane that had its turn sent nothing for want of room; it gets its old place back.
+    fn keeps_place(
+        &mut self,
+        key: ConnectionKey,
+        at: RegistrationKey,
+        ticket: Ticket,
+        seq: u64,
+    ) -> bool {
         let Some(connection) = self.members.connection_mut(key) else {
-            return;
+            return false;
         };
-        connection.lane.blocked = false;
-        self.pump(key);
+        let Some((_, new)) = connection.lane.blocked.filter(|&(place, _)| place == at) else {
+            return false;
+        };
+        let Some(registration) = self
+            .upstreams
+            .registration_mut(at)
+            .filter(|registration| registration.last_seq() == seq)
+        else {
+            return false;
+        };
+        connection.lane.blocked = Some((at, ticket));
+        registration.blocked.remove(&new);
+        registration.blocked.insert(ticket, key);
+        true
     }
 }
 

@@ -1,4 +1,4 @@
-//! What clients do: connect, ask, go.
+//! What open clients do: ask, and go.
 
 use alloc::{borrow::ToOwned, string::String};
 
@@ -6,149 +6,22 @@ use headwater_proto::{
     Code, Status,
     subprotocol::{
         AckError, AckErrorName, Metadata, Operation, Payload, Protocol, Request, Response,
-        group_name_is_valid,
     },
     v1,
 };
 
 use super::{
-    Admission, ConnectionKey, Hub, NewConnection, Output, Permission, SimpleMode,
+    ConnectionKey, Hub, Output, Permission,
     answers::Reply,
     connection::{Connection, Phase},
     lane::{Body, Waits},
+    publish::{AudienceKey, Order},
 };
-use crate::Time;
 
 /// How a request ended, when it ended badly.
 type Failure = (AckErrorName, &'static str);
 
 impl<C: Clone, L: Clone> Hub<C, L> {
-    pub(super) fn connect(&mut self, key: ConnectionKey, handle: C, new: NewConnection, now: Time) {
-        if self.closing.is_some() {
-            let status = Status::new(Code::Unavailable, "the service is shutting down");
-            self.outputs
-                .push_back(Output::Refuse { to: handle, status });
-            return;
-        }
-        let (connection, handshake) = Connection::new(new, handle);
-        self.members.add(key, connection);
-        let waits = Some((Waits::Connect, now + self.config.connect_timeout));
-        self.raise(key, Body::Connect(handshake.into()), waits);
-    }
-
-    /// Lets a connecting client in.
-    pub(super) fn admit(&mut self, key: ConnectionKey, accept: v1::Accept) {
-        let Some(connection) = self.members.connection_mut(key) else {
-            return;
-        };
-        let Phase::Connecting(pending) = &mut connection.phase else {
-            return;
-        };
-        let mut groups = core::mem::take(&mut pending.groups);
-        let offered = core::mem::take(&mut pending.offered);
-        let simple_mode = core::mem::take(&mut pending.simple_mode);
-        let subprotocol = match accept.subprotocol {
-            Some(chosen) if !offered.contains(&chosen) => {
-                let status = Status::new(
-                    Code::Internal,
-                    "the upstream chose a subprotocol that was not offered",
-                );
-                return self.refuse(key, status);
-            }
-            Some(chosen) => Some(chosen),
-            None => offered
-                .into_iter()
-                .find(|name| Protocol::from_name(name).is_some()),
-        };
-        if let Some(user_id) = accept.user_id.filter(|id| !id.is_empty()) {
-            connection.user_id = Some(user_id.into());
-        }
-        for role in &accept.roles {
-            connection.permissions.add_role(role);
-        }
-        if let Some(state) = accept.state {
-            connection.state = state;
-        }
-        groups.extend(accept.groups);
-        if groups.len() > self.config.groups_per_connection_max
-            || !groups.iter().all(|name| group_name_is_valid(name))
-        {
-            return self.refuse(
-                key,
-                Status::new(
-                    Code::InvalidArgument,
-                    "the groups of this connection are not valid",
-                ),
-            );
-        }
-        connection.protocol = subprotocol
-            .as_deref()
-            .and_then(Protocol::from_name)
-            .unwrap_or(Protocol::Simple);
-        connection.subprotocol = subprotocol.clone().unwrap_or_default();
-        if let (Protocol::Simple, SimpleMode::SendToGroup(group)) =
-            (connection.protocol, &simple_mode)
-            && !connection
-                .permissions
-                .allows(Permission::SendToGroup, Some(group))
-        {
-            return self.refuse(
-                key,
-                Status::new(Code::PermissionDenied, "no permission to send to the group"),
-            );
-        }
-        connection.phase = Phase::Admitted { groups };
-        let (to, protocol) = (connection.handle.clone(), connection.protocol);
-        let admission = Admission {
-            subprotocol,
-            protocol,
-            simple_mode,
-        };
-        self.outputs.push_back(Output::Admit {
-            to,
-            admission: admission.into(),
-        });
-    }
-
-    pub(super) fn refuse(&mut self, key: ConnectionKey, status: Status) {
-        let Some(connection) = self.members.connection_mut(key) else {
-            return;
-        };
-        if !matches!(connection.phase, Phase::Connecting(_)) {
-            return;
-        }
-        connection.phase = Phase::Departed;
-        let to = connection.handle.clone();
-        self.outputs.push_back(Output::Refuse { to, status });
-        self.pump(key);
-    }
-
-    /// The WebSocket of an admitted client is open: it hears `connected` first.
-    pub(super) fn opened(&mut self, key: ConnectionKey, _now: Time) {
-        let Some(connection) = self.members.connection_mut(key) else {
-            return;
-        };
-        let Phase::Admitted { groups } = &mut connection.phase else {
-            return;
-        };
-        let groups = core::mem::take(groups);
-        connection.phase = Phase::Open;
-        let (id, user) = (connection.id.clone(), connection.user_id.clone());
-        self.publisher.end_all(&mut self.outputs);
-        self.tell(
-            key,
-            &Response::Connected {
-                connection_id: &id,
-                user_id: user.as_deref(),
-            },
-        );
-        self.members.enter(key);
-        for group in groups {
-            self.members.join(key, &group);
-        }
-        self.raise(key, Body::Connected, None);
-    }
-
     /// The client has gone, or is made to go.
     pub(super) fn depart(&mut self, key: ConnectionKey, reason: String) {
         let Some(connection) = self.members.connection_mut(key) else {
@@ -196,7 +69,7 @@ impl<C: Clone, L: Clone> Hub<C, L> {
         true
     }
 
-    pub(super) fn request(&mut self, key: ConnectionKey, request: Request, now: Time) {
+    pub(super) fn request(&mut self, key: ConnectionKey, request: Request) {
         let Some(connection) = self
             .members
             .connection(key)
@@ -220,9 +93,9 @@ impl<C: Clone, L: Clone> Hub<C, L> {
                 payload,
                 metadata,
             } => {
-                return self.event(key, ack_id, (name, payload, metadata), now);
+                return self.event(key, ack_id, (name, payload, metadata));
             }
-            Operation::Ping => return self.tell(key, &Response::Pong),
+            Operation::Ping => return self.tell_after(key, &Response::Pong),
             Operation::Nothing => Ok(()),
             Operation::Unsupported { kind: _ } => Err((
                 AckErrorName::BadRequest,
@@ -310,7 +183,6 @@ impl<C: Clone, L: Clone> Hub<C, L> {
         key: ConnectionKey,
         ack_id: Option<u64>,
         event: (String, Payload, Metadata),
-        now: Time,
     ) {
         let (name, payload, metadata) = event;
         let body = Body::Message(
@@ -328,11 +200,7 @@ impl<C: Clone, L: Clone> Hub<C, L> {
             );
             return self.message_done(key, ack_id, Err(status));
         }
-        self.raise(
-            key,
-            body,
-            Some((Waits::Message { ack_id }, now + self.config.message_timeout)),
-        );
+        self.raise(key, body, Some(Waits::Message { ack_id }));
     }
 
     /// A message of a client has its answer: the reply goes first, then the ack. A failing handler closes a simple client.
@@ -342,79 +210,82 @@ impl<C: Clone, L: Clone> Hub<C, L> {
         ack_id: Option<u64>,
         outcome: Result<Reply, Status>,
     ) {
-        let Some(connection) = self.members.connection_mut(key) else {
+        let Some(connection) = self
+            .members
+            .connection_mut(key)
+            .filter(|connection| connection.is_open())
+        else {
             return;
         };
-        let is_open = connection.is_open();
         let is_simple = connection.protocol == Protocol::Simple;
-        let outcome = match outcome {
+        let outcome = match &outcome {
             Ok(reply) => {
-                if let Some(state) = reply.state {
-                    connection.state = state;
+                if let Some(state) = &reply.state {
+                    connection.state = state.clone();
                 }
-                if let Some(payload) = reply.payload.filter(|_| is_open) {
-                    self.tell(
-                        key,
-                        &Response::ServerMessage {
-                            payload: &payload,
-                            metadata: &Metadata::new(),
-                        },
-                    );
+                if let Some(payload) = &reply.payload {
+                    let metadata = &Metadata::new();
+                    self.tell(key, &Response::ServerMessage { payload, metadata });
                 }
                 Ok(())
             }
-            Err(status) => Err(status),
-        };
-        if !is_open {
-            return;
-        }
-        match outcome {
             Err(_) if is_simple => {
                 self.close(key, 1011, "the upstream failed");
+                return;
             }
-            Err(status) => self.finish_with(
-                key,
-                ack_id,
-                Err((AckErrorName::InternalServerError, &status.message)),
-            ),
-            Ok(()) => self.finish_with(key, ack_id, Ok(())),
-        }
+            Err(status) => Err((AckErrorName::InternalServerError, status.message.as_str())),
+        };
+        let Some(ack_id) = ack_id else { return };
+        let ack = self.ack_of(key, ack_id, outcome);
+        // What the application publishes after its answer comes after it: U-02.
+        self.tell(key, &ack);
     }
 
+    /// Acks a request that asked for it.
     fn finish(&mut self, key: ConnectionKey, ack_id: Option<u64>, outcome: Result<(), Failure>) {
-        self.finish_with(key, ack_id, outcome);
+        let Some(ack_id) = ack_id else { return };
+        let ack = self.ack_of(key, ack_id, outcome);
+        self.tell_after(key, &ack);
     }
 
-    /// Acks a request that asked for it. The id of one that failed may be used again.
-    fn finish_with(
+    /// The ack of a request. The id of one that failed may be used again.
+    fn ack_of<'a>(
         &mut self,
         key: ConnectionKey,
-        ack_id: Option<u64>,
-        outcome: Result<(), (AckErrorName, &str)>,
-    ) {
-        let Some(ack_id) = ack_id else { return };
+        ack_id: u64,
+        outcome: Result<(), (AckErrorName, &'a str)>,
+    ) -> Response<'a> {
         if outcome.is_ok()
             && let Some(connection) = self.members.connection_mut(key)
         {
             connection.ack_ids.insert(ack_id);
         }
         let outcome = outcome.map_err(|(name, message)| AckError { name, message });
-        self.tell(key, &Response::Ack { ack_id, outcome });
+        Response::Ack { ack_id, outcome }
     }
 
-    /// Tells one connection something.
+    /// Tells one connection something, in order with all that is published.
     pub(super) fn tell(&mut self, key: ConnectionKey, response: &Response<'_>) {
+        self.tell_in(Order::Strict, key, response);
+    }
+
+    /// Tells one connection what it waits for, and lets what is published next overtake it.
+    fn tell_after(&mut self, key: ConnectionKey, response: &Response<'_>) {
+        self.tell_in(Order::After, key, response);
+    }
+
+    fn tell_in(&mut self, order: Order, key: ConnectionKey, response: &Response<'_>) {
         let Some(connection) = self.members.connection(key) else {
             return;
         };
         let to = (key, connection.protocol, &connection.handle);
-        self.publisher.tell(to, response, &mut self.outputs);
+        self.publisher.tell(to, response, order, &mut self.outputs);
     }
 
-    /// Tells an audience something; to how many.
+    /// Tells an audience something; to how many. `excluded` is ascending, and names nobody twice.
     pub(super) fn publish(
         &mut self,
-        audience: super::publish::AudienceKey,
+        audience: AudienceKey,
         excluded: &[ConnectionKey],
         response: &Response<'_>,
     ) -> u64 {

@@ -1,15 +1,15 @@
 //! What applications command: every management operation, on a link and without one.
 
-use alloc::{string::String, vec::Vec};
+use alloc::{collections::BTreeSet, string::String, vec::Vec};
 
 use headwater_proto::{
     Code, Status,
-    subprotocol::{Metadata, Payload, Response, group_name_is_valid},
+    subprotocol::{Metadata, Payload, Response},
     v1::{self, command::Operation, result::Value},
 };
 
 use super::{
-    ConnectionKey, Hub, LinkKey, Permission, connection::Connection, publish::AudienceKey,
+    ConnectionKey, Hub, LinkKey, Permission, connection::Connection, names, publish::AudienceKey,
 };
 
 /// Members on one page.
@@ -22,10 +22,11 @@ impl<C: Clone, L: Clone> Hub<C, L> {
     ///
     /// # Errors
     ///
-    /// [`Code::InvalidArgument`] for a name or payload that is not valid or another hub's name, [`Code::NotFound`] for a
+    /// [`Code::InvalidArgument`] for a name that is empty or malformed, for another hub's name, and for a payload
+    /// that is missing or not what its type says; [`Code::NotFound`] for a
     /// connection, or a user to add, that is not there.
     pub fn command(&mut self, operation: Operation) -> Result<Value, Status> {
-        self.check_hub(hub_of(&operation))?;
+        names::check(&operation, &self.config.name)?;
         match operation {
             Operation::SendToAll(r) => self.send(
                 Some(AudienceKey::Everyone),
@@ -105,7 +106,7 @@ impl<C: Clone, L: Clone> Hub<C, L> {
                 Ok(changed(
                     connection
                         .permissions
-                        .grant(permission, group_or_every(&r.group)?)
+                        .grant(permission, group_or_every(&r.group))
                         .into(),
                 ))
             }
@@ -115,7 +116,7 @@ impl<C: Clone, L: Clone> Hub<C, L> {
                 Ok(changed(
                     connection
                         .permissions
-                        .revoke(permission, group_or_every(&r.group)?)
+                        .revoke(permission, group_or_every(&r.group))
                         .into(),
                 ))
             }
@@ -125,7 +126,7 @@ impl<C: Clone, L: Clone> Hub<C, L> {
                 Ok(answer(
                     connection
                         .permissions
-                        .allows(permission, group_or_every(&r.group)?),
+                        .allows(permission, group_or_every(&r.group)),
                 ))
             }
         }
@@ -156,7 +157,6 @@ impl<C: Clone, L: Clone> Hub<C, L> {
     }
 
     fn send_to_group(&mut self, request: v1::SendToGroupRequest) -> Result<Value, Status> {
-        check_group(&request.group)?;
         let mut excluded = request.excluded_connections;
         if request.no_echo && !request.origin_connection.is_empty() {
             excluded.push(request.origin_connection);
@@ -172,14 +172,11 @@ impl<C: Clone, L: Clone> Hub<C, L> {
         excluded: &[String],
         group: Option<&str>,
     ) -> Result<Value, Status> {
-        let payload = Payload::try_from(payload.unwrap_or_default())?;
+        let payload = checked(payload)?;
         let Some(audience) = audience else {
             return Ok(delivered(0));
         };
-        let excluded: Vec<_> = excluded
-            .iter()
-            .filter_map(|id| self.members.key_of(id))
-            .collect();
+        let excluded = self.keys_of(excluded);
         let (payload, metadata) = (&payload, &Metadata::new());
         let response = match group {
             Some(group) => Response::GroupMessage {
@@ -198,8 +195,8 @@ impl<C: Clone, L: Clone> Hub<C, L> {
         id: &str,
         payload: Option<v1::Payload>,
     ) -> Result<Value, Status> {
+        let payload = checked(payload)?;
         let key = self.open_connection(id)?;
-        let payload = Payload::try_from(payload.unwrap_or_default())?;
         self.tell(
             key,
             &Response::ServerMessage {
@@ -211,13 +208,11 @@ impl<C: Clone, L: Clone> Hub<C, L> {
     }
 
     fn add_connection(&mut self, id: &str, group: &str) -> Result<Value, Status> {
-        check_group(group)?;
         let key = self.open_connection(id)?;
         self.add(&[key], group)
     }
 
     fn add_user(&mut self, user_id: &str, group: &str) -> Result<Value, Status> {
-        check_group(group)?;
         let keys = self.user_connections(user_id);
         if keys.is_empty() {
             return Err(Status::new(Code::NotFound, "the user has no connection"));
@@ -263,11 +258,10 @@ impl<C: Clone, L: Clone> Hub<C, L> {
     }
 
     fn close_all(&mut self, keys: Vec<ConnectionKey>, reason: &str, excluded: &[String]) -> Value {
-        let excluded: Vec<_> = excluded
-            .iter()
-            .filter_map(|id| self.members.key_of(id))
-            .collect();
-        let closing = keys.into_iter().filter(|key| !excluded.contains(key));
+        let excluded = self.keys_of(excluded);
+        let closing = keys
+            .into_iter()
+            .filter(|key| excluded.binary_search(key).is_err());
         changed(
             closing
                 .filter(|key| self.close(*key, CLOSE_NORMAL, reason))
@@ -328,6 +322,15 @@ impl<C: Clone, L: Clone> Hub<C, L> {
             .unwrap_or_default()
     }
 
+    /// Those of these connections that are known: ascending, nobody twice.
+    fn keys_of(&self, ids: &[String]) -> Vec<ConnectionKey> {
+        let keys: BTreeSet<_> = ids
+            .iter()
+            .filter_map(|id| self.members.key_of(id))
+            .collect();
+        keys.into_iter().collect()
+    }
+
     fn open_connection(&self, id: &str) -> Result<ConnectionKey, Status> {
         self.members
             .open_key_of(id)
@@ -339,64 +342,17 @@ impl<C: Clone, L: Clone> Hub<C, L> {
         let missing = || Status::new(Code::NotFound, "there is no such connection");
         self.members.connection_mut(key).ok_or_else(missing)
     }
-
-    fn check_hub(&self, hub: &str) -> Result<(), Status> {
-        if hub.is_empty() || hub.eq_ignore_ascii_case(&self.config.name) {
-            return Ok(());
-        }
-        Err(Status::new(
-            Code::InvalidArgument,
-            "the operation names another hub than that of this link",
-        ))
-    }
 }
 
-/// The hub that an operation names; empty on a link.
-pub fn hub_of(operation: &Operation) -> &str {
-    match operation {
-        Operation::SendToAll(r) => &r.hub,
-        Operation::SendToGroup(r) => &r.hub,
-        Operation::SendToUser(r) => &r.hub,
-        Operation::SendToConnection(r) => &r.hub,
-        Operation::AddConnectionToGroup(r) => &r.hub,
-        Operation::RemoveConnectionFromGroup(r) => &r.hub,
-        Operation::RemoveConnectionFromAllGroups(r) => &r.hub,
-        Operation::AddUserToGroup(r) => &r.hub,
-        Operation::RemoveUserFromGroup(r) => &r.hub,
-        Operation::RemoveUserFromAllGroups(r) => &r.hub,
-        Operation::CloseConnection(r) => &r.hub,
-        Operation::CloseUser(r) => &r.hub,
-        Operation::CloseGroup(r) => &r.hub,
-        Operation::CloseAll(r) => &r.hub,
-        Operation::ConnectionExists(r) => &r.hub,
-        Operation::UserExists(r) => &r.hub,
-        Operation::GroupExists(r) => &r.hub,
-        Operation::ConnectionInGroup(r) => &r.hub,
-        Operation::UserInGroup(r) => &r.hub,
-        Operation::ListMembers(r) => &r.hub,
-        Operation::GrantPermission(r) => &r.hub,
-        Operation::RevokePermission(r) => &r.hub,
-        Operation::CheckPermission(r) => &r.hub,
-    }
-}
-
-fn check_group(name: &str) -> Result<(), Status> {
-    if group_name_is_valid(name) {
-        return Ok(());
-    }
-    Err(Status::new(
-        Code::InvalidArgument,
-        "this is not the name of a group",
-    ))
+/// What is sent; leaving it out is a slip, and an empty payload is one that says so.
+fn checked(payload: Option<v1::Payload>) -> Result<Payload, Status> {
+    let missing = || Status::new(Code::InvalidArgument, "the payload is missing");
+    Payload::try_from(payload.ok_or_else(missing)?)
 }
 
 /// An empty name stands for every group.
-fn group_or_every(name: &str) -> Result<Option<&str>, Status> {
-    if name.is_empty() {
-        return Ok(None);
-    }
-    check_group(name)?;
-    Ok(Some(name))
+fn group_or_every(name: &str) -> Option<&str> {
+    (!name.is_empty()).then_some(name)
 }
 
 fn permission(wire: v1::Permission) -> Result<Permission, Status> {

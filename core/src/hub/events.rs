@@ -3,14 +3,14 @@
 //! Every event ends once: answered, failed at its deadline or with its link, or withdrawn with its client.
 
 use alloc::{collections::BTreeSet, string::String, vec::Vec};
-use core::mem;
+use core::{mem, time::Duration};
 
 use headwater_proto::{Code, Status, v1};
 use indexmap::IndexSet;
 
 use super::{
     ConnectionKey, Hub, Output,
-    answers::Reply,
+    connection::Connection,
     lane::{Body, Queued, Sent, SentState, Waits},
     registration::RegistrationKey,
     upstreams::Pick,
@@ -45,30 +45,32 @@ impl Events {
         self.deadlines.remove(&(at, key, number));
     }
 
-    /// An event that was sent goes back to its lane.
-    pub(super) fn queue_again(&mut self, body: &Body) {
-        self.queued_bytes += body.bytes();
+    /// An event waits in its lane.
+    pub(super) fn queued(&mut self, key: ConnectionKey, event: &Queued) {
+        self.queued_bytes += event.body.bytes();
+        self.deadlines.insert((event.until, key, event.number));
     }
 
     fn forget(&mut self, key: ConnectionKey, event: &Queued) {
         self.queued_bytes -= event.body.bytes();
-        if let Some((_, at)) = event.waits {
-            self.answered(key, event.number, at);
-        }
+        self.answered(key, event.number, event.until);
     }
 }
 
 impl<C: Clone, L: Clone> Hub<C, L> {
     /// Puts an event at the end of its lane, and sends what can be sent.
-    pub(super) fn raise(&mut self, key: ConnectionKey, body: Body, waits: Option<(Waits, Time)>) {
+    pub(super) fn raise(&mut self, key: ConnectionKey, body: Body, waits: Option<Waits>) {
+        let until = self.now
+            + match waits {
+                Some(Waits::Connect) => self.config.connect_timeout,
+                Some(Waits::Message { .. }) => self.config.message_timeout,
+                None => self.config.notice_timeout,
+            };
         let Some(connection) = self.members.connection_mut(key) else {
             return;
         };
-        self.events.queued_bytes += body.bytes();
-        let number = connection.lane.push(body, waits);
-        if let Some((_, at)) = waits {
-            self.events.deadlines.insert((at, key, number));
-        }
+        let event = connection.lane.push(body, waits, until);
+        self.events.queued(key, event);
         self.pump(key);
     }
 
@@ -85,10 +87,12 @@ impl<C: Clone, L: Clone> Hub<C, L> {
         };
         if connection.is_done() {
             self.events.waiting.swap_remove(&key);
+            self.leave_line(key);
             self.members.remove(key);
             return;
         }
-        let pause = connection.is_open() && !connection.lane.queue.is_empty();
+        // A notice alone does not pause: no client can make more of them.
+        let pause = connection.is_open() && connection.lane.holds_messages();
         if pause == mem::replace(&mut connection.paused, pause) || !connection.is_open() {
             return;
         }
@@ -114,16 +118,17 @@ impl<C: Clone, L: Clone> Hub<C, L> {
             &mut connection.lane.assigned,
         );
         match pick {
-            Pick::Nobody => {
+            // Who is not here now is not let in any more.
+            Pick::Wait if self.closing.is_none() => {
+                self.events.waiting.insert(key);
+                false
+            }
+            Pick::Nobody | Pick::Wait => {
                 let Some(event) = connection.lane.queue.pop_front() else {
                     return false;
                 };
                 self.nobody_wants(key, event);
                 true
-            }
-            Pick::Wait => {
-                self.events.waiting.insert(key);
-                false
             }
             Pick::To(to) => self.send_to(key, to),
         }
@@ -145,9 +150,7 @@ impl<C: Clone, L: Clone> Hub<C, L> {
             .front()
             .map_or(0, |event| event.body.bytes());
         if !registration.has_room(bytes) {
-            if !mem::replace(&mut connection.lane.blocked, true) {
-                registration.blocked.push_back(key);
-            }
+            self.line_up(key, to);
             return false;
         }
         let Some(event) = connection.lane.queue.pop_front() else {
@@ -155,13 +158,16 @@ impl<C: Clone, L: Clone> Hub<C, L> {
         };
         self.events.queued_bytes -= bytes;
         let seq = registration.send(key, event.number, bytes);
-        let left = event.waits.map_or(0, |(waits, _)| match waits {
-            Waits::Connect => self.config.connect_timeout.as_millis(),
-            Waits::Message { .. } => self.config.message_timeout.as_millis(),
-        });
-        let state = match event.waits {
-            Some((waits, at)) => SentState::Waiting(waits, at),
-            None => SentState::Notice(event.body.clone()),
+        let (state, left) = match event.waits {
+            // What has fallen due has failed already: at least a part of a millisecond is left.
+            Some(waits) => (
+                SentState::Waiting(waits, event.until),
+                event.until.since(self.now).as_millis().max(1),
+            ),
+            None => {
+                self.events.answered(key, event.number, event.until);
+                (SentState::Notice(event.body.clone()), 0)
+            }
         };
         connection.lane.sent.push(Sent {
             number: event.number,
@@ -192,25 +198,51 @@ impl<C: Clone, L: Clone> Hub<C, L> {
         self.events.forget(key, &event);
         match event.waits {
             None => {}
-            Some((Waits::Connect, _)) => self.admit(key, v1::Accept::default()),
-            Some((waits @ Waits::Message { .. }, _)) => {
+            Some(Waits::Connect) => {
+                // A refusal of the groups of the token is the client's to hear.
+                let _ = self.admit(key, v1::Accept::default());
+            }
+            Some(waits @ Waits::Message { .. }) => {
                 let status = Status::new(Code::Unimplemented, "no upstream handles this event");
-                self.conclude(key, waits, Err(status));
+                self.fail(key, waits, status);
             }
         }
     }
 
-    /// Ends an event badly or, for a message, well.
-    pub(super) fn conclude(
-        &mut self,
-        key: ConnectionKey,
-        waits: Waits,
-        outcome: Result<Reply, Status>,
-    ) {
-        match (waits, outcome) {
-            (Waits::Connect, Err(status)) => self.refuse(key, status),
-            (Waits::Connect, Ok(_)) => self.admit(key, v1::Accept::default()),
-            (Waits::Message { ack_id }, outcome) => self.message_done(key, ack_id, outcome),
+    /// Ends an event badly.
+    pub(super) fn fail(&mut self, key: ConnectionKey, waits: Waits, status: Status) {
+        match waits {
+            Waits::Connect => self.refuse(key, status),
+            Waits::Message { ack_id } => self.message_done(key, ack_id, Err(status)),
+        }
+    }
+
+    /// A lane waits for the window of this upstream; it keeps its place, if it has one there.
+    fn line_up(&mut self, key: ConnectionKey, to: RegistrationKey) {
+        let place = |connection: &Connection<C>| connection.lane.blocked;
+        if self
+            .members
+            .connection(key)
+            .and_then(place)
+            .is_some_and(|(at, _)| at == to)
+        {
+            return;
+        }
+        self.leave_line(key);
+        if let Some(connection) = self.members.connection_mut(key)
+            && let Some(registration) = self.upstreams.registration_mut(to)
+        {
+            connection.lane.blocked = Some((to, registration.line_up(key)));
+        }
+    }
+
+    /// A lane waits for no window any more.
+    pub(super) fn leave_line(&mut self, key: ConnectionKey) {
+        if let Some(connection) = self.members.connection_mut(key)
+            && let Some((at, ticket)) = connection.lane.blocked.take()
+            && let Some(registration) = self.upstreams.registration_mut(at)
+        {
+            registration.blocked.remove(&ticket);
         }
     }
 
@@ -223,9 +255,9 @@ impl<C: Clone, L: Clone> Hub<C, L> {
     }
 
     /// Fails what has fallen due.
-    pub(super) fn expire(&mut self, now: Time) {
+    pub(super) fn expire(&mut self) {
         while let Some(&(at, key, number)) = self.events.deadlines.first() {
-            if at > now {
+            if at > self.now {
                 return;
             }
             self.events.deadlines.pop_first();
@@ -240,9 +272,13 @@ impl<C: Clone, L: Clone> Hub<C, L> {
         };
         if let Some(event) = connection.lane.withdraw(number) {
             self.events.forget(key, &event);
-            if let Some((waits, _)) = event.waits {
-                let status = Status::new(Code::Unavailable, "no upstream was there to handle this");
-                self.conclude(key, waits, Err(status));
+            match event.waits {
+                Some(waits) => {
+                    let status =
+                        Status::new(Code::Unavailable, "no upstream was there to handle this");
+                    self.fail(key, waits, status);
+                }
+                None => self.drop_or_keep(key, event),
             }
             return;
         }
@@ -254,8 +290,26 @@ impl<C: Clone, L: Clone> Hub<C, L> {
                 Code::DeadlineExceeded,
                 "the upstream did not answer in time",
             );
-            self.conclude(key, waits, Err(status));
+            self.fail(key, waits, status);
         }
+    }
+
+    /// A notice waited for long. If no upstream is there it is dropped, lest notices pile up; the numbers of the
+    /// connection's later events show it. Otherwise it waits for its turn.
+    fn drop_or_keep(&mut self, key: ConnectionKey, mut notice: Queued) {
+        let Some(connection) = self.members.connection_mut(key) else {
+            return;
+        };
+        let lane = &mut connection.lane;
+        let pick = self
+            .upstreams
+            .pick(notice.body.kind(), &connection.id, &mut lane.assigned);
+        if pick == Pick::Wait {
+            return;
+        }
+        notice.until = self.now + self.config.notice_timeout.max(Duration::from_millis(1));
+        self.events.queued(key, &notice);
+        lane.put_back(notice);
     }
 
     /// The client of this lane has gone: what waits for an answer is told so, and an unsent `connect` is dropped.

@@ -3,8 +3,12 @@
 use alloc::{boxed::Box, collections::VecDeque, string::String, vec::Vec};
 
 use headwater_proto::v1;
+use prost::Message as _;
 
-use super::{registration::RegistrationKey, upstreams::Kind};
+use super::{
+    registration::{RegistrationKey, Ticket},
+    upstreams::Kind,
+};
 use crate::time::Time;
 
 /// How many events of one connection may be sent and unsettled.
@@ -29,19 +33,13 @@ impl Body {
         }
     }
 
-    /// What it counts against a window: its payload and a constant for the frame around it.
+    /// What it counts against a window: all that a client can make large, and a constant for the frame around it.
     pub(super) fn bytes(&self) -> usize {
         const FRAME: usize = 128;
         match self {
-            Self::Connect(_) => 4 * FRAME,
+            Self::Connect(connect) => FRAME + connect.encoded_len(),
             Self::Connected => FRAME,
-            Self::Message(message) => {
-                FRAME
-                    + message
-                        .payload
-                        .as_ref()
-                        .map_or(0, |payload| payload.data.len())
-            }
+            Self::Message(message) => FRAME + message.encoded_len(),
             Self::Disconnected { reason } => FRAME + reason.len(),
         }
     }
@@ -72,8 +70,10 @@ pub(super) enum Waits {
 pub(super) struct Queued {
     pub(super) number: u64,
     pub(super) body: Body,
-    /// Who waits, and until when. `None`: a notice.
-    pub(super) waits: Option<(Waits, Time)>,
+    /// Who waits. `None`: a notice.
+    pub(super) waits: Option<Waits>,
+    /// Until when: then it fails, or is dropped.
+    pub(super) until: Time,
     pub(super) redelivered: bool,
 }
 
@@ -99,6 +99,16 @@ pub(super) enum SentState {
     Withdrawn,
 }
 
+impl SentState {
+    /// Whether nobody waits for anything but that it is settled.
+    const fn has_ended(&self) -> bool {
+        match self {
+            Self::Waiting(..) | Self::Notice(_) => false,
+            Self::Answered | Self::Expired | Self::Withdrawn => true,
+        }
+    }
+}
+
 /// The events of one connection.
 #[derive(Debug, Default)]
 pub(super) struct Lane {
@@ -108,30 +118,41 @@ pub(super) struct Lane {
     pub(super) sent: Vec<Sent>,
     /// Which upstream of each app takes the events of this connection, by the app's place.
     pub(super) assigned: Vec<(usize, RegistrationKey)>,
-    /// Whether a registration has this lane in its list of those that wait for its window.
-    pub(super) blocked: bool,
+    /// Its place in the line of the one registration for whose window it waits.
+    pub(super) blocked: Option<(RegistrationKey, Ticket)>,
 }
 
 impl Lane {
-    /// Appends an event; its number.
-    pub(super) fn push(&mut self, body: Body, waits: Option<(Waits, Time)>) -> u64 {
+    /// Appends an event.
+    pub(super) fn push(&mut self, body: Body, waits: Option<Waits>, until: Time) -> &Queued {
         self.last_number += 1;
         self.queue.push_back(Queued {
             number: self.last_number,
             body,
             waits,
+            until,
             redelivered: false,
         });
-        self.last_number
+        &self.queue[self.queue.len() - 1]
+    }
+
+    /// Puts an event where its number belongs.
+    pub(super) fn put_back(&mut self, event: Queued) {
+        let place = self
+            .queue
+            .partition_point(|other| other.number < event.number);
+        self.queue.insert(place, event);
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.queue.is_empty() && self.sent.is_empty()
     }
 
-    /// Whether an event of this number was ever raised.
-    pub(super) fn knows(&self, number: u64) -> bool {
+    /// Whether an event of this number was raised, and is neither waiting nor unsettled.
+    pub(super) fn has_ended(&self, number: u64) -> bool {
         (1..=self.last_number).contains(&number)
+            && self.queue.iter().all(|event| event.number != number)
+            && self.sent.iter().all(|event| event.number != number)
     }
 
     /// Whether a request with this ack id waits for its answer.
@@ -139,7 +160,7 @@ impl Lane {
         let is_it = |waits: Waits| waits == Waits::Message { ack_id: Some(id) };
         self.queue
             .iter()
-            .any(|event| event.waits.is_some_and(|(waits, _)| is_it(waits)))
+            .any(|event| event.waits.is_some_and(is_it))
             || self
                 .sent
                 .iter()
@@ -150,15 +171,32 @@ impl Lane {
         self.sent.iter_mut().find(|event| event.number == number)
     }
 
+    /// Takes an event of this number out of those that were sent.
+    pub(super) fn take_sent(&mut self, number: u64) -> Option<Sent> {
+        let place = self.sent.iter().position(|event| event.number == number)?;
+        Some(self.sent.remove(place))
+    }
+
     /// Takes an event of this number out of the queue.
     pub(super) fn withdraw(&mut self, number: u64) -> Option<Queued> {
         let place = self.queue.iter().position(|event| event.number == number)?;
         self.queue.remove(place)
     }
 
-    /// Whether what was sent keeps the next event from going to this registration: the one before has to end first, and
-    /// an upstream holds at most [`UNSETTLED_MAX`].
+    /// Whether messages of the client wait here. They come last in the queue of a client that is there.
+    pub(super) fn holds_messages(&self) -> bool {
+        self.queue
+            .back()
+            .is_some_and(|event| matches!(event.body, Body::Message(_)))
+    }
+
+    /// Whether what was sent keeps the next event from going to this registration: what another one was sent has to end
+    /// first, and at most [`UNSETTLED_MAX`] are unsettled.
     pub(super) fn holds_back(&self, next: RegistrationKey) -> bool {
-        self.sent.len() >= UNSETTLED_MAX || self.sent.iter().any(|event| event.registration != next)
+        self.sent.len() >= UNSETTLED_MAX
+            || self
+                .sent
+                .iter()
+                .any(|event| event.registration != next && !event.state.has_ended())
     }
 }

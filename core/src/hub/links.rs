@@ -80,16 +80,16 @@ impl<C: Clone, L: Clone> Hub<C, L> {
         let Some((gone, registration)) = self.upstreams.remove(link) else {
             return;
         };
-        let blocked = registration.blocked.clone();
-        let mut touched: Vec<ConnectionKey> = blocked.iter().copied().collect();
-        for event in registration.into_unsettled().rev() {
+        let mut touched: Vec<ConnectionKey> = registration.blocked.values().copied().collect();
+        for &key in &touched {
+            if let Some(connection) = self.members.connection_mut(key) {
+                connection.lane.blocked = None;
+            }
+        }
+        let lost: Vec<_> = registration.into_unsettled().collect();
+        for event in &lost {
             self.lose(event.connection, event.number);
             touched.push(event.connection);
-        }
-        for key in blocked {
-            if let Some(connection) = self.members.connection_mut(key) {
-                connection.lane.blocked = false;
-            }
         }
         for key in touched {
             if let Some(connection) = self.members.connection_mut(key) {
@@ -104,31 +104,28 @@ impl<C: Clone, L: Clone> Hub<C, L> {
         let Some(connection) = self.members.connection_mut(key) else {
             return;
         };
-        let Some(place) = connection
-            .lane
-            .sent
-            .iter()
-            .position(|sent| sent.number == number)
-        else {
+        let Some(sent) = connection.lane.take_sent(number) else {
             return;
         };
-        match connection.lane.sent.remove(place).state {
+        match sent.state {
             SentState::Waiting(waits, at) => {
                 self.events.answered(key, number, at);
-                self.conclude(
+                self.fail(
                     key,
                     waits,
-                    Err(Status::new(Code::Unavailable, "the upstream was lost")),
+                    Status::new(Code::Unavailable, "the upstream was lost"),
                 );
             }
             SentState::Notice(body) => {
-                self.events.queue_again(&body);
-                connection.lane.queue.push_front(Queued {
+                let notice = Queued {
                     number,
                     body,
                     waits: None,
+                    until: self.now + self.config.notice_timeout,
                     redelivered: true,
-                });
+                };
+                self.events.queued(key, &notice);
+                connection.lane.put_back(notice);
             }
             SentState::Answered | SentState::Expired | SentState::Withdrawn => {}
         }

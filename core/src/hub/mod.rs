@@ -13,6 +13,7 @@
 //! | an upstream | [`Input::Register`] … [`Input::LinkEnded`] | [`Output::Link`], [`Output::EndLink`] |
 //! | a producer without a link | [`Hub::command`] | its result |
 
+mod admission;
 mod answers;
 mod audience;
 mod client;
@@ -22,6 +23,7 @@ mod events;
 mod lane;
 mod links;
 mod members;
+mod names;
 mod permission;
 mod publish;
 mod registration;
@@ -39,8 +41,8 @@ use headwater_proto::{
 
 pub use self::{
     audience::Receiver,
-    commands::hub_of,
     connection::{ConnectionKey, NewConnection, SimpleMode},
+    names::hub_of,
     permission::Permission,
     upstreams::LinkKey,
 };
@@ -62,7 +64,10 @@ pub struct HubConfig {
     pub connect_timeout: Duration,
     /// How long a client waits for the answer to its message. Default: 30 s.
     pub message_timeout: Duration,
-    /// Bytes of events that may wait for an upstream, over all connections; past it a new event fails at once.
+    /// How long a notice waits for an upstream while none is there; then it is dropped. Default: 30 s.
+    pub notice_timeout: Duration,
+    /// Bytes of events that may wait for an upstream, over all connections; past it a new message fails at once and a
+    /// new client is refused. Notices of connections that are there may pass it: two each at most.
     /// Default: 64 MiB.
     pub waiting_bytes_max: usize,
     /// Groups of one connection; one more is refused. Default: 1000.
@@ -83,6 +88,7 @@ impl HubConfig {
             require_connect: false,
             connect_timeout: Duration::from_secs(30),
             message_timeout: Duration::from_secs(30),
+            notice_timeout: Duration::from_secs(30),
             waiting_bytes_max: 64 << 20,
             groups_per_connection_max: 1000,
             commands_max: 1024,
@@ -153,6 +159,9 @@ pub struct Admission {
 }
 
 /// What the driver has to do, in this order.
+///
+/// A client or link that the driver reported gone may be named once more by what came before in the same turn: to be
+/// dropped.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Output<C, L> {
     /// Let the client in: upgrade to WebSocket, then say [`Input::Opened`].
@@ -180,7 +189,7 @@ pub enum Output<C, L> {
     Deliver {
         /// Whose: a shared list.
         to: Arc<[Receiver<C>]>,
-        /// Who is left out.
+        /// Who is left out; ascending, nobody twice.
         excluded: Arc<[ConnectionKey]>,
         /// What.
         run: Run,
@@ -224,6 +233,8 @@ pub struct Hub<C, L> {
     publisher: Publisher<C>,
     outputs: VecDeque<Output<C, L>>,
     closing: Option<String>,
+    /// Of the latest input.
+    now: Time,
 }
 
 impl<C: Clone, L: Clone> Hub<C, L> {
@@ -237,20 +248,26 @@ impl<C: Clone, L: Clone> Hub<C, L> {
             publisher: Publisher::new(),
             outputs: VecDeque::new(),
             closing: None,
+            now: Time::ZERO,
             config,
         }
     }
 
     /// Takes what happened. Drain [`Hub::poll_output`] afterwards; several inputs may go before.
     ///
+    /// What has fallen due by `now` fails first, so an answer that comes with its deadline or later is late even if
+    /// the driver was too busy to say [`Input::Timeout`].
+    ///
     /// # Panics
     ///
     /// If the driver uses a key twice: its own bug.
     pub fn handle(&mut self, input: Input<C, L>, now: Time) {
+        self.now = now;
+        self.expire();
         match input {
-            Input::Connect { key, handle, new } => self.connect(key, handle, *new, now),
-            Input::Opened(key) => self.opened(key, now),
-            Input::Request(key, request) => self.request(key, request, now),
+            Input::Connect { key, handle, new } => self.connect(key, handle, *new),
+            Input::Opened(key) => self.opened(key),
+            Input::Request(key, request) => self.request(key, request),
             Input::Gone { key, reason } => self.depart(key, reason),
             Input::Register {
                 link,
@@ -261,12 +278,12 @@ impl<C: Clone, L: Clone> Hub<C, L> {
             } => {
                 self.register(link, handle, *register, registration, resume_token);
             }
-            Input::Ack(link, ack) => self.ack(link, *ack, now),
+            Input::Ack(link, ack) => self.ack(link, *ack),
             Input::Command(link, command) => self.link_command(link, *command),
             Input::Settled(link, settled) => self.settled(link, &settled),
             Input::Drain(link) => self.drain_link(link),
             Input::LinkEnded(link) => self.link_ended(link),
-            Input::Timeout => self.expire(now),
+            Input::Timeout => {}
         }
     }
 
@@ -292,6 +309,7 @@ impl<C: Clone, L: Clone> Hub<C, L> {
         for key in self.members.all_keys() {
             self.close(key, 1001, reason);
         }
+        self.pump_waiting();
         let within = u32::try_from(reconnect_within.as_millis()).unwrap_or(u32::MAX);
         let links: Vec<L> = self.upstreams.links().cloned().collect();
         for to in links {

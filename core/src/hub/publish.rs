@@ -1,8 +1,9 @@
 //! Encodes what is published, once for each protocol, and gathers what goes the same way into one shared run.
 //!
 //! What a turn publishes to one audience in a row becomes one run of bytes. A run ends when something else has to stay in
-//! order with it: another audience, a change of membership, data for a single connection. Acks and pongs for a single
-//! connection are gathered beside it and follow it, so a client that asks for acks does not cut the run at each message.
+//! order with it: another audience, a change of membership, what a single connection is told. Only the acks and pongs of
+//! what a client itself asked for are gathered beside it and follow it, so a client that asks for acks does not cut the
+//! run at each message.
 
 use alloc::{collections::VecDeque, sync::Arc, vec::Vec};
 
@@ -23,6 +24,15 @@ pub(super) enum AudienceKey {
     Everyone,
     Group(Arc<str>),
     User(Arc<str>),
+}
+
+/// How what one connection is told stands to what is published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Order {
+    /// After what was published before, and before what is published next.
+    Strict,
+    /// After what was published before.
+    After,
 }
 
 /// The runs that are open in this turn.
@@ -51,8 +61,8 @@ struct Direct<C> {
     key: ConnectionKey,
     to: C,
     frames: Frames,
-    /// Holds more than acks and pongs, so what is published next must come after it.
-    has_data: bool,
+    /// What is published next must come after it.
+    is_strict: bool,
 }
 
 #[derive(Debug, Default)]
@@ -86,7 +96,7 @@ impl<C: Clone> Publisher<C> {
 
     /// Whether the open run goes to just these; if so [`Publisher::publish`] continues it.
     pub(super) fn continues(&self, audience: &AudienceKey, excluded: &[ConnectionKey]) -> bool {
-        let direct_first = self.direct.as_ref().is_some_and(|direct| direct.has_data);
+        let direct_first = self.direct.as_ref().is_some_and(|direct| direct.is_strict);
         let same = |run: &OpenRun<C>| run.audience == *audience && run.excluded == excluded;
         !direct_first && self.run.as_ref().is_some_and(same)
     }
@@ -129,15 +139,15 @@ impl<C: Clone> Publisher<C> {
         }
     }
 
-    /// Tells one connection something: after the open run, if it is data.
+    /// Tells one connection something.
     pub(super) fn tell<L>(
         &mut self,
         (key, protocol, to): (ConnectionKey, Protocol, &C),
         response: &Response<'_>,
+        order: Order,
         outputs: &mut VecDeque<Output<C, L>>,
     ) {
-        let is_data = !matches!(response, Response::Ack { .. } | Response::Pong);
-        if is_data {
+        if order == Order::Strict {
             self.end_run(outputs);
         }
         if self.direct.as_ref().is_some_and(|direct| direct.key != key) {
@@ -147,11 +157,11 @@ impl<C: Clone> Publisher<C> {
             key,
             to: to.clone(),
             frames: Frames::default(),
-            has_data: false,
+            is_strict: false,
         };
         let direct = self.direct.get_or_insert_with(new);
         direct.frames.add(protocol, response);
-        direct.has_data |= is_data;
+        direct.is_strict |= order == Order::Strict;
     }
 
     /// Ends what is open: the run, then what follows it.

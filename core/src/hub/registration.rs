@@ -1,10 +1,6 @@
 //! One upstream at work for a hub: what it wants, and the credit it gave.
 
-use alloc::{
-    collections::{BTreeMap, VecDeque},
-    string::String,
-    vec::Vec,
-};
+use alloc::{collections::BTreeMap, string::String, vec::Vec};
 use core::ops::RangeInclusive;
 
 use headwater_proto::v1;
@@ -14,6 +10,9 @@ use super::{ConnectionKey, upstreams::Kind};
 /// Names a registration within its hub. It outlives the link that made it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct RegistrationKey(pub(super) u64);
+
+/// A place in the line of those who wait for a window.
+pub(super) type Ticket = u64;
 
 const WINDOW_EVENTS: u32 = 1024;
 const WINDOW_BYTES: u64 = 16 << 20;
@@ -78,8 +77,9 @@ pub(super) struct Registration<L> {
     pub(super) filter: Filter,
     /// It asked for nothing new.
     pub(super) draining: bool,
-    /// Lanes whose next event waits for its window.
-    pub(super) blocked: VecDeque<ConnectionKey>,
+    /// Lanes whose next event waits for its window, in the order in which they came.
+    pub(super) blocked: BTreeMap<Ticket, ConnectionKey>,
+    last_ticket: Ticket,
     window_events: usize,
     window_bytes: u64,
     unsettled: BTreeMap<u64, Unsettled>,
@@ -100,7 +100,8 @@ impl<L> Registration<L> {
             app,
             filter: Filter::new(register.events),
             draining: false,
-            blocked: VecDeque::new(),
+            blocked: BTreeMap::new(),
+            last_ticket: 0,
             window_events: events as usize,
             window_bytes: if window.bytes == 0 {
                 WINDOW_BYTES
@@ -132,6 +133,18 @@ impl<L> Registration<L> {
                 bytes,
             },
         );
+        self.last_seq
+    }
+
+    /// Puts a lane at the end of the line.
+    pub(super) fn line_up(&mut self, connection: ConnectionKey) -> Ticket {
+        self.last_ticket += 1;
+        self.blocked.insert(self.last_ticket, connection);
+        self.last_ticket
+    }
+
+    /// The `seq` of the event that was sent last.
+    pub(super) const fn last_seq(&self) -> u64 {
         self.last_seq
     }
 

@@ -56,6 +56,7 @@ pub(super) struct Upstreams<L> {
     links: IndexMap<LinkKey, RegistrationKey, Hasher>,
     last_key: u64,
     hasher: Hasher,
+    /// Nobody gets in without an answer to `connect`: configured so, or an upstream has once stood guard.
     require_connect: bool,
 }
 
@@ -102,6 +103,7 @@ impl<L> Upstreams<L> {
         let registration = RegistrationKey(self.last_key);
         let entry = Registration::new(link, app, register);
         self.apps[app].filter = entry.filter.clone();
+        self.require_connect |= entry.filter.wants(Kind::Connect);
         self.registrations.insert(registration, entry);
         self.links.insert(key, registration);
         Ok(())
@@ -190,8 +192,12 @@ impl<L> Upstreams<L> {
                 .filter(|(_, registration)| registration.filter.wants(kind))
                 .max_by_key(|&(&key, _)| self.hasher.hash_one((id, key)));
             if let Some((&key, _)) = best {
-                assigned.retain(|(app, _)| *app != place);
-                assigned.push((place, key));
+                // One that is there and does not want this kind keeps the connection for the kinds that it wants.
+                let keeps = kept.is_some_and(|kept| there().any(|(&key, _)| key == kept));
+                if !keeps {
+                    assigned.retain(|(app, _)| *app != place);
+                    assigned.push((place, key));
+                }
                 return Pick::To(key);
             }
             if app.filter.wants(kind) && there().next().is_none() {
