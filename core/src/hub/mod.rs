@@ -19,6 +19,7 @@ mod audience;
 mod client;
 mod commands;
 mod connection;
+mod deadlines;
 mod events;
 mod lane;
 mod links;
@@ -26,6 +27,7 @@ mod members;
 mod names;
 mod permission;
 mod publish;
+mod queries;
 mod registration;
 mod upstreams;
 

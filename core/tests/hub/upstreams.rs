@@ -601,3 +601,27 @@ fn registrations_are_bounded() {
     assert_eq!(bench.sent(1059), ["registered r1059"]);
     assert_eq!(bench.sent(1060), ["end RESOURCE_EXHAUSTED"]);
 }
+
+#[test]
+fn a_resume_is_answered_with_a_new_registration_that_counts_from_1() {
+    let mut bench = Bench::new();
+    bench.link(1, register("app"));
+    open_with(&mut bench, 1, 1, 1);
+    bench.end_link(1);
+    bench.say(1, event("ask", Some(1), "x"));
+    bench.link(
+        2,
+        v1::Register {
+            resume: Some(v1::Resume {
+                registration: "r1".into(),
+                token: "secret".into(),
+            }),
+            ..register("app")
+        },
+    );
+    assert_eq!(
+        bench.sent(2),
+        ["registered r2", "1 c1/3 ask x (30000 ms)"],
+        "the bench checks that it is not resumed and that nothing was applied"
+    );
+}

@@ -128,11 +128,12 @@ describe("the upstream is not there", () => {
     test(`one lost in mid-event ends that event with an error ack (${language})`, async (t) => {
       const service = await serving(t);
       const upstream = await startUpstream(language, service);
-      const client = await Client.connect(service, { user: "ann" });
-      t.after(() => client.stop());
+      const [client, other] = [await Client.connect(service, { user: "ann" }), await Client.connect(service, { user: "bob" })];
+      t.after(() => [client, other].forEach((each) => each.stop()));
       const slow = errorName(client.official.sendEvent("slow", "", "text"));
-      // Answered after the slow one has reached the application.
-      await client.ask("echo", "x");
+      // Acked after the service has passed the slow one on, and answered after the application has it.
+      await client.official.joinGroup("g");
+      await other.ask("echo", "x");
       await upstream.stop("SIGKILL");
       assert.equal(await slow, "InternalServerError");
       const next = await startUpstream(language, service);

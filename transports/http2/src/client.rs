@@ -15,7 +15,7 @@ use tonic::{
 };
 use tower::{Service as _, ServiceExt as _};
 
-use crate::{body::CallBody, headers, inbound::ResponseInbound};
+use crate::{body::CallBody, headers, inbound::ResponseInbound, pipe::PipeExecutor};
 
 /// The bounds of a client's connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,6 +76,7 @@ impl Http2Client {
             return Err(invalid(&"the scheme must be http"));
         }
         let endpoint = Endpoint::from(uri)
+            .executor(PipeExecutor)
             .connect_timeout(config.connect_timeout)
             .tcp_nodelay(true)
             .http2_keep_alive_interval(config.keepalive_interval)

@@ -30,4 +30,6 @@ pub use receiver::{CallError, CancelReason, Cancellation, Receiver};
 pub use router::{CallHandler, Request, Router};
 pub use sender::Sender;
 pub use server::{AcceptedStream, Acceptor, IncomingCall, Peer, Server, ServerConfig};
-pub use transport::{ClientTransport, Inbound, Outbound, Pulled, RequestHeaders, ServerTransport};
+pub use transport::{
+    ClientTransport, Inbound, Outbound, Pulled, RequestHeaders, ResetWatch, ServerTransport,
+};
