@@ -2,7 +2,7 @@
 //!
 //! Every event ends once: answered, failed at its deadline or with its link, or withdrawn with its client.
 
-use alloc::{collections::BTreeSet, vec::Vec};
+use alloc::{boxed::Box, collections::BTreeSet, vec::Vec};
 use core::mem;
 
 use headwater_proto::{Code, Status, v1};
@@ -185,7 +185,7 @@ impl<C: Clone, L: Clone> Hub<C, L> {
             registration: to,
             state,
         });
-        let frame = v1::service_frame::Frame::Event(v1::Event {
+        let frame = v1::service_frame::Frame::Event(Box::new(v1::Event {
             seq,
             id: Some(v1::EventId {
                 connection_id: connection.id.as_ref().into(),
@@ -196,7 +196,7 @@ impl<C: Clone, L: Clone> Hub<C, L> {
             time_left_ms: u32::try_from(left).unwrap_or(u32::MAX),
             trace: None,
             event: Some(event.body.into_event()),
-        });
+        }));
         self.outputs.push_back(Output::Link {
             to: registration.link.clone(),
             frame: frame.into(),

@@ -28,13 +28,18 @@ pub(crate) fn cpu_time() -> Duration {
 }
 
 /// Runs one end on a thread and a single-threaded runtime of its own.
-pub(crate) fn on_own_thread<F: Future<Output = ()>>(end: impl FnOnce() -> F + Send + 'static) {
+pub(crate) fn on_own_thread<F: Future<Output = ()> + Send + 'static>(
+    end: impl FnOnce() -> F + Send + 'static,
+) {
     thread::spawn(move || {
         tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .expect("a runtime")
-            .block_on(end());
+            .block_on(async {
+                // A task of the runtime, as most code is, and not the one that the runtime is waiting for.
+                tokio::spawn(end()).await.expect("no panic");
+            });
     });
 }
 

@@ -160,7 +160,7 @@ impl Service {
         self.event_seq += 1;
         self.number += 1;
         let event = event(self.event_seq, connection, self.number, &self.payload);
-        self.say(Frame::Event(event));
+        self.say(Frame::Event(Box::new(event)));
     }
 
     fn say(&mut self, frame: Frame) {

@@ -38,6 +38,12 @@ enum Command {
         /// How long one run lasts, in milliseconds; it is cut at the end of an event.
         #[arg(long, default_value_t = 400)]
         run_ms: u64,
+        /// Measures only so many under way; repeatable.
+        #[arg(long, default_values_t = IN_FLIGHT)]
+        in_flight: Vec<usize>,
+        /// Measures the link alone, for a profiler.
+        #[arg(long)]
+        alone: bool,
     },
 }
 
@@ -45,16 +51,21 @@ enum Command {
 const IN_FLIGHT: [usize; 3] = [1, 8, 64];
 
 fn main() {
-    let Command::Link { rounds, run_ms } = Arguments::parse().command;
+    let Command::Link {
+        rounds,
+        run_ms,
+        in_flight,
+        alone,
+    } = Arguments::parse().command;
     let run = Duration::from_millis(run_ms);
-    let contenders: [Box<dyn Contender>; 3] = [
-        Box::new(link::LinkOverHttp2::start()),
-        Box::new(post::PostOverHttp1::start()),
-        Box::new(unary::UnaryOverTonic::start()),
-    ];
+    let mut contenders: Vec<Box<dyn Contender>> = vec![Box::new(link::LinkOverHttp2::start())];
+    if !alone {
+        contenders.push(Box::new(post::PostOverHttp1::start()));
+        contenders.push(Box::new(unary::UnaryOverTonic::start()));
+    }
     let names: Vec<_> = contenders.iter().map(|it| it.name()).collect();
     let mut report = Report::new(names, rounds, run);
-    for in_flight in IN_FLIGHT {
+    for in_flight in in_flight {
         let mut cells = vec![Cell::default(); contenders.len()];
         // The first turn warms up and is not counted.
         for round in 0..=rounds {

@@ -6,16 +6,16 @@ use super::*;
 fn an_event_beyond_the_window_ends_the_link() {
     let mut bench = Bench::registered();
     for seq in 1..=4 {
-        bench.say(Said::Event(message(seq, "a", seq)));
+        bench.say(Said::Event(Box::new(message(seq, "a", seq))));
     }
     bench.drain();
-    bench.say(Said::Event(message(5, "a", 5)));
+    bench.say(Said::Event(Box::new(message(5, "a", 5))));
     assert_eq!(bench.drain(), [Output::Close(Violation::WindowExceeded)]);
     assert_eq!(
         Violation::WindowExceeded.status().code,
         Code::ResourceExhausted
     );
-    bench.say(Said::Event(message(6, "b", 1)));
+    bench.say(Said::Event(Box::new(message(6, "b", 1))));
     assert_eq!(bench.drain(), [], "nothing is taken afterwards");
 }
 
@@ -24,7 +24,7 @@ fn anything_but_registered_first_ends_the_link() {
     let mut bench = Bench::new();
     bench.link.handle(Input::Opened, bench.now);
     bench.drain();
-    bench.say(Said::Event(message(1, "a", 1)));
+    bench.say(Said::Event(Box::new(message(1, "a", 1))));
     assert_eq!(bench.drain(), [Output::Close(Violation::OutOfOrder)]);
 
     let mut bench = Bench::registered();
@@ -36,8 +36,8 @@ fn anything_but_registered_first_ends_the_link() {
 fn a_broken_link_leaves_commands_unknown_and_takes_no_more_answers() {
     let mut bench = Bench::registered();
     let running = bench.start(message(1, "a", 1));
-    bench.say(Said::Event(message(2, "a", 2)));
-    bench.say(Said::Event(notice(3, "a", 3)));
+    bench.say(Said::Event(Box::new(message(2, "a", 2))));
+    bench.say(Said::Event(Box::new(notice(3, "a", 3))));
     let first = bench.link.command(to_group("g"), None).expect("granted");
     bench.drain();
     let second = bench.link.command(to_group("h"), None).expect("granted");
@@ -67,7 +67,7 @@ fn a_broken_link_leaves_commands_unknown_and_takes_no_more_answers() {
     };
     assert_eq!(bench.drain(), [register(Some(resume))]);
     bench.say(Said::Registered(registered(false, 0)));
-    bench.say(Said::Event(message(1, "a", 9)));
+    bench.say(Said::Event(Box::new(message(1, "a", 9))));
     assert_eq!(
         bench.drain(),
         [Output::Registered { resumed: false }],
@@ -108,7 +108,7 @@ fn a_broken_link_leaves_commands_unknown_and_takes_no_more_answers() {
 fn a_resumed_registration_goes_on_after_what_was_applied() {
     let mut bench = Bench::registered();
     let running = bench.start(message(1, "a", 1));
-    bench.say(Said::Event(notice(2, "a", 2)));
+    bench.say(Said::Event(Box::new(notice(2, "a", 2))));
     bench.drain();
     bench.link.handle(Input::Closed, bench.now);
     bench.link.handle(Input::Opened, bench.now);
@@ -214,7 +214,7 @@ fn the_resume_token_is_not_in_the_debug_output() {
 fn an_event_sees_what_was_stored_after_it_left_the_service() {
     let mut bench = Bench::registered();
     let first = bench.start(message(1, "a", 1));
-    bench.say(Said::Event(message(2, "a", 2)));
+    bench.say(Said::Event(Box::new(message(2, "a", 2))));
     let reply = v1::Reply {
         payload: None,
         state: Some("new".into()),
@@ -230,7 +230,7 @@ fn an_event_sees_what_was_stored_after_it_left_the_service() {
         })
     };
     assert_eq!(state(&bench.drain()), Some("new".into()), "waited here");
-    bench.say(Said::Event(message(3, "b", 1)));
+    bench.say(Said::Event(Box::new(message(3, "b", 1))));
     assert_eq!(
         state(&bench.drain()),
         Some("".into()),
@@ -244,10 +244,10 @@ fn an_event_sees_what_was_stored_after_it_left_the_service() {
         state: "old".into(),
         ..v1::ConnectionContext::default()
     };
-    bench.say(Said::Event(v1::Event {
+    bench.say(Said::Event(Box::new(v1::Event {
         context: Some(old),
         ..event(4, "c", 1, Kind::Message(v1::Message::default()))
-    }));
+    })));
     assert_eq!(
         state(&bench.drain()),
         Some("old".into()),

@@ -46,7 +46,7 @@ impl Bench {
 
     fn say(&mut self, said: Said) {
         let frame = v1::ServiceFrame { frame: Some(said) };
-        self.link.handle(Input::Frame(Box::new(frame)), self.now);
+        self.link.handle(Input::Frame(frame), self.now);
     }
 
     fn drain(&mut self) -> Vec<Output> {
@@ -55,7 +55,7 @@ impl Bench {
 
     /// Lets an event arrive and gives out what it was started as.
     fn start(&mut self, event: v1::Event) -> Delivery {
-        self.say(Said::Event(event));
+        self.say(Said::Event(Box::new(event)));
         let outputs = self.drain();
         match outputs.as_slice() {
             [Output::Start { delivery, .. }] => *delivery,
@@ -124,7 +124,7 @@ fn ack(seq: u64, id: v1::EventId, answer: Answer) -> Output {
         id: Some(id),
         answer: Some(answer),
     };
-    transmit(Sent::Ack(ack))
+    transmit(Sent::Ack(Box::new(ack)))
 }
 
 fn command(seq: u64, operation: Operation) -> Output {
@@ -133,7 +133,7 @@ fn command(seq: u64, operation: Operation) -> Output {
         trace: None,
         operation: Some(operation),
     };
-    transmit(Sent::Command(command))
+    transmit(Sent::Command(Box::new(command)))
 }
 
 fn settled(ranges: &[(u64, u64)]) -> Output {
@@ -209,9 +209,9 @@ fn a_service_that_does_not_answer_register_is_left() {
 #[test]
 fn s1_10_one_lane_runs_one_handler_and_others_run_beside_it() {
     let mut bench = Bench::registered();
-    bench.say(Said::Event(message(1, "a", 3)));
-    bench.say(Said::Event(message(2, "a", 4)));
-    bench.say(Said::Event(message(3, "b", 1)));
+    bench.say(Said::Event(Box::new(message(1, "a", 3))));
+    bench.say(Said::Event(Box::new(message(2, "a", 4))));
+    bench.say(Said::Event(Box::new(message(3, "b", 1))));
     let outputs = bench.drain();
     let [
         Output::Start {
@@ -449,7 +449,7 @@ fn s1_24_a_refused_answer_names_the_handler_that_still_runs() {
 fn s1_32_the_handler_hears_that_its_client_has_gone_even_if_it_starts_later() {
     let mut bench = Bench::registered();
     let first = bench.start(message(1, "a", 1));
-    bench.say(Said::Event(message(2, "a", 2)));
+    bench.say(Said::Event(Box::new(message(2, "a", 2))));
     let cancel = |number| {
         Said::Cancel(v1::Cancel {
             id: Some(id("a", number)),
@@ -480,12 +480,14 @@ fn s1_32_the_handler_hears_that_its_client_has_gone_even_if_it_starts_later() {
 #[test]
 fn s1_19_what_is_unknown_is_counted_and_skipped() {
     let mut bench = Bench::registered();
-    bench.link.handle(Input::Frame(Box::default()), bench.now);
+    bench
+        .link
+        .handle(Input::Frame(v1::ServiceFrame::default()), bench.now);
     let unknown = v1::Event {
         event: None,
         ..message(1, "a", 1)
     };
-    bench.say(Said::Event(unknown));
+    bench.say(Said::Event(Box::new(unknown)));
     assert_eq!(
         bench.drain(),
         [settled(&[(1, 1)])],
