@@ -103,6 +103,6 @@ fn reply(incoming: &Incoming, out: &mut Vec<u8>) {
         Incoming::Message { kind, data } => encode_message(*kind, data, out),
         Incoming::Ping(payload) => encode_pong(payload, out),
         Incoming::Close { code, reason } => encode_close(code.unwrap_or(1000), reason, out),
-        Incoming::Pong(_) | _ => {}
+        Incoming::Pong(_) => {}
     }
 }

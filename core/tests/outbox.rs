@@ -166,20 +166,18 @@ fn play(seed: u64) {
                     assert_eq!(all, model.begin(pieces_max), "batch, {at}");
                 }
             }
-            14..19 => {
-                if model.in_flush.is_some() {
-                    let all: usize = batch.iter().map(|run| run.bytes.len()).sum();
-                    let written = if random.below(2) == 0 {
-                        all
-                    } else {
-                        random.below(all + 1)
-                    };
-                    let expected = model.end(written);
-                    assert_eq!(outbox.end_flush(&mut batch, written), expected, "end, {at}");
-                    assert!(batch.is_empty(), "the batch is given back, {at}");
-                }
+            14..19 if model.in_flush.is_some() => {
+                let all: usize = batch.iter().map(|run| run.bytes.len()).sum();
+                let written = if random.below(2) == 0 {
+                    all
+                } else {
+                    random.below(all + 1)
+                };
+                let expected = model.end(written);
+                assert_eq!(outbox.end_flush(&mut batch, written), expected, "end, {at}");
+                assert!(batch.is_empty(), "the batch is given back, {at}");
             }
-            _ if random.below(5) == 0 => {
+            _ if random.below(20) == 0 => {
                 let last = fresh(random.below(4));
                 if random.below(2) == 0 {
                     let expected = model.finish(&last);

@@ -18,6 +18,7 @@ import queue
 import signal
 import sys
 import tempfile
+import threading
 import time
 from urllib.parse import urlsplit
 
@@ -26,6 +27,8 @@ from grpc_tools import protoc
 
 HUB = "chat"
 LOBBY = "lobby"
+# How long the service has to end a Link that is drained, before we close our half of it.
+LINGER_SECONDS = 5
 PROTO = pathlib.Path(__file__).resolve().parents[2] / "proto"
 # A status of these codes says that trying again changes nothing.
 HOPELESS = (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.INVALID_ARGUMENT)
@@ -90,6 +93,13 @@ class Link:
         """Done with: the service may forget the event and send another."""
         self.put(settled=pb.Settled(ranges=[pb.Range(**{"from": event.seq, "to": event.seq})]))
 
+    def leave(self) -> None:
+        """Asks for nothing new; the service ends the Link when what is under way has been answered."""
+        self.put(drain=pb.Drain())
+        half_close = threading.Timer(LINGER_SECONDS, self.frames.put, [None])
+        half_close.daemon = True
+        half_close.start()
+
 
 class Chat:
     """The application: what each event is answered with."""
@@ -99,14 +109,18 @@ class Chat:
         # What was last stored for a connection. An event may have left the service before our answer to the event
         # before it arrived there, and then carries an older state than this.
         self.states = {}
+        # Events that wait for an answer that will not come.
+        self.unanswered = []
 
     def handle(self, event) -> None:
         kind = event.WhichOneof("event")
         if kind == "connect":
             self.connect(event)
         elif kind == "message":
-            if not self.message(event):
+            if event.message.name == "slow":
+                self.unanswered.append(event)
                 return
+            self.message(event)
         elif kind == "disconnected":
             self.disconnected(event)
         # Any other kind comes from a newer service, or is a notice that needs nothing.
@@ -127,8 +141,13 @@ class Chat:
             accept.groups.append(LOBBY)
         self.link.ack(event, accept=accept)
 
-    def message(self, event) -> bool:
-        """Answers, and says whether the event is done with."""
+    def cancel(self, event_id) -> None:
+        """The client of an event has gone: nobody waits for its answer any more."""
+        for event in [event for event in self.unanswered if event.id == event_id]:
+            self.unanswered.remove(event)
+            self.link.settle(event)
+
+    def message(self, event) -> None:
         name, payload = event.message.name, event.message.payload
         connection, user = event.id.connection_id, event.context.user_id
         if name in ("echo", "message"):
@@ -152,11 +171,8 @@ class Chat:
         elif name == "fail":
             status = types.Status(code=grpc.StatusCode.INTERNAL.value[0], message="failed as asked")
             self.link.ack(event, error=status)
-        elif name == "slow":
-            return False
         else:
             self.reply(event, text(f"unknown event {name}"))
-        return True
 
     def disconnected(self, event) -> None:
         self.states.pop(event.id.connection_id, None)
@@ -174,11 +190,15 @@ def as_json(value):
     return types.Payload(type=types.DATA_TYPE_JSON, data=json.dumps(value).encode())
 
 
-def serve(stub, credential: dict) -> None:
-    """Holds one Link until the service ends it, or until SIGTERM."""
+def serve(stub, credential: dict, stopping: threading.Event) -> None:
+    """Holds one Link until the service ends it."""
     link = Link()
-    # Asks the service for nothing new; it ends the Link when what is under way has been answered.
-    signal.signal(signal.SIGTERM, lambda *_: link.put(drain=pb.Drain()))
+
+    def stop(*_) -> None:
+        stopping.set()
+        link.leave()
+
+    signal.signal(signal.SIGTERM, stop)
     events = pb.EventFilter(connect=True, disconnected=True, messages=["*"])
     link.put(register=pb.Register(hub=HUB, app="chat", events=events, app_version="python example"))
     chat = Chat(link)
@@ -197,6 +217,10 @@ def receive(link: Link, chat: Chat, frame) -> None:
         print("ready", flush=True)
     elif kind == "event":
         chat.handle(frame.event)
+    elif kind == "cancel":
+        chat.cancel(frame.cancel.id)
+    elif kind == "drain":
+        link.leave()
     elif kind == "result":
         link.put(results_through=pb.ResultsThrough(seq=frame.result.seq))
         if frame.result.HasField("status"):
@@ -220,16 +244,17 @@ def main() -> None:
     parser.add_argument("--connection-string", required=True, help="as `headwater serve` prints it")
     arguments = parser.parse_args()
     credential = connection_string(arguments.connection_string)
+    stopping = threading.Event()
     wait_seconds = 0.5
     with dial(arguments.service) as channel:
-        while True:
+        while not stopping.is_set():
             try:
-                return serve(rpc.UpstreamStub(channel), credential)
+                serve(rpc.UpstreamStub(channel), credential, stopping)
             except grpc.RpcError as error:
                 print(f"link lost: {error.code().name}: {error.details()}", file=sys.stderr, flush=True)
                 if error.code() in HOPELESS:
                     sys.exit(1)
-            time.sleep(wait_seconds)
+            stopping.wait(wait_seconds)
             wait_seconds = min(wait_seconds * 2, 10)
 
 

@@ -112,7 +112,7 @@ impl<C: Clone, L: Clone> Hub<C, L> {
 
     /// An upstream is done with events. Those of its lanes that have waited for its window longest go first.
     pub(super) fn settled(&mut self, link: LinkKey, settled: &v1::Settled) {
-        let Some((_, registration)) = self.upstreams.of_link(link) else {
+        let Some((at, registration)) = self.upstreams.of_link(link) else {
             return;
         };
         // What is sent in the course of this is not what it speaks of.
@@ -129,7 +129,7 @@ impl<C: Clone, L: Clone> Hub<C, L> {
                 }
             }
         }
-        self.unblock(link);
+        self.unblock(at);
         for key in touched {
             self.pump(key);
         }
@@ -156,8 +156,8 @@ impl<C: Clone, L: Clone> Hub<C, L> {
 
     /// Gives the lanes that wait for the window of this upstream their turn, one after the other. The first one whose
     /// event does not fit keeps its place, and those behind it wait too: else a large event would wait for ever.
-    pub(super) fn unblock(&mut self, link: LinkKey) {
-        while let Some((at, registration)) = self.upstreams.of_link(link)
+    pub(super) fn unblock(&mut self, at: RegistrationKey) {
+        while let Some(registration) = self.upstreams.registration_mut(at)
             && let Some((ticket, key)) = registration.blocked.pop_first()
         {
             let seq = registration.last_seq();

@@ -12,8 +12,6 @@ use super::{
     ConnectionKey, Hub, LinkKey, Permission, connection::Connection, names, publish::AudienceKey,
 };
 
-/// Members on one page.
-const PAGE_MAX: usize = 200;
 /// The close code of a connection that the application closes: normal.
 const CLOSE_NORMAL: u16 = 1000;
 
@@ -22,9 +20,9 @@ impl<C: Clone, L: Clone> Hub<C, L> {
     ///
     /// # Errors
     ///
-    /// [`Code::InvalidArgument`] for a name that is empty or malformed, for another hub's name, and for a payload
-    /// that is missing or not what its type says; [`Code::NotFound`] for a
-    /// connection, or a user to add, that is not there.
+    /// [`Code::InvalidArgument`] for a name that is empty or malformed, for another hub's name, and for a payload that is
+    /// missing or not what its type says; [`Code::NotFound`] for a connection, or a user to add, that is not there;
+    /// [`Code::ResourceExhausted`] for one more group than a connection may have.
     pub fn command(&mut self, operation: Operation) -> Result<Value, Status> {
         names::check(&operation, &self.config.name)?;
         match operation {
@@ -267,59 +265,6 @@ impl<C: Clone, L: Clone> Hub<C, L> {
                 .filter(|key| self.close(*key, CLOSE_NORMAL, reason))
                 .count(),
         )
-    }
-
-    fn list_members(&self, request: &v1::ListMembersRequest) -> Result<Value, Status> {
-        let bad_page = || {
-            Status::new(
-                Code::InvalidArgument,
-                "the continuation is none of this service's",
-            )
-        };
-        let from: usize = match request.continuation.as_str() {
-            "" => 0,
-            place => place.parse().map_err(|_| bad_page())?,
-        };
-        let limit = match request.limit as usize {
-            0 => PAGE_MAX,
-            limit @ 1..=PAGE_MAX => limit,
-            _ => return Err(Status::new(Code::InvalidArgument, "the limit is over 200")),
-        };
-        let Some(group) = self.members.group(&request.group) else {
-            return Ok(Value::Members(v1::Members::default()));
-        };
-        let page = group
-            .members()
-            .skip(from)
-            .take(limit)
-            .filter_map(|key| self.members.connection(key));
-        let members = page.map(|connection| v1::Member {
-            connection_id: connection.id.as_ref().into(),
-            user_id: connection.user_id.as_deref().map(Into::into),
-        });
-        let next = from.saturating_add(limit);
-        let continuation = if next < group.len() {
-            alloc::format!("{next}")
-        } else {
-            String::new()
-        };
-        Ok(Value::Members(v1::Members {
-            members: members.collect(),
-            continuation,
-        }))
-    }
-
-    fn is_in_group(&self, key: ConnectionKey, group: &str) -> bool {
-        self.members
-            .group(group)
-            .is_some_and(|group| group.contains(key))
-    }
-
-    fn user_connections(&self, user_id: &str) -> Vec<ConnectionKey> {
-        self.members
-            .user(user_id)
-            .map(|user| user.members().collect())
-            .unwrap_or_default()
     }
 
     /// Those of these connections that are known: ascending, nobody twice.

@@ -2,8 +2,8 @@
 //!
 //! Every event ends once: answered, failed at its deadline or with its link, or withdrawn with its client.
 
-use alloc::{collections::BTreeSet, string::String, vec::Vec};
-use core::{mem, time::Duration};
+use alloc::{boxed::Box, collections::BTreeSet, vec::Vec};
+use core::mem;
 
 use headwater_proto::{Code, Status, v1};
 use indexmap::IndexSet;
@@ -40,6 +40,13 @@ impl Events {
         self.deadlines.first().map(|&(at, _, _)| at)
     }
 
+    /// The event that fell due first, if its time has come by `now`.
+    pub(super) fn take_due(&mut self, now: Time) -> Option<(ConnectionKey, u64)> {
+        self.next_deadline().filter(|at| *at <= now)?;
+        let (_, key, number) = self.deadlines.pop_first()?;
+        Some((key, number))
+    }
+
     /// Nobody waits for this event any more.
     pub(super) fn answered(&mut self, key: ConnectionKey, number: u64, at: Time) {
         self.deadlines.remove(&(at, key, number));
@@ -51,7 +58,8 @@ impl Events {
         self.deadlines.insert((event.until, key, event.number));
     }
 
-    fn forget(&mut self, key: ConnectionKey, event: &Queued) {
+    /// An event that waited in its lane is not to be sent.
+    pub(super) fn forget(&mut self, key: ConnectionKey, event: &Queued) {
         self.queued_bytes -= event.body.bytes();
         self.answered(key, event.number, event.until);
     }
@@ -87,8 +95,11 @@ impl<C: Clone, L: Clone> Hub<C, L> {
         };
         if connection.is_done() {
             self.events.waiting.swap_remove(&key);
-            self.leave_line(key);
+            let line = self.leave_line(key);
             self.members.remove(key);
+            if let Some(at) = line {
+                self.unblock(at);
+            }
             return;
         }
         // A notice alone does not pause: no client can make more of them.
@@ -174,7 +185,7 @@ impl<C: Clone, L: Clone> Hub<C, L> {
             registration: to,
             state,
         });
-        let frame = v1::service_frame::Frame::Event(v1::Event {
+        let frame = v1::service_frame::Frame::Event(Box::new(v1::Event {
             seq,
             id: Some(v1::EventId {
                 connection_id: connection.id.as_ref().into(),
@@ -185,7 +196,7 @@ impl<C: Clone, L: Clone> Hub<C, L> {
             time_left_ms: u32::try_from(left).unwrap_or(u32::MAX),
             trace: None,
             event: Some(event.body.into_event()),
-        });
+        }));
         self.outputs.push_back(Output::Link {
             to: registration.link.clone(),
             frame: frame.into(),
@@ -236,14 +247,13 @@ impl<C: Clone, L: Clone> Hub<C, L> {
         }
     }
 
-    /// A lane waits for no window any more.
-    pub(super) fn leave_line(&mut self, key: ConnectionKey) {
-        if let Some(connection) = self.members.connection_mut(key)
-            && let Some((at, ticket)) = connection.lane.blocked.take()
-            && let Some(registration) = self.upstreams.registration_mut(at)
-        {
-            registration.blocked.remove(&ticket);
-        }
+    /// A lane waits for no window any more; for whose it did.
+    fn leave_line(&mut self, key: ConnectionKey) -> Option<RegistrationKey> {
+        let connection = self.members.connection_mut(key)?;
+        let (at, ticket) = connection.lane.blocked.take()?;
+        let registration = self.upstreams.registration_mut(at)?;
+        registration.blocked.remove(&ticket);
+        Some(at)
     }
 
     /// Lanes that waited for an upstream may have one now.
@@ -251,104 +261,6 @@ impl<C: Clone, L: Clone> Hub<C, L> {
         let waiting: Vec<_> = self.events.waiting.drain(..).collect();
         for key in waiting {
             self.pump(key);
-        }
-    }
-
-    /// Fails what has fallen due.
-    pub(super) fn expire(&mut self) {
-        while let Some(&(at, key, number)) = self.events.deadlines.first() {
-            if at > self.now {
-                return;
-            }
-            self.events.deadlines.pop_first();
-            self.expire_one(key, number);
-            self.pump(key);
-        }
-    }
-
-    fn expire_one(&mut self, key: ConnectionKey, number: u64) {
-        let Some(connection) = self.members.connection_mut(key) else {
-            return;
-        };
-        if let Some(event) = connection.lane.withdraw(number) {
-            self.events.forget(key, &event);
-            match event.waits {
-                Some(waits) => {
-                    let status =
-                        Status::new(Code::Unavailable, "no upstream was there to handle this");
-                    self.fail(key, waits, status);
-                }
-                None => self.drop_or_keep(key, event),
-            }
-            return;
-        }
-        let Some(sent) = connection.lane.sent_mut(number) else {
-            return;
-        };
-        if let SentState::Waiting(waits, _) = mem::replace(&mut sent.state, SentState::Expired) {
-            let status = Status::new(
-                Code::DeadlineExceeded,
-                "the upstream did not answer in time",
-            );
-            self.fail(key, waits, status);
-        }
-    }
-
-    /// A notice waited for long. If no upstream is there it is dropped, lest notices pile up; the numbers of the
-    /// connection's later events show it. Otherwise it waits for its turn.
-    fn drop_or_keep(&mut self, key: ConnectionKey, mut notice: Queued) {
-        let Some(connection) = self.members.connection_mut(key) else {
-            return;
-        };
-        let lane = &mut connection.lane;
-        let pick = self
-            .upstreams
-            .pick(notice.body.kind(), &connection.id, &mut lane.assigned);
-        if pick == Pick::Wait {
-            return;
-        }
-        notice.until = self.now + self.config.notice_timeout.max(Duration::from_millis(1));
-        self.events.queued(key, &notice);
-        lane.put_back(notice);
-    }
-
-    /// The client of this lane has gone: what waits for an answer is told so, and an unsent `connect` is dropped.
-    pub(super) fn cancel_lane(&mut self, key: ConnectionKey) {
-        let Some(connection) = self.members.connection_mut(key) else {
-            return;
-        };
-        let connect = connection
-            .lane
-            .queue
-            .pop_front_if(|event| matches!(event.body, Body::Connect(_)));
-        if let Some(event) = connect {
-            self.events.forget(key, &event);
-        }
-        let mut cancelled = Vec::new();
-        for sent in &mut connection.lane.sent {
-            let SentState::Waiting(waits, at) = sent.state else {
-                continue;
-            };
-            cancelled.push((sent.registration, sent.number));
-            if waits == Waits::Connect {
-                sent.state = SentState::Withdrawn;
-                self.events.answered(key, sent.number, at);
-            }
-        }
-        let id: String = connection.id.as_ref().into();
-        for (registration, number) in cancelled {
-            let Some(registration) = self.upstreams.registration_mut(registration) else {
-                continue;
-            };
-            let id = v1::EventId {
-                connection_id: id.clone(),
-                number,
-            };
-            let frame = v1::service_frame::Frame::Cancel(v1::Cancel { id: Some(id) });
-            self.outputs.push_back(Output::Link {
-                to: registration.link.clone(),
-                frame: frame.into(),
-            });
         }
     }
 }

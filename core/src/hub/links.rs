@@ -52,11 +52,11 @@ impl<C: Clone, L: Clone> Hub<C, L> {
 
     /// An upstream wants nothing new; its connections go to others.
     pub(super) fn drain_link(&mut self, link: LinkKey) {
-        let Some((_, registration)) = self.upstreams.of_link(link) else {
+        let Some((at, registration)) = self.upstreams.of_link(link) else {
             return;
         };
         registration.draining = true;
-        self.unblock(link);
+        self.unblock(at);
         self.end_if_drained(link);
     }
 

@@ -19,6 +19,7 @@ mod audience;
 mod client;
 mod commands;
 mod connection;
+mod deadlines;
 mod events;
 mod lane;
 mod leaving;
@@ -27,6 +28,7 @@ mod members;
 mod names;
 mod permission;
 mod publish;
+mod queries;
 mod registration;
 mod upstreams;
 
@@ -162,6 +164,9 @@ pub struct Admission {
 }
 
 /// What the driver has to do, in this order.
+///
+/// A client or link that the driver reported gone may be named once more by what came before in the same turn: to be
+/// dropped.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Output<C, L> {
     /// Let the client in: upgrade to WebSocket, then say [`Input::Opened`].

@@ -190,9 +190,9 @@ impl ServiceLink {
         self.outputs.push_back(Output::Register(register.into()));
     }
 
-    fn ack(&mut self, ack: v1::Ack) {
+    fn ack(&mut self, ack: Box<v1::Ack>) {
         match self.take_seq(ack.seq) {
-            Ok(()) => self.outputs.push_back(Output::Ack(ack.into())),
+            Ok(()) => self.outputs.push_back(Output::Ack(ack)),
             Err(status) => {
                 let refused = v1::Refused {
                     seq: ack.seq,
@@ -203,9 +203,9 @@ impl ServiceLink {
         }
     }
 
-    fn command(&mut self, command: v1::Command) {
+    fn command(&mut self, command: Box<v1::Command>) {
         match self.take_command(command.seq) {
-            Ok(()) => self.outputs.push_back(Output::Command(command.into())),
+            Ok(()) => self.outputs.push_back(Output::Command(command)),
             Err(status) => {
                 let result = v1::Result {
                     seq: command.seq,
@@ -276,17 +276,17 @@ mod tests {
     }
 
     fn command(seq: u64) -> UpstreamFrame {
-        UpstreamFrame::Command(v1::Command {
+        UpstreamFrame::Command(Box::new(v1::Command {
             seq,
             ..Default::default()
-        })
+        }))
     }
 
     fn ack(seq: u64) -> UpstreamFrame {
-        UpstreamFrame::Ack(v1::Ack {
+        UpstreamFrame::Ack(Box::new(v1::Ack {
             seq,
             ..Default::default()
-        })
+        }))
     }
 
     fn live() -> ServiceLink {

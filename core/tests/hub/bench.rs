@@ -480,3 +480,11 @@ pub fn show_value(value: Option<&Value>) -> String {
         }
     }
 }
+
+/// Builds a request; `hub` stays empty, as on a link.
+macro_rules! op {
+    ($name:ident $request:ident { $($field:ident: $value:expr),* }) => {
+        headwater_proto::v1::command::Operation::$name(headwater_proto::v1::$request { $($field: $value.into(),)* ..headwater_proto::v1::$request::default() })
+    };
+}
+pub(crate) use op;

@@ -308,3 +308,42 @@ fn a_long_run_is_divided_and_nothing_is_lost() {
     );
     assert_eq!(bench.heard(1).len(), 30);
 }
+
+#[test]
+fn s1_13_membership_changed_by_the_application_inside_a_turn_takes_effect_where_it_stands() {
+    let mut bench = Bench::new();
+    bench.open(1, &["g"]);
+    bench.open(2, &[]);
+    bench.link(1, register("app"));
+    bench.forget();
+    let user = || v1::AddUserToGroupRequest {
+        group: "g".into(),
+        user_id: "u2".into(),
+        ..v1::AddUserToGroupRequest::default()
+    };
+    let remove = v1::RemoveUserFromGroupRequest {
+        group: "g".into(),
+        user_id: "u2".into(),
+        ..v1::RemoveUserFromGroupRequest::default()
+    };
+    let leave_all = v1::RemoveConnectionFromAllGroupsRequest {
+        connection_id: "c2".into(),
+        ..v1::RemoveConnectionFromAllGroupsRequest::default()
+    };
+    let operations = [
+        to_group("g", "1"),
+        Operation::AddUserToGroup(user()),
+        to_group("g", "2"),
+        Operation::RemoveUserFromGroup(remove),
+        to_group("g", "3"),
+        Operation::AddUserToGroup(user()),
+        to_group("g", "4"),
+        Operation::RemoveConnectionFromAllGroups(leave_all),
+        to_group("g", "5"),
+    ];
+    for operation in operations {
+        bench.command(1, operation);
+    }
+    assert_eq!(bench.heard(1), ["g: 1", "g: 2", "g: 3", "g: 4", "g: 5"]);
+    assert_eq!(bench.heard(2), ["g: 2", "g: 4"]);
+}

@@ -285,7 +285,7 @@ fn next_event(bench: &mut Bench) -> v1::Event {
     loop {
         match bench.hub.poll_output() {
             Some(headwater_core::hub::Output::Link { frame, .. }) => match *frame {
-                v1::service_frame::Frame::Event(event) => return event,
+                v1::service_frame::Frame::Event(event) => return *event,
                 other => panic!("not an event: {other:?}"),
             },
             Some(_) => {}

@@ -9,12 +9,13 @@
     reason = "a test may"
 )]
 
+mod answers;
 mod bench;
 mod clients;
 mod delivery;
-
 mod lifecycle;
 mod management;
+mod queries;
 mod random;
 mod upstreams;
 mod windows;

@@ -301,3 +301,71 @@ fn the_lanes_that_waited_for_a_draining_upstream_go_to_another() {
     bench.drain_link(1);
     assert_eq!(ids(&bench.sent(2)), ["c2/3"]);
 }
+
+#[test]
+fn those_behind_a_large_event_go_on_when_it_fails_or_its_client_goes() {
+    for goes in [false, true] {
+        let mut bench =
+            Bench::with(|config| config.connect_timeout = std::time::Duration::from_secs(5));
+        bench.link(
+            1,
+            v1::Register {
+                window: window(100, 1500),
+                ..register("app")
+            },
+        );
+        bench.connect(1, json(1));
+        bench.forget();
+        for (n, length) in [(2, 1400), (3, 700)] {
+            let mut new = json(n);
+            let long = v1::Values {
+                values: vec!["x".repeat(length)],
+            };
+            new.handshake.headers = [("cookie".into(), long)].into();
+            bench.connect(n, new);
+            bench.pass(1_000);
+        }
+        assert_eq!(
+            bench.sent(1),
+            ["2 c3/1 connect (5000 ms)"],
+            "it fits beside the first"
+        );
+        let mut new = json(4);
+        let long = v1::Values {
+            values: vec!["x".repeat(500)],
+        };
+        new.handshake.headers = [("cookie".into(), long)].into();
+        bench.connect(4, new);
+        assert_eq!(bench.sent(1), [""; 0], "there is no room");
+        bench.ack(1, (3, 1), accept());
+        bench.settle(1, 2, 2);
+        assert_eq!(bench.sent(1), [""; 0], "the large one is first in line");
+        if goes {
+            bench.gone(2);
+            assert_eq!(bench.sent(1), ["3 c4/1 connect (5000 ms)"]);
+        } else {
+            bench.pass(3_000);
+            assert_eq!(bench.sent(1), ["3 c4/1 connect (2000 ms)"]);
+        }
+    }
+}
+
+#[test]
+fn those_behind_a_large_message_go_on_when_it_fails() {
+    let mut bench = Bench::new();
+    bench.link(1, narrow(100, 1000));
+    for n in 1..=4 {
+        bench.open(n, &[]);
+    }
+    bench.say(1, event("ask", None, &"x".repeat(200)));
+    bench.say(2, event("ask", None, &"x".repeat(300)));
+    bench.say(3, event("ask", Some(1), &"y".repeat(2000)));
+    bench.pass(10_000);
+    bench.say(4, event("ask", None, &"z".repeat(300)));
+    bench.forget();
+    bench.settle(1, 2, 2);
+    assert_eq!(bench.sent(1), [""; 0], "the large one is first in line");
+    bench.pass(20_000);
+    assert_eq!(bench.heard(3), ["resume", "ack 1 InternalServerError"]);
+    assert_eq!(ids(&bench.sent(1)), ["c4/3"]);
+}

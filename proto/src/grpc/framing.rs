@@ -190,7 +190,7 @@ impl Deframer {
 
 #[cfg(test)]
 mod tests {
-    use alloc::{vec, vec::Vec};
+    use alloc::vec::Vec;
 
     use super::*;
 
@@ -260,7 +260,7 @@ mod tests {
 
     #[test]
     fn an_end_inside_a_message_is_an_error() {
-        for cut in vec![&[0][..], &[0, 0, 0, 0, 2], &[0, 0, 0, 0, 2, 9]] {
+        for cut in [&[0][..], &[0, 0, 0, 0, 2], &[0, 0, 0, 0, 2, 9]] {
             let mut deframer = Deframer::new(9);
             deframer.push(Bytes::copy_from_slice(cut));
             assert_eq!(deframer.next_message(), Ok(None));

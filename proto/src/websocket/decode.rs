@@ -11,6 +11,9 @@ use super::{
     partial::Partial,
 };
 
+/// The shortest payload that shares the buffer it was read into, instead of being copied out of it.
+const SHARED_BYTES_MIN: usize = 4096;
+
 /// The bounds of a [`Decoder`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DecoderConfig {
@@ -89,16 +92,18 @@ impl core::error::Error for Violation {}
 
 /// Reads what one client sends: [`Decoder::push`] what came, then [`Decoder::poll`] until it gives `None`.
 ///
-/// **Memory.** What is pushed at once is copied once, into one buffer of that size, and the payloads found in it are
-/// slices of that buffer, unmasked in place. So one payload, however small, keeps the whole buffer of its turn alive:
-/// who keeps a payload for long should copy it when it is much smaller than what was read. A message that comes in
-/// several turns or fragments is gathered in a buffer of its own. Polled until `None`, a decoder between two messages
-/// holds no memory but itself.
+/// **Memory.** What is pushed at once is copied once, into one buffer of that size, and unmasked there. A payload of
+/// 4 KiB or more is a slice of that buffer and keeps all of it alive, with the other payloads of its turn; a shorter one
+/// is copied out and holds nothing but itself, so that a client cannot make one small event hold the memory of a whole
+/// read. (Copying 128 bytes is not dearer than counting references.) A message that comes in several turns or fragments
+/// is gathered in a buffer of its own. Polled until `None`, a decoder between two messages holds no memory but itself.
 #[derive(Debug)]
 pub struct Decoder {
     config: DecoderConfig,
     /// Bytes from the start of a frame on; empty while the payload of `partial` is being gathered.
     buffer: BytesMut,
+    /// Whether nothing has been taken from `buffer` yet.
+    fresh: bool,
     partial: Option<Box<Partial>>,
     state: State,
 }
@@ -117,6 +122,7 @@ impl Decoder {
         Self {
             config,
             buffer: BytesMut::new(),
+            fresh: false,
             partial: None,
             state: State::Open,
         }
@@ -134,7 +140,10 @@ impl Decoder {
             Some(_) | None => Ok(0),
         };
         match taken {
-            Ok(taken) => self.buffer.extend_from_slice(&bytes[taken..]),
+            Ok(taken) => {
+                self.fresh = self.buffer.is_empty();
+                self.buffer.extend_from_slice(&bytes[taken..]);
+            }
             Err(violation) => self.fail(violation),
         }
     }
@@ -183,18 +192,12 @@ impl Decoder {
                 return self.control(&header);
             }
             let payload_len = self.data_len(&header)?;
-            match header.opcode {
-                Opcode::Text if self.is_whole(&header, payload_len) => {
-                    return self.message(MessageKind::Text, &header, payload_len);
+            match kind(header.opcode) {
+                Some(kind) if self.is_whole(&header, payload_len) => {
+                    return self.message(kind, &header, payload_len);
                 }
-                Opcode::Binary if self.is_whole(&header, payload_len) => {
-                    return self.message(MessageKind::Binary, &header, payload_len);
-                }
-                Opcode::Text => self.begin(MessageKind::Text, &header, payload_len)?,
-                Opcode::Binary => self.begin(MessageKind::Binary, &header, payload_len)?,
-                Opcode::Continuation | Opcode::Close | Opcode::Ping | Opcode::Pong => {
-                    self.proceed(&header, payload_len)?;
-                }
+                Some(kind) => self.begin(kind, &header, payload_len)?,
+                None => self.proceed(&header, payload_len)?,
             }
         }
     }
@@ -262,15 +265,17 @@ impl Decoder {
     #[inline]
     fn payload(&mut self, header: &Header, payload_len: usize) -> Bytes {
         self.buffer.advance(header.len);
-        let mut payload = if payload_len == self.buffer.len() {
-            core::mem::take(&mut self.buffer)
-        } else if payload_len == 0 {
-            return Bytes::new();
-        } else {
-            self.buffer.split_to(payload_len)
-        };
-        unmask(&mut payload, header.mask);
-        payload.freeze()
+        unmask(&mut self.buffer[..payload_len], header.mask);
+        let is_all = core::mem::take(&mut self.fresh) && payload_len == self.buffer.len();
+        if is_all {
+            return core::mem::take(&mut self.buffer).freeze();
+        }
+        if payload_len >= SHARED_BYTES_MIN {
+            return self.buffer.split_to(payload_len).freeze();
+        }
+        let payload = Bytes::copy_from_slice(&self.buffer[..payload_len]);
+        self.buffer.advance(payload_len);
+        payload
     }
 
     /// The first frame of a message that is not all here.
@@ -320,6 +325,15 @@ impl Decoder {
         self.state = state;
         self.buffer = BytesMut::new();
         self.partial = None;
+    }
+}
+
+/// The kind of message that a frame begins; `None` for one that continues a message, or is none.
+const fn kind(opcode: Opcode) -> Option<MessageKind> {
+    match opcode {
+        Opcode::Text => Some(MessageKind::Text),
+        Opcode::Binary => Some(MessageKind::Binary),
+        Opcode::Continuation | Opcode::Close | Opcode::Ping | Opcode::Pong => None,
     }
 }
 

@@ -29,11 +29,8 @@ struct Inner {
     hub: Hub,
     delivery: Delivery,
     kind: Kind,
-    id: EventId,
-    connection: v1::ConnectionContext,
-    redelivered: bool,
-    time_left: Option<Duration>,
-    trace: Option<v1::TraceContext>,
+    /// Without what happened, which the handler has.
+    event: Box<v1::Event>,
     answered: AtomicBool,
     cancelled: AtomicBool,
     refused: OnceLock<Status>,
@@ -46,19 +43,15 @@ impl Context {
     pub(crate) fn take(
         hub: Hub,
         delivery: Delivery,
-        event: v1::Event,
+        mut event: Box<v1::Event>,
     ) -> Option<(Self, v1::event::Event)> {
-        let what = event.event?;
-        let time_left = Duration::from_millis(event.time_left_ms.into());
+        event.id.as_ref()?;
+        let what = event.event.take()?;
         let inner = Inner {
             hub,
             delivery,
             kind: Kind::of(&what),
-            id: event.id?,
-            connection: event.context.unwrap_or_default(),
-            redelivered: event.redelivered,
-            time_left: (event.time_left_ms != 0).then_some(time_left),
-            trace: event.trace,
+            event,
             answered: AtomicBool::new(false),
             cancelled: AtomicBool::new(false),
             refused: OnceLock::new(),
@@ -76,42 +69,45 @@ impl Context {
 
     /// The name of the connection.
     pub fn connection_id(&self) -> &str {
-        &self.inner.id.connection_id
+        &self.event_id().connection_id
     }
 
     /// The same on every redelivery: the key for deduplication.
     pub fn event_id(&self) -> &EventId {
-        &self.inner.id
+        let id = self.inner.event.id.as_ref();
+        id.expect("`take` saw that it is there")
     }
 
     /// The user of the connection; `None` is anonymous.
     pub fn user_id(&self) -> Option<&str> {
-        self.inner.connection.user_id.as_deref()
+        self.connection()?.user_id.as_deref()
     }
 
     /// The subprotocol of the connection; empty for a client without one.
     pub fn subprotocol(&self) -> &str {
-        &self.inner.connection.subprotocol
+        self.connection().map_or("", |it| &it.subprotocol)
     }
 
     /// What was last stored for this connection by [`Accept::state`] or [`Reply::state`]; empty if nothing was.
     pub fn state(&self) -> &Bytes {
-        &self.inner.connection.state
+        static NOTHING: Bytes = Bytes::new();
+        self.connection().map_or(&NOTHING, |it| &it.state)
     }
 
     /// Whether the event was sent before, here or to another instance of the application.
     pub fn is_redelivered(&self) -> bool {
-        self.inner.redelivered
+        self.inner.event.redelivered
     }
 
     /// How long the client was to wait, counted from when the service sent the event; `None` for a notice.
     pub fn time_left(&self) -> Option<Duration> {
-        self.inner.time_left
+        let milliseconds = self.inner.event.time_left_ms;
+        (milliseconds != 0).then(|| Duration::from_millis(milliseconds.into()))
     }
 
     /// The trace that the event is part of.
     pub fn trace(&self) -> Option<&v1::TraceContext> {
-        self.inner.trace.as_ref()
+        self.inner.event.trace.as_ref()
     }
 
     /// Answers a message now, and goes on: what is commanded afterwards takes effect after the answer. What the handler
@@ -159,6 +155,10 @@ impl Context {
         self.inner.refused.get()
     }
 
+    fn connection(&self) -> Option<&v1::ConnectionContext> {
+        self.inner.event.context.as_ref()
+    }
+
     pub(crate) fn cancel(&self) {
         self.inner.cancelled.store(true, Ordering::Release);
         self.inner.gone.notify_waiters();
@@ -200,9 +200,9 @@ impl fmt::Debug for Context {
     /// Leaves out what the application stored.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Context")
-            .field("event_id", &self.inner.id)
-            .field("user_id", &self.inner.connection.user_id)
-            .field("redelivered", &self.inner.redelivered)
+            .field("event_id", self.event_id())
+            .field("user_id", &self.user_id())
+            .field("redelivered", &self.is_redelivered())
             .finish_non_exhaustive()
     }
 }

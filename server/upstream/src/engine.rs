@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use foldhash::fast::FixedState;
 use futures_util::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use headwater_core::{
     Deadline, Time,
@@ -38,8 +39,8 @@ pub(crate) struct Engine {
     handlers: FuturesUnordered<BoxFuture<'static, ()>>,
     hub: Hub,
     registered: watch::Sender<bool>,
-    running: HashMap<Delivery, Context>,
-    results: HashMap<CommandId, ResultSender>,
+    running: HashMap<Delivery, Context, FixedState>,
+    results: HashMap<CommandId, ResultSender, FixedState>,
     /// Taken out of the mailbox and not done yet: the first one waits for room.
     actions: VecDeque<Action>,
     freed: Freed,
@@ -57,8 +58,8 @@ impl Engine {
             handlers: FuturesUnordered::new(),
             hub,
             registered,
-            running: HashMap::new(),
-            results: HashMap::new(),
+            running: HashMap::default(),
+            results: HashMap::default(),
             actions: VecDeque::new(),
             freed: Freed::default(),
             frames: Vec::new(),
@@ -118,7 +119,7 @@ impl Engine {
         while let Some(output) = self.link.poll_output() {
             match output {
                 Output::Transmit(frame) => self.frames.push(frame),
-                Output::Start { delivery, event } => self.start(delivery, *event),
+                Output::Start { delivery, event } => self.start(delivery, event),
                 Output::Cancelled(delivery) => {
                     if let Some(context) = self.running.get(&delivery) {
                         context.cancel();
@@ -162,7 +163,7 @@ impl Engine {
         }
     }
 
-    fn start(&mut self, delivery: Delivery, event: v1::Event) {
+    fn start(&mut self, delivery: Delivery, event: Box<v1::Event>) {
         let hub = self.hub.clone();
         let Some((context, event)) = Context::take(hub, delivery, event) else {
             // The link gives out whole events only.

@@ -16,6 +16,12 @@ use crate::engine::{Engine, Signal};
 /// After so many batches in a row, other tasks get their turn.
 const BATCHES_A_TURN: usize = 32;
 
+/// Room for at most so many frames is made at once,
+const FRAMES_RESERVED: usize = 64;
+
+/// of this size each; larger ones make their own.
+const FRAME_BYTES_USUAL: usize = 256;
+
 /// Why a driver has to look at a session.
 #[derive(Debug)]
 pub(crate) enum Step {
@@ -117,14 +123,17 @@ impl Session {
     fn decode(&mut self, engine: &mut Engine, now: Time) -> Result<(), DecodeError> {
         for message in self.received.drain(..) {
             let frame = v1::ServiceFrame::decode(message)?;
-            engine.handle(Input::Frame(Box::new(frame)), now);
+            engine.handle(Input::Frame(frame), now);
         }
         Ok(())
     }
 
     fn send(&mut self, engine: &mut Engine) {
-        for frame in engine.take_frames() {
-            // One allocation for what is sent together.
+        let frames = engine.take_frames();
+        // One allocation for what is sent together.
+        let bytes = frames.len().min(FRAMES_RESERVED) * FRAME_BYTES_USUAL;
+        self.encoded.reserve(bytes);
+        for frame in frames {
             frame
                 .encode(&mut self.encoded)
                 .expect("a BytesMut grows as needed");

@@ -249,7 +249,7 @@ impl TestUpstream {
             ..v1::Event::default()
         };
         self.seqs.insert((connection.into(), number), seq);
-        self.say(Said::Event(event));
+        self.say(Said::Event(Box::new(event)));
         Pending(seq)
     }
 
@@ -280,7 +280,7 @@ impl TestUpstream {
 
     fn take(&mut self, frame: Frame) {
         match frame {
-            Frame::Ack(ack) => self.take_ack(ack),
+            Frame::Ack(ack) => self.take_ack(*ack),
             Frame::Command(command) => {
                 let operation = command.operation.expect("the link sends whole commands");
                 let (status, value) = match (self.respond)(&operation) {
@@ -318,8 +318,7 @@ impl TestUpstream {
 
     fn say(&mut self, said: Said) {
         let frame = v1::ServiceFrame { frame: Some(said) };
-        self.engine
-            .handle(Input::Frame(Box::new(frame)), Time::ZERO);
+        self.engine.handle(Input::Frame(frame), Time::ZERO);
     }
 }
 

@@ -92,8 +92,8 @@ impl Upstream {
         Self::with_target(config, target, handler)
     }
 
-    /// An upstream that reaches its service by this client, such as one of an in-process pair. The client's `connect` is
-    /// the caller's to run; several upstreams may share it.
+    /// An upstream that reaches its service by this client, such as one of an in-process pair. The upstream runs the
+    /// client ([`Client::connect`]), unless somebody else does; then several upstreams may share it.
     ///
     /// # Errors
     ///
@@ -151,6 +151,13 @@ impl Upstream {
         let seed = seed.unwrap_or_else(|| RandomState::new().hash_one("jitter"));
         let mut attempts = Attempts::new(self.config.back_off.clone(), seed);
         let mut ever_registered = false;
+        // Dropped, it ends what runs the client.
+        let mut connecting = JoinSet::new();
+        if let Target::Client(client) = &self.target {
+            let client = client.clone();
+            // It fails if somebody else runs it, which is as good.
+            connecting.spawn(async move { client.connect().await });
+        }
         loop {
             let ended = self.link(stop.as_mut()).await;
             ever_registered |= ended.registered;

@@ -4,7 +4,8 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use headwater_http2::{Http2Client, Http2ClientConfig, Http2Server, Http2ServerConfig};
 use headwater_rpc::{
-    CallOptions, Client, Metadata, Receiver, Router, Sender, Server, ServerConfig, Status,
+    CallOptions, Client, Metadata, Receiver, Router, Sender, Server, ServerConfig, ServiceConfig,
+    Status,
 };
 use tokio::task::JoinHandle;
 
@@ -44,12 +45,17 @@ pub struct Fixture {
 }
 
 impl Transport {
-    async fn ends(self, router: &Router, config: ServerConfig) -> (Client, Server) {
+    async fn ends(
+        self,
+        router: &Router,
+        config: ServerConfig,
+        methods: ServiceConfig,
+    ) -> (Client, Server) {
         match self {
             Self::InProcess => {
                 let (client, server) = headwater_in_process::pair();
                 (
-                    Client::new(client),
+                    Client::with_service_config(client, methods),
                     Server::new(server, router.clone(), config),
                 )
             }
@@ -59,7 +65,7 @@ impl Transport {
                     .expect("a free port on loopback");
                 let url = format!("http://{}", server.local_addr());
                 let client = Http2Client::new(&url, &Http2ClientConfig::default());
-                let client = Client::new(client.expect("a valid url"));
+                let client = Client::with_service_config(client.expect("a valid url"), methods);
                 (client, Server::new(server, router.clone(), config))
             }
         }
@@ -74,13 +80,24 @@ impl Fixture {
 
     /// A pair with these bounds.
     pub async fn with_config(transport: Transport, config: ServerConfig) -> Self {
-        Self::not_started(transport, config).await.start()
+        let methods = ServiceConfig::default();
+        Self::not_started(transport, config, methods).await.start()
     }
 
-    async fn not_started(transport: Transport, config: ServerConfig) -> Stopped {
+    /// A pair whose client has these bounds for the methods that it calls.
+    pub async fn with_service_config(transport: Transport, methods: ServiceConfig) -> Self {
+        let config = ServerConfig::default();
+        Self::not_started(transport, config, methods).await.start()
+    }
+
+    async fn not_started(
+        transport: Transport,
+        config: ServerConfig,
+        methods: ServiceConfig,
+    ) -> Stopped {
         let router = Router::new();
         let control = Control::serve(&router);
-        let (client, server) = transport.ends(&router, config).await;
+        let (client, server) = transport.ends(&router, config, methods).await;
         Stopped {
             transport,
             client,
@@ -92,7 +109,7 @@ impl Fixture {
 
     /// A pair of which nothing runs yet.
     pub async fn stopped(transport: Transport) -> Stopped {
-        Self::not_started(transport, ServerConfig::default()).await
+        Self::not_started(transport, ServerConfig::default(), ServiceConfig::default()).await
     }
 
     /// Opens a call without metadata and with default options.

@@ -9,7 +9,8 @@ use headwater_conformance::{
     for_each_transport,
 };
 use headwater_rpc::{
-    CallOptions, CancelReason, Code, Credit, EndedBy, Metadata, SendError, ServerConfig, Status,
+    CallOptions, CancelReason, Code, Credit, EndedBy, Metadata, MethodConfig, SendError, Sender,
+    ServerConfig, ServiceConfig, Status,
 };
 use tokio::{sync::oneshot, task::yield_now};
 
@@ -180,7 +181,7 @@ fn s4_28_a_cancelled_upload_is_not_committed() {
 fn s4_28_a_blocked_client_can_cancel() {
     for_each_transport(|transport| async move {
         let pair = Fixture::new(transport).await;
-        for answered in [false] {
+        for answered in [false, true] {
             let (sender, mut receiver) = pair.call(RUN).await;
             if answered {
                 say(&sender, "echo x");
@@ -191,7 +192,7 @@ fn s4_28_a_blocked_client_can_cancel() {
             }
             say(&sender, "wait");
             pair.control.started().await;
-            fill(&sender).await;
+            fill(&pair, &sender).await;
             drop((sender, receiver));
             assert_eq!(pair.control.next_cancel().await, CancelReason::Peer);
         }
@@ -199,22 +200,55 @@ fn s4_28_a_blocked_client_can_cancel() {
 }
 
 /// Sends until nothing moves any more, and says how many bytes that took.
-async fn fill(sender: &headwater_rpc::Sender) -> usize {
+async fn fill(pair: &Fixture, sender: &Sender) -> usize {
     let chunk = Bytes::from(vec![0; 16 << 10]);
     let mut sent = 0;
     loop {
         match sender.try_send(chunk.clone()) {
             Ok(()) => sent += chunk.len(),
-            Err(SendError::Blocked) => {
-                // Blocked for good, if all tasks and the sockets had many turns and nothing became free.
-                let writable = tokio::time::timeout(Duration::from_millis(200), sender.writable());
-                if writable.await.is_err() {
-                    return sent;
-                }
-            }
+            Err(SendError::Blocked) => tokio::select! {
+                biased;
+                () = sender.writable() => {}
+                () = settle(pair) => return sent,
+            },
             Err(error) => panic!("{error}"),
         }
     }
+}
+
+/// Returns when whatever was under way on the connection has arrived: calls that began after it have been answered.
+async fn settle(pair: &Fixture) {
+    for _ in 0..20 {
+        pair.unary(ECHO, "x").await.expect("other calls go on");
+    }
+}
+
+/// S4-76: every transport takes a service config, in-process like the others; so far for deadlines and limits. Retries and
+/// hedging come with their policies.
+#[test]
+fn s4_76_a_service_config_bounds_calls_by_method() {
+    for_each_transport(|transport| async move {
+        let slow = MethodConfig {
+            timeout: Some(SHORT),
+            ..MethodConfig::default()
+        };
+        let small = MethodConfig {
+            response_message_bytes_max: Some(10),
+            ..MethodConfig::default()
+        };
+        let methods = [(WAIT, slow), (ECHO, small)];
+        let config = ServiceConfig {
+            methods: methods.map(|(path, method)| (path.into(), method)).into(),
+        };
+        let pair = Fixture::with_service_config(transport, config).await;
+        assert_eq!(code(&pair.unary(WAIT, "").await), Code::DeadlineExceeded);
+        assert_eq!(
+            pair.unary(ECHO, "ten bytes.").await,
+            Ok(Bytes::from("ten bytes."))
+        );
+        let answer = pair.unary(ECHO, "eleven bytes").await;
+        assert_eq!(code(&answer), Code::ResourceExhausted);
+    });
 }
 
 /// S4-77: a handler that stops reading stops the client, with bounded memory, and reading on lets everything through.
@@ -225,7 +259,7 @@ fn s4_77_a_handler_that_does_not_read_holds_the_client_back() {
         let (sender, _receiver) = pair.call(RUN).await;
         say(&sender, "stall");
         pair.control.started().await;
-        let held = fill(&sender).await;
+        let held = fill(&pair, &sender).await;
         assert!(
             held < 2 << 20,
             "{held} bytes were taken from a client that nobody reads"
@@ -249,7 +283,7 @@ fn s4_77_reading_on_lets_everything_through() {
         say(&sender, "stall");
         pair.control.started().await;
         say(&sender, "count");
-        let held = fill(&sender).await;
+        let held = fill(&pair, &sender).await;
         pair.control.go_on();
         sender.writable().await;
         sender
@@ -273,14 +307,13 @@ fn s4_77_a_client_that_does_not_read_holds_the_handler_back() {
         say(&sender, "flood 10000 1024");
         say(&sender, "ok");
         pair.control.started().await;
-        // Reading a part lets a part follow, and no more.
+        settle(&pair).await;
         assert_eq!(
             pair.unary(ECHO, &"x".repeat(300_000))
                 .await
                 .map(|m| m.len()),
             Ok(300_000)
         );
-        tokio::time::sleep(Duration::from_millis(100)).await;
         let held = pair
             .control
             .flooded()

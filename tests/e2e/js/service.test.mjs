@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { describe, test } from "node:test";
 import { promisify } from "node:util";
-import { Client, Inbox, KEY, PATIENCE_MS, Service, WebPubSubClient, WebPubSubJsonProtocol, WebSocket, startUpstream, within } from "./harness.mjs";
+import { Client, Inbox, KEY, PATIENCE_MS, Program, Service, WebPubSubClient, WebPubSubJsonProtocol, WebSocket, startUpstream, within } from "./harness.mjs";
 
 const run = promisify(execFile);
 // A lost upstream may come back for so long before its events end (30 s), and then some.
@@ -106,6 +106,22 @@ describe("headwater token", () => {
   });
 });
 
+describe("the example that embeds the service", () => {
+  test("a client chats with an application in the same process", async (t) => {
+    const chat = new Program(process.env.HEADWATER_CHAT, ["--listen-clients", "127.0.0.1:0"]);
+    t.after(() => chat.stop("SIGINT"));
+    await chat.line("ready", (line) => line.startsWith("ready"));
+    const line = await chat.line("the example client URL", (printed) => printed.includes("access_token="));
+    const client = new WebPubSubClient(line.match(/ws:\S+/)[0], { protocol: WebPubSubJsonProtocol(), autoReconnect: false });
+    t.after(() => client.stop());
+    const replies = new Inbox();
+    client.on("server-message", ({ message }) => replies.put(message.data));
+    await client.start();
+    await within(client.sendEvent("echo", "hello", "text"), "the ack");
+    assert.equal(await replies.take("the reply"), "hello");
+  });
+});
+
 describe("the upstream is not there", () => {
   test("a hub that never had one admits by token, and its events fail at once", async (t) => {
     const service = await serving(t);
@@ -128,11 +144,12 @@ describe("the upstream is not there", () => {
     test(`one lost in mid-event ends that event with an error ack (${language})`, async (t) => {
       const service = await serving(t);
       const upstream = await startUpstream(language, service);
-      const client = await Client.connect(service, { user: "ann" });
-      t.after(() => client.stop());
+      const [client, other] = [await Client.connect(service, { user: "ann" }), await Client.connect(service, { user: "bob" })];
+      t.after(() => [client, other].forEach((each) => each.stop()));
       const slow = errorName(client.official.sendEvent("slow", "", "text"));
-      // Answered after the slow one has reached the application.
-      await client.ask("echo", "x");
+      // Acked after the service has passed the slow one on, and answered after the application has it.
+      await client.official.joinGroup("g");
+      await other.ask("echo", "x");
       await upstream.stop("SIGKILL");
       assert.equal(await slow, "InternalServerError");
       const next = await startUpstream(language, service);

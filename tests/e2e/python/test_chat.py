@@ -100,10 +100,11 @@ class Chat:
         self.assertEqual(raised.exception.error_detail.name, "InternalServerError")
         self.assertEqual(client.ask("no-such-event").data, "unknown event no-such-event")
 
-    def test_s1_20_an_unanswered_event_holds_up_no_other(self):
-        client = self.client(user="ann")
-        client.official.send_event("slow", "", "text", ack=False)
-        self.assertEqual(client.ask("echo", "past it").data, "past it")
+    def test_s1_16_an_event_that_nobody_answers_holds_up_no_other_connection(self):
+        ann, bob = self.pair("slow")
+        ann.official.send_event("slow", "", "text", ack=False)
+        ann.official.send_to_group("slow", "here", "text")
+        self.assertEqual(bob.ask("echo", "past it").data, "past it")
 
     def test_s1_09_a_closed_client_is_told_why_and_the_application_hears_of_it(self):
         client = self.client(user="ann")

@@ -26,6 +26,14 @@ const SUITES: [Suite; 6] = [
     suite("python/upstream"),
 ];
 
+/// The programs under test and the variables that say where they are; the environment may name others, such as a
+/// release build.
+const PROGRAMS: [(&str, &str); 3] = [
+    ("HEADWATER_BIN", "headwater"),
+    ("HEADWATER_CHAT", "examples/chat"),
+    ("HEADWATER_CHAT_UPSTREAM", "examples/chat-upstream"),
+];
+
 const fn suite(name: &'static str) -> Suite {
     Suite {
         name,
@@ -83,7 +91,8 @@ fn build() -> Result<(), String> {
     run_command(
         cargo()
             .args(["build", "--workspace", "--locked"])
-            .args(["--bin", "headwater", "--example", "chat-upstream"])
+            .args(["--bin", "headwater"])
+            .args(["--example", "chat", "--example", "chat-upstream"])
             .current_dir(root()),
     )
 }
@@ -111,19 +120,11 @@ fn run_suite(suite: &Suite, tools: &Tools, pattern: Option<&str>) -> Result<(), 
     if suite.browser {
         command.env("HEADWATER_CHROMIUM", install::chromium()?);
     }
-    let built = target().join("debug");
+    for (variable, path) in PROGRAMS {
+        let built = target().join("debug").join(path).into_os_string();
+        command.env(variable, std::env::var_os(variable).unwrap_or(built));
+    }
     command
-        .env(
-            "HEADWATER_BIN",
-            binary("HEADWATER_BIN", built.join("headwater")),
-        )
-        .env(
-            "HEADWATER_CHAT_UPSTREAM",
-            binary(
-                "HEADWATER_CHAT_UPSTREAM",
-                built.join("examples/chat-upstream"),
-            ),
-        )
         .env("HEADWATER_NODE", &tools.node)
         .env("HEADWATER_PYTHON", &tools.python);
     match run_command(&mut command) {
@@ -131,9 +132,4 @@ fn run_suite(suite: &Suite, tools: &Tools, pattern: Option<&str>) -> Result<(), 
         Err(error) if pattern.is_some() && error.ends_with("exit status: 5") => Ok(()),
         outcome => outcome,
     }
-}
-
-/// The program under test; the environment may name another, such as a release build.
-fn binary(variable: &str, built: PathBuf) -> PathBuf {
-    std::env::var_os(variable).map_or(built, PathBuf::from)
 }

@@ -13,7 +13,7 @@ use headwater_rpc::{Code, Frame, Outbound, Pulled, Trailers};
 use http::HeaderMap;
 use http_body::SizeHint;
 
-use crate::headers;
+use crate::{headers, pipe};
 
 /// Messages from this size on are handed to HTTP/2 as they are instead of being copied into the batch.
 const OWN_CHUNK_BYTES: usize = 32 << 10;
@@ -27,6 +27,8 @@ pub(crate) struct CallBody {
     /// The trailers of a response, which come after the chunks.
     trailers: Option<HeaderMap>,
     with_trailers: bool,
+    /// A request's body that was never polled.
+    new_request: bool,
 }
 
 impl CallBody {
@@ -54,6 +56,7 @@ impl CallBody {
             chunks: VecDeque::new(),
             trailers: None,
             with_trailers,
+            new_request: !with_trailers,
         }
     }
 
@@ -107,6 +110,12 @@ impl http_body::Body for CallBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<http_body::Frame<Bytes>, h2::Error>>> {
         let this = &mut *self;
+        if std::mem::take(&mut this.new_request) {
+            this.outbound
+                .iter()
+                .map(Outbound::reset_watch)
+                .for_each(pipe::begin);
+        }
         loop {
             if let Some(chunk) = this.chunks.pop_front() {
                 return Poll::Ready(Some(Ok(http_body::Frame::data(chunk))));

@@ -40,9 +40,8 @@ pub(crate) fn to_metadata(headers: &HeaderMap) -> Result<Metadata, MetadataError
         if metadata::is_reserved(name) {
             continue;
         }
-        match found.append_wire(name, text) {
-            Err(MetadataError::Base64) => return Err(MetadataError::Base64),
-            Ok(()) | Err(_) => {}
+        if let Err(MetadataError::Base64) = found.append_wire(name, text) {
+            return Err(MetadataError::Base64);
         }
     }
     Ok(found)

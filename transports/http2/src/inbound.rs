@@ -206,10 +206,10 @@ where
 }
 
 const fn violation(error: FramingError) -> Violation {
-    match error {
-        FramingError::TooLarge { .. } => Violation::TooLarge,
-        _ => Violation::Undecodable,
+    if matches!(error, FramingError::TooLarge { .. }) {
+        return Violation::TooLarge;
     }
+    Violation::Undecodable
 }
 
 /// How a stream ended that broke, by what HTTP/2 says.

@@ -1,29 +1,40 @@
-//! Accepted connections, with a switch that breaks them all.
+//! Accepted connections, with a switch that breaks them all and a bound for how long one may say nothing at first.
 //!
 //! tonic's connection tasks are detached: dropping its `serve` leaves them running, so the switch is the only hard stop.
 
 use std::{
     io,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
     sync::watch,
+    time::Sleep,
 };
 use tonic::transport::server::{Connected, TcpConnectInfo};
 
-/// A connection that fails once the switch is on.
+/// The client's preface and the header of its first SETTINGS frame (RFC 9113, 3.4): with it, keep-alive takes over.
+const PREFACE_BYTES: usize = 24 + 9;
+
+/// A connection that fails once the switch is on, or if its client dawdles.
 pub(crate) struct Breakable {
     stream: TcpStream,
     switch: watch::Receiver<bool>,
     switched: Pin<Box<dyn Future<Output = ()> + Send>>,
+    /// What is missing of the preface, and until when; `None` once it is there.
+    preface: Option<(usize, Pin<Box<Sleep>>)>,
 }
 
 impl Breakable {
-    pub(crate) fn new(stream: TcpStream, switch: watch::Receiver<bool>) -> Self {
+    pub(crate) fn new(
+        stream: TcpStream,
+        switch: watch::Receiver<bool>,
+        preface_timeout: Duration,
+    ) -> Self {
         let mut watched = switch.clone();
         let switched = async move {
             // A switch whose holder is gone is on: nobody could break the connection later.
@@ -33,6 +44,27 @@ impl Breakable {
             stream,
             switch,
             switched: Box::pin(switched),
+            preface: Some((PREFACE_BYTES, Box::pin(tokio::time::sleep(preface_timeout)))),
+        }
+    }
+
+    /// Fails when the connection has to end for a reason of our own.
+    fn poll_broken(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        if let Some((_, timeout)) = &mut self.preface
+            && timeout.as_mut().poll(cx).is_ready()
+        {
+            return Poll::Ready(io::ErrorKind::TimedOut.into());
+        }
+        ready!(self.switched.as_mut().poll(cx));
+        Poll::Ready(io::ErrorKind::ConnectionAborted.into())
+    }
+
+    fn count_preface(&mut self, bytes: usize) {
+        if let Some((missing, _)) = &mut self.preface {
+            *missing = missing.saturating_sub(bytes);
+            if *missing == 0 {
+                self.preface = None;
+            }
         }
     }
 
@@ -62,11 +94,12 @@ impl AsyncRead for Breakable {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         self.check()?;
-        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
-        if read.is_pending() && self.switched.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        let before = buf.filled().len();
+        if let Poll::Ready(result) = Pin::new(&mut self.stream).poll_read(cx, buf) {
+            self.count_preface(buf.filled().len() - before);
+            return Poll::Ready(result);
         }
-        read
+        self.poll_broken(cx).map(Err)
     }
 }
 

@@ -13,6 +13,7 @@ mod client;
 mod headers;
 mod inbound;
 mod io;
+mod pipe;
 mod server;
 
 pub use client::{Http2Client, Http2ClientConfig};

@@ -44,6 +44,8 @@ pub struct Http2ServerConfig {
     pub header_list_bytes_max: u32,
     /// Streams that a client may reset before they were accepted; more ends its connection ("rapid reset"). Default: 20.
     pub pending_reset_streams_max: usize,
+    /// How long a new connection may take to begin to speak HTTP/2. Default: 10 s.
+    pub preface_timeout: Duration,
     /// When nothing was heard for this long, the client is asked. Default: 5 s.
     pub keepalive_interval: Duration,
     /// How long the answer may take before the connection counts as lost. Default: 5 s.
@@ -61,6 +63,7 @@ impl Default for Http2ServerConfig {
             concurrent_streams_max: 256,
             header_list_bytes_max: 16 << 10,
             pending_reset_streams_max: 20,
+            preface_timeout: Duration::from_secs(10),
             keepalive_interval: Duration::from_secs(5),
             keepalive_timeout: Duration::from_secs(5),
             stream_window_bytes: 256 << 10,
@@ -127,9 +130,10 @@ impl ServerTransport for Http2Server {
         };
         let stop = BreakAll(&self.switch);
         let switch = self.switch.subscribe();
-        let incoming = stream::unfold((listener, switch), |(listener, switch)| async {
+        let timeout = self.config.preface_timeout;
+        let incoming = stream::unfold((listener, switch), move |(listener, switch)| async move {
             let stream = accept(&listener).await;
-            let connection = Breakable::new(stream, switch.clone());
+            let connection = Breakable::new(stream, switch.clone(), timeout);
             Some((Ok::<_, io::Error>(connection), (listener, switch)))
         });
         let mut stopping = self.stopping.subscribe();
@@ -170,6 +174,9 @@ async fn accept(listener: &TcpListener) -> tokio::net::TcpStream {
     }
 }
 
+/// An answer in place of a call.
+type Refusal = Box<Response<CallBody>>;
+
 /// Takes every path; what is no gRPC call is refused before the application sees it.
 #[derive(Clone)]
 struct CallService {
@@ -194,20 +201,21 @@ impl Service<Request<Body>> for CallService {
 }
 
 impl CallService {
-    fn accept(&self, request: Request<Body>) -> Result<Outbound, Response<CallBody>> {
+    fn accept(&self, request: Request<Body>) -> Result<Outbound, Refusal> {
         let (head, body) = request.into_parts();
         if head.method != Method::POST {
             let mut refusal = plain(StatusCode::METHOD_NOT_ALLOWED);
             let allow = HeaderValue::from_static("POST");
             refusal.headers_mut().insert(header::ALLOW, allow);
-            return Err(refusal);
+            return Err(Box::new(refusal));
         }
         if !headers::is_grpc(&head.headers) {
-            return Err(plain(StatusCode::UNSUPPORTED_MEDIA_TYPE));
+            return Err(Box::new(plain(StatusCode::UNSUPPORTED_MEDIA_TYPE)));
         }
-        let timeout = headers::to_timeout(&head.headers).map_err(refused)?;
+        let timeout =
+            headers::to_timeout(&head.headers).map_err(|status| Box::new(refused(status)))?;
         let metadata = headers::to_metadata(&head.headers)
-            .map_err(|error| refused(Status::new(Code::Internal, error.to_string())))?;
+            .map_err(|error| Box::new(refused(Status::new(Code::Internal, error.to_string()))))?;
         let info = head.extensions.get::<TcpConnectInfo>();
         let peer = peer(info.and_then(TcpConnectInfo::remote_addr));
         let bytes_max = self.acceptor.receive_message_bytes_max();
@@ -252,7 +260,7 @@ fn trailers_only(trailers: &Trailers) -> Response<CallBody> {
 
 /// Waits for what the handler says first.
 enum Responding {
-    Refused(Option<Response<CallBody>>),
+    Refused(Option<Refusal>),
     Waiting {
         outbound: Option<Outbound>,
         frames: Vec<Frame>,
@@ -281,7 +289,7 @@ impl Future for Responding {
                 let refusal = refusal
                     .take()
                     .expect("a future is not polled after it is ready");
-                Poll::Ready(Ok(refusal))
+                Poll::Ready(Ok(*refusal))
             }
             Self::Waiting {
                 outbound,

@@ -11,6 +11,7 @@ use crate::{
     receiver::{CallError, Receiver},
     registry::Registry,
     sender::Sender,
+    service_config::ServiceConfig,
     shared::{Clock, Shared, Side},
     transport::{ClientTransport, Outbound, RequestHeaders},
 };
@@ -74,6 +75,7 @@ pub struct Client {
 
 struct Inner {
     transport: Arc<dyn ClientTransport>,
+    config: ServiceConfig,
     phase: watch::Sender<Phase>,
     calls: Arc<Registry>,
     clock: Clock,
@@ -82,9 +84,15 @@ struct Inner {
 impl Client {
     /// A client that is not connected yet.
     pub fn new(transport: impl ClientTransport) -> Self {
+        Self::with_service_config(transport, ServiceConfig::default())
+    }
+
+    /// A client that is not connected yet, with bounds for the methods that it calls.
+    pub fn with_service_config(transport: impl ClientTransport, config: ServiceConfig) -> Self {
         Self {
             inner: Arc::new(Inner {
                 transport: Arc::new(transport),
+                config,
                 phase: watch::Sender::new(Phase::NotStarted),
                 calls: Arc::new(Registry::default()),
                 clock: Clock::new(),
@@ -156,6 +164,8 @@ impl Client {
         options: CallOptions,
     ) -> Result<(Sender, Receiver), CallError> {
         let inner = &*self.inner;
+        let path = path.into();
+        let options = inner.config.apply(&path, options);
         let call = Shared::new(Side::Client, &options.config(), inner.clock);
         let halves = (
             Sender::new(Arc::clone(&call)),
@@ -165,7 +175,7 @@ impl Client {
             call.start_timer();
         }
         let headers = RequestHeaders {
-            path: path.into(),
+            path,
             metadata,
             timeout: options.timeout,
         };

@@ -18,6 +18,7 @@ mod registry;
 mod router;
 mod sender;
 mod server;
+mod service_config;
 mod shared;
 mod transport;
 
@@ -30,4 +31,7 @@ pub use receiver::{CallError, CancelReason, Cancellation, Receiver};
 pub use router::{CallHandler, Request, Router};
 pub use sender::Sender;
 pub use server::{AcceptedStream, Acceptor, IncomingCall, Peer, Server, ServerConfig};
-pub use transport::{ClientTransport, Inbound, Outbound, Pulled, RequestHeaders, ServerTransport};
+pub use service_config::{MethodConfig, ServiceConfig};
+pub use transport::{
+    ClientTransport, Inbound, Outbound, Pulled, RequestHeaders, ResetWatch, ServerTransport,
+};

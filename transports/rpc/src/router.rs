@@ -66,6 +66,9 @@ impl Router {
     }
 
     /// Has `handle` take the calls of a streaming method.
+    ///
+    /// An `async move` block takes only the fields of [`IncomingCall`] that it names, and the closure drops the others,
+    /// which may end the call: take the call apart, or name it whole.
     pub fn stream<H, F>(&self, path: impl Into<Arc<str>>, handle: H)
     where
         H: Fn(IncomingCall) -> F + Send + Sync + 'static,

@@ -6,7 +6,7 @@
 //! Receiving is pulled as well: the driver polls the transport's [`Inbound`] when the application wants more.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, Weak},
     task::{Context, Poll},
 };
 
@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use crate::{
     server::Acceptor,
-    shared::{Shared, Side, register_one, sum},
+    shared::{Shared, Side, register, register_one, sum},
 };
 
 /// Bytes of messages after which one pull stops taking more.
@@ -116,6 +116,13 @@ impl Outbound {
         })
     }
 
+    /// Tells when this side resets the call, for transports that do not poll this while the peer holds them back.
+    pub fn reset_watch(&self) -> ResetWatch {
+        ResetWatch {
+            call: Arc::downgrade(&self.call),
+        }
+    }
+
     /// When the call's time is over. For transports that have a timer of their own to beat; the call ends by itself.
     pub fn deadline(&self) -> Option<Instant> {
         self.call.deadline()
@@ -129,6 +136,29 @@ impl Outbound {
     /// The largest message that this call takes from its peer, in bytes.
     pub fn receive_message_bytes_max(&self) -> usize {
         self.call.receive_message_bytes_max
+    }
+}
+
+/// Tells when this side resets a call, beside its [`Outbound`].
+pub struct ResetWatch {
+    call: Weak<Shared>,
+}
+
+impl ResetWatch {
+    /// Ready once the call was reset; an [`Outbound`] that is polled says so too, and one that is not may be dropped.
+    pub fn poll_reset(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(call) = self.call.upgrade() else {
+            return Poll::Pending;
+        };
+        call.look(|state| {
+            if state.reset.is_some() {
+                return Poll::Ready(());
+            }
+            if state.ended.is_none() {
+                register(&mut state.cancel_wakers, cx.waker());
+            }
+            Poll::Pending
+        })
     }
 }
 

@@ -64,8 +64,8 @@ impl Reader {
     /// thing, at most 64 KiB of frames (or one longer message that ends here). While it waits, nothing is held but a
     /// partial message.
     ///
-    /// The payloads of a turn share one buffer: see [`Decoder`] about keeping one of them for long. After
-    /// [`Incoming::Close`] it is of no more use: see [`Reader::drain`].
+    /// What a payload keeps alive while it is kept: see [`Decoder`]. After [`Incoming::Close`] this is of no more use:
+    /// see [`Reader::drain`].
     ///
     /// # Errors
     ///

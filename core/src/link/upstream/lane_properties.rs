@@ -112,10 +112,10 @@ impl Model {
 
     fn transmitted(&mut self, frame: Sent) -> Result<(), TestCaseError> {
         match frame {
-            Sent::Ack(v1::Ack { seq, .. }) => self.numbered(seq)?,
-            Sent::Command(v1::Command { seq, .. }) => {
-                self.numbered(seq)?;
-                self.commands_sent.push(seq);
+            Sent::Ack(ack) => self.numbered(ack.seq)?,
+            Sent::Command(command) => {
+                self.numbered(command.seq)?;
+                self.commands_sent.push(command.seq);
             }
             Sent::Settled(settled) => {
                 for range in settled.ranges {
@@ -142,7 +142,7 @@ impl Model {
 
 fn say(link: &mut Link, said: Said) {
     let frame = v1::ServiceFrame { frame: Some(said) };
-    link.handle(Input::Frame(Box::new(frame)), Time::ZERO);
+    link.handle(Input::Frame(frame), Time::ZERO);
 }
 
 fn open(link: &mut Link, resumed: bool, applied: u64) {
@@ -185,7 +185,7 @@ fn take(link: &mut Link, model: &mut Model, step: Step) -> Result<(), TestCaseEr
                 event: Some(kind),
                 ..v1::Event::default()
             };
-            say(link, Said::Event(event));
+            say(link, Said::Event(Box::new(event)));
         }
         Step::Answer { nth } => {
             if let Some((delivery, _, _)) = model.running.get(nth)

@@ -1,6 +1,6 @@
 //! The lanes: one for each connection that has an event here.
 
-use alloc::{boxed::Box, collections::VecDeque, string::String};
+use alloc::{boxed::Box, collections::VecDeque, sync::Arc};
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
@@ -41,7 +41,8 @@ impl Kind {
 #[derive(Debug)]
 pub(super) struct Queued {
     pub(super) event: Box<v1::Event>,
-    pub(super) id: v1::EventId,
+    pub(super) connection: Arc<str>,
+    pub(super) number: u64,
     pub(super) kind: Kind,
     pub(super) bytes: u64,
     pub(super) link: u64,
@@ -51,7 +52,8 @@ pub(super) struct Queued {
 /// An event whose handler runs.
 #[derive(Debug)]
 pub(super) struct Running {
-    pub(super) id: v1::EventId,
+    connection: Arc<str>,
+    number: u64,
     pub(super) kind: Kind,
     pub(super) seq: u64,
     pub(super) bytes: u64,
@@ -59,6 +61,15 @@ pub(super) struct Running {
     pub(super) link: u64,
     /// The number of its answer.
     pub(super) answer: Option<u64>,
+}
+
+impl Running {
+    pub(super) fn id(&self) -> v1::EventId {
+        v1::EventId {
+            connection_id: self.connection.as_ref().into(),
+            number: self.number,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -70,7 +81,7 @@ struct Lane {
 /// A lane exists while a handler of its connection runs, so a queue never stands without one.
 #[derive(Debug, Default)]
 pub(super) struct Lanes {
-    lanes: IndexMap<String, Lane, FixedState>,
+    lanes: IndexMap<Arc<str>, Lane, FixedState>,
     running: HashMap<Delivery, Running, FixedState>,
     minted: u64,
 }
@@ -110,11 +121,11 @@ impl Lanes {
 
     /// Starts the event if its lane is free, and queues it otherwise.
     pub(super) fn arrive(&mut self, queued: Queued) -> Option<Started> {
-        if let Some(lane) = self.lanes.get_mut(queued.id.connection_id.as_str()) {
+        if let Some(lane) = self.lanes.get_mut(&*queued.connection) {
             lane.queue.push_back(queued);
             return None;
         }
-        let connection = queued.id.connection_id.clone();
+        let connection = Arc::clone(&queued.connection);
         let started = self.start(queued);
         let lane = Lane {
             running: started.delivery,
@@ -129,7 +140,7 @@ impl Lanes {
         let Some(ended) = self.running.remove(&delivery) else {
             return (None, None);
         };
-        let connection = ended.id.connection_id.as_str();
+        let connection = &*ended.connection;
         let next = self
             .lanes
             .get_mut(connection)
@@ -152,12 +163,12 @@ impl Lanes {
         let runs = self
             .running
             .get(&lane.running)
-            .is_some_and(|running| running.id.number == id.number && running.link == link);
+            .is_some_and(|running| running.number == id.number && running.link == link);
         if runs {
             return Some(lane.running);
         }
         for queued in &mut lane.queue {
-            queued.cancelled |= queued.id.number == id.number && queued.link == link;
+            queued.cancelled |= queued.number == id.number && queued.link == link;
         }
         None
     }
@@ -173,7 +184,8 @@ impl Lanes {
         self.minted += 1;
         let delivery = Delivery(self.minted);
         let running = Running {
-            id: queued.id,
+            connection: queued.connection,
+            number: queued.number,
             kind: queued.kind,
             seq: queued.event.seq,
             bytes: queued.bytes,

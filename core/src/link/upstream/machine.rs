@@ -1,6 +1,6 @@
 //! The machine itself.
 
-use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
+use alloc::{boxed::Box, collections::VecDeque, sync::Arc, vec::Vec};
 use core::{fmt, time::Duration};
 
 use headwater_proto::v1::{
@@ -109,7 +109,7 @@ impl Link {
         self.now = now;
         match input {
             Input::Opened => self.opened(),
-            Input::Frame(frame) => self.frame(*frame),
+            Input::Frame(frame) => self.frame(frame),
             Input::Closed => self.closed(),
             Input::Timeout => self.timeout(),
         }
@@ -258,12 +258,12 @@ impl Link {
             let seq = self.commands.take_seen().ok_or(CommandError::TooMany)?;
             self.transmit(Sent::ResultsThrough(v1::ResultsThrough { seq }));
         }
-        let command = v1::Command {
+        let command = Box::new(v1::Command {
             seq: self.seq + 1,
             trace,
             operation: Some(operation),
-        };
-        if !self.fits(&command) {
+        });
+        if !self.fits(&*command) {
             return Err(CommandError::TooLarge);
         }
         self.seq = command.seq;
@@ -361,7 +361,7 @@ impl Link {
         self.outputs.push_back(Output::Registered { resumed });
     }
 
-    fn event(&mut self, event: v1::Event) {
+    fn event(&mut self, event: Box<v1::Event>) {
         let bytes = event_bytes(&event);
         let window = self.config.window();
         if self.held_events >= window.events || self.held_bytes >= window.bytes {
@@ -369,13 +369,14 @@ impl Link {
         }
         self.held_events += 1;
         self.held_bytes = self.held_bytes.saturating_add(bytes);
-        let (Some(id), Some(kind)) = (event.id.clone(), event.event.as_ref().map(Kind::of)) else {
+        let Some((connection, number, kind)) = whose(&event) else {
             self.skipped += 1;
             return self.settle(event.seq, bytes);
         };
         let queued = Queued {
-            event: Box::new(event),
-            id,
+            event,
+            connection,
+            number,
             kind,
             bytes,
             link: self.link,
@@ -497,12 +498,12 @@ impl Link {
         if !registered || running.link != link {
             return Err(AnswerError::LinkLost);
         }
-        let ack = v1::Ack {
+        let ack = Box::new(v1::Ack {
             seq,
-            id: Some(running.id.clone()),
+            id: Some(running.id()),
             answer: Some(answer),
-        };
-        if !self.fits(&ack) {
+        });
+        if !self.fits(&*ack) {
             return Err(AnswerError::TooLarge);
         }
         self.seq = seq;
@@ -538,6 +539,13 @@ impl Link {
 
 const fn transmit(frame: Sent) -> Output {
     Output::Transmit(v1::UpstreamFrame { frame: Some(frame) })
+}
+
+/// The connection of an event, its number, and what it wants back; `None` if this version cannot tell.
+fn whose(event: &v1::Event) -> Option<(Arc<str>, u64, Kind)> {
+    let kind = Kind::of(event.event.as_ref()?);
+    let id = event.id.as_ref()?;
+    Some((id.connection_id.as_str().into(), id.number, kind))
 }
 
 /// What an event counts for in the window: what the client put into it.

@@ -63,7 +63,7 @@ pub enum Input {
     /// The call is open. Comes first, and again after each [`Input::Closed`].
     Opened,
     /// The service said this.
-    Frame(Box<v1::ServiceFrame>),
+    Frame(v1::ServiceFrame),
     /// The call is over, whatever ended it.
     Closed,
     /// The moment of [`Link::poll_timeout`](super::Link::poll_timeout) has come.

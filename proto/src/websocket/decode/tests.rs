@@ -233,20 +233,48 @@ fn a_partial_message_takes_at_most_twice_what_has_come() {
     }
 }
 
-#[test]
-fn payloads_of_one_turn_share_its_buffer() {
+/// Where the payloads of these frames lie, pushed at once, one after the other.
+fn addresses(frames: &[Vec<u8>]) -> Vec<usize> {
     let mut decoder = decoder(1 << 20);
-    decoder.push(&[frame(0x82, b"one"), frame(0x82, b"two")].concat());
-    let Some(Incoming::Message { data: one, .. }) = decoder.poll().unwrap() else {
-        panic!("a message");
+    decoder.push(&frames.concat());
+    let mut payloads = Vec::new();
+    while let Some(incoming) = decoder.poll().unwrap() {
+        let Incoming::Message { data, .. } = incoming else {
+            panic!("a message");
+        };
+        payloads.push(data);
+    }
+    payloads.iter().map(|data| data.as_ptr() as usize).collect()
+}
+
+#[test]
+fn long_payloads_of_one_turn_share_its_buffer() {
+    let long = frame(0x82, &[7; SHARED_BYTES_MIN]);
+    let [one, two] = addresses(&[long.clone(), long])[..] else {
+        panic!("two messages");
     };
-    let Some(Incoming::Message { data: two, .. }) = decoder.poll().unwrap() else {
-        panic!("a message");
-    };
-    let distance = two.as_ptr() as usize - one.as_ptr() as usize;
     assert_eq!(
-        distance,
-        3 + 6,
-        "the second lies one payload and one header on"
+        two - one,
+        SHARED_BYTES_MIN + 8,
+        "one payload and one header on"
+    );
+}
+
+#[test]
+fn short_payloads_hold_only_themselves() {
+    let long = frame(0x82, &[7; SHARED_BYTES_MIN]);
+    let short = frame(0x82, &[7; 100]);
+    // In the middle of a turn, and at its end.
+    let [one, two, three] = addresses(&[long, short.clone(), short])[..] else {
+        panic!("three messages");
+    };
+    let turn = one..one + SHARED_BYTES_MIN + 8 + 2 * 106;
+    assert!(
+        !turn.contains(&two),
+        "the second lies in the buffer of the turn"
+    );
+    assert!(
+        !turn.contains(&three),
+        "the third lies in the buffer of the turn"
     );
 }

@@ -219,6 +219,19 @@ async fn s1_28_a_stop_is_graceful_over_http2() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn s1_02_the_link_stays_open_while_nothing_happens() {
+    let mut service = Service::start(Transport::InProcess).await;
+    let _running = run(service.upstream(Echo::default()).expect("configured"));
+    let (mut call, _) = service.registered().await;
+    call.say(message(1, "c", 1, "before"));
+    assert_eq!(reply(&call.next().await), (1, "c", 1));
+    assert_eq!(settled(&call.next().await), [(1, 1)]);
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    call.say(message(2, "c", 2, "after"));
+    assert_eq!(reply(&call.next().await), (2, "c", 2), "on the same call");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_service_that_does_not_end_a_drained_call_is_half_closed_and_then_left() {
     let mut service = Service::start(Transport::InProcess).await;
     let running = run(service.upstream(Echo::default()).expect("configured"));

@@ -149,7 +149,7 @@ impl Call {
 }
 
 pub(crate) fn message(seq: u64, connection: &str, number: u64, name: &str) -> Said {
-    Said::Event(v1::Event {
+    Said::Event(Box::new(v1::Event {
         seq,
         id: Some(v1::EventId {
             connection_id: connection.into(),
@@ -160,7 +160,7 @@ pub(crate) fn message(seq: u64, connection: &str, number: u64, name: &str) -> Sa
             ..v1::Message::default()
         })),
         ..v1::Event::default()
-    })
+    }))
 }
 
 /// Something that a test and a handler wait for together.

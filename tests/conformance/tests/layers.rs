@@ -1,0 +1,70 @@
+//! S4-01: three layers, and nothing of a lower one in a higher one's dependencies.
+
+use std::{collections::BTreeSet, process::Command};
+
+/// The names of the crates that `package` is built with.
+fn dependencies(package: &str) -> BTreeSet<String> {
+    let output = Command::new(env!("CARGO"))
+        .args(["tree", "--offline", "--edges", "normal", "--prefix", "none"])
+        .args(["--format", "{p}", "--package", package])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .expect("cargo runs this test, so it is there");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "cargo tree failed: {errors}");
+    let text = String::from_utf8(output.stdout).expect("names are UTF-8");
+    let name = |line: &str| line.split(' ').next().map(str::to_owned);
+    text.lines().filter_map(name).collect()
+}
+
+/// S4-01: the core, which holds the call layer's rules, has no IO, no runtime, no clock and no randomness in its tree.
+#[test]
+fn s4_01_the_core_has_no_io_in_its_tree() {
+    let io = [
+        "async-trait",
+        "getrandom",
+        "h2",
+        "http",
+        "http-body",
+        "hyper",
+        "libc",
+        "mio",
+        "rand",
+        "socket2",
+        "tokio",
+        "tonic",
+        "tower",
+    ];
+    for package in ["headwater-core", "headwater-proto"] {
+        let found = dependencies(package);
+        assert!(
+            found.contains(package),
+            "{package} is in its own tree: {found:?}"
+        );
+        let wrong: Vec<_> = io.iter().filter(|name| found.contains(**name)).collect();
+        assert!(wrong.is_empty(), "{package} depends on {wrong:?}");
+    }
+}
+
+/// S4-01: the driver knows no transport's stack, and no transport knows another.
+#[test]
+fn s4_01_the_driver_and_the_transports_know_only_what_is_below() {
+    let transports = [
+        "headwater-in-process",
+        "headwater-http2",
+        "headwater-websocket",
+    ];
+    let driver = dependencies("headwater-rpc");
+    for name in transports
+        .into_iter()
+        .chain(["hyper", "h2", "http", "tonic"])
+    {
+        assert!(!driver.contains(name), "headwater-rpc depends on {name}");
+    }
+    for one in ["headwater-in-process", "headwater-http2"] {
+        let found = dependencies(one);
+        for other in transports.into_iter().filter(|other| *other != one) {
+            assert!(!found.contains(other), "{one} depends on {other}");
+        }
+    }
+}
