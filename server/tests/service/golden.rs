@@ -54,7 +54,7 @@ async fn raw(link: &mut Link) -> (Vec<u8>, v1::Event) {
     assert_eq!(count, 1, "one event at a time in this test");
     let frame = v1::ServiceFrame::decode(batch[0].clone()).expect("decodable");
     match frame.frame {
-        Some(v1::service_frame::Frame::Event(event)) => (batch[0].to_vec(), event),
+        Some(v1::service_frame::Frame::Event(event)) => (batch[0].to_vec(), *event),
         other => panic!("{other:?}"),
     }
 }

@@ -485,7 +485,7 @@ impl Link {
 
     pub(crate) async fn event(&mut self) -> v1::Event {
         match self.next().await {
-            Said::Event(event) => event,
+            Said::Event(event) => *event,
             other => panic!("an event, not {other:?}"),
         }
     }
@@ -507,11 +507,12 @@ impl Link {
     /// Answers an event; the `seq` of the answer.
     pub(crate) fn ack(&mut self, event: &v1::Event, answer: v1::ack::Answer) -> u64 {
         self.seq += 1;
-        self.say(Says::Ack(v1::Ack {
+        let ack = v1::Ack {
             seq: self.seq,
             id: event.id.clone(),
             answer: Some(answer),
-        }));
+        };
+        self.say(Says::Ack(ack.into()));
         self.seq
     }
 
@@ -537,11 +538,12 @@ impl Link {
 
     pub(crate) fn command(&mut self, operation: v1::command::Operation) -> u64 {
         self.seq += 1;
-        self.say(Says::Command(v1::Command {
+        let command = v1::Command {
             seq: self.seq,
             trace: None,
             operation: Some(operation),
-        }));
+        };
+        self.say(Says::Command(command.into()));
         self.seq
     }
 
