@@ -1,6 +1,7 @@
 //! Drives one [hub machine](headwater_core::hub) by turns, and writes what comes of them.
 //!
-//! Locks, in the order in which they may be taken: the hub's, then that of one outbox. No socket is written under either.
+//! Locks, in the order in which they may be taken: the hub's, then one of a client's (its outbox, its socket's handle) or of
+//! a link's. Under a client's or a link's no other is taken but that of the link's call. No socket is written under any.
 
 mod client;
 mod flush;

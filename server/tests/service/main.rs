@@ -5,12 +5,15 @@
     reason = "any other frame is a failure of the test"
 )]
 
+mod answers;
 mod bad_clients;
 mod bad_upstreams;
 mod delivery;
 mod drain;
+mod fields;
 mod golden;
 mod idle;
+mod management;
 mod secrets;
 mod support;
 mod together;
