@@ -14,6 +14,7 @@ mod fields;
 mod golden;
 mod idle;
 mod management;
+mod paused;
 mod secrets;
 mod support;
 mod together;
