@@ -4,7 +4,7 @@
 //! cargo run --example chat-upstream -- --connection-string "Endpoint=http://127.0.0.1:8080;AccessKey=…"
 //! ```
 
-use std::error::Error;
+use std::{error::Error, io::IsTerminal as _};
 
 use clap::Parser;
 use headwater_examples::chat_app::{Chat, HUB};
@@ -25,6 +25,7 @@ struct Arguments {
 async fn main() -> Result<(), Box<dyn Error>> {
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .init();
     let Arguments {
         service,

@@ -8,6 +8,7 @@
 
 use std::{
     error::Error,
+    io::IsTerminal as _,
     net::SocketAddr,
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -39,6 +40,7 @@ const EXAMPLE_KEY: &str = "only-an-example-so-everybody-knows-it";
 async fn main() -> Result<(), Box<dyn Error>> {
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .init();
     let arguments = Arguments::parse();
     let key = AccessKey::new(arguments.access_key.as_deref().unwrap_or(EXAMPLE_KEY))?;

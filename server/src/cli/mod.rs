@@ -34,9 +34,11 @@ pub(crate) fn main() -> ExitCode {
     let cli = Cli::parse();
     // Logs go to stderr; stdout is for what a program may read.
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let ansi = std::io::IsTerminal::is_terminal(&std::io::stderr());
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(ansi)
         .init();
     let result = match cli.command {
         Command::Serve(serve) => serve.run(),

@@ -1,6 +1,6 @@
 //! The link: the SDK at one end, the link machine under the real driver at the other, HTTP/2 between.
 
-use std::time::Duration;
+use std::{future::Future, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -13,7 +13,7 @@ use headwater_proto::v1::{self, service_frame::Frame};
 use headwater_rpc::{IncomingCall, Router, Server, ServerConfig};
 use headwater_upstream::{Context, Failure, Handler, Message, Reply, Upstream, UpstreamConfig};
 use prost::Message as _;
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, UnboundedReceiver};
 
 use crate::{
     contender::{Contender, Order, Orders, on_own_thread},
@@ -29,43 +29,17 @@ impl Handler for Echo {
     }
 }
 
-/// Event and ack in the lanes of one link.
+/// Event and ack in the lanes of one link, without a hub.
 pub(crate) struct LinkOverHttp2(Orders);
 
 impl LinkOverHttp2 {
     pub(crate) fn start() -> Self {
-        let (orders, mut received) = Orders::new();
-        let (address, bound) = std::sync::mpsc::channel();
-        on_own_thread(move || async move {
-            let server = Http2Server::bind("127.0.0.1:0", Http2ServerConfig::default())
-                .await
-                .expect("a free port");
-            address.send(server.local_addr()).expect("waits for it");
-            let (sender, mut calls) = mpsc::unbounded_channel();
-            let router = Router::new();
-            router.stream("/headwater.v1.Upstream/Link", move |call| {
-                let sent = sender.send(call);
-                async move { sent.expect("the service's end runs") }
-            });
-            let server = Server::new(server, router, ServerConfig::default());
-            tokio::spawn(async move { server.serve().await });
-            let call = calls.recv().await.expect("the upstream dials in");
+        Self(start(|call, mut orders| async move {
             let mut service = Service::new(call).await;
-            while let Some(order) = received.recv().await {
+            while let Some(order) = orders.recv().await {
                 service.obey(order).await;
             }
-        });
-        let address = bound.recv().expect("the service's end listens");
-        on_own_thread(move || async move {
-            let config = UpstreamConfig {
-                url: format!("http://{address}"),
-                hub: "bench".into(),
-                ..UpstreamConfig::default()
-            };
-            let upstream = Upstream::new(config, Echo).expect("configured");
-            upstream.run().await.expect("not refused");
-        });
-        Self(orders)
+        }))
     }
 }
 
@@ -77,6 +51,43 @@ impl Contender for LinkOverHttp2 {
     fn run(&self, in_flight: usize, duration: Duration) -> u64 {
         self.0.run(in_flight, duration)
     }
+}
+
+/// Starts an upstream that echoes, and `service` with the call that it makes.
+pub(crate) fn start<S, F>(service: S) -> Orders
+where
+    S: FnOnce(IncomingCall, UnboundedReceiver<Order>) -> F + Send + 'static,
+    F: Future<Output = ()> + Send + 'static,
+{
+    let (orders, received) = Orders::new();
+    let (address, bound) = std::sync::mpsc::channel();
+    on_own_thread(move || async move {
+        let server = Http2Server::bind("127.0.0.1:0", Http2ServerConfig::default())
+            .await
+            .expect("a free port");
+        address.send(server.local_addr()).expect("waits for it");
+        let (sender, mut calls) = mpsc::unbounded_channel();
+        let router = Router::new();
+        router.stream("/headwater.v1.Upstream/Link", move |call| {
+            let sent = sender.send(call);
+            async move { sent.expect("the service's end runs") }
+        });
+        let server = Server::new(server, router, ServerConfig::default());
+        tokio::spawn(async move { server.serve().await });
+        let call = calls.recv().await.expect("the upstream dials in");
+        service(call, received).await;
+    });
+    let address = bound.recv().expect("the service's end listens");
+    on_own_thread(move || async move {
+        let config = UpstreamConfig {
+            url: format!("http://{address}"),
+            hub: "bench".into(),
+            ..UpstreamConfig::default()
+        };
+        let upstream = Upstream::new(config, Echo).expect("configured");
+        upstream.run().await.expect("not refused");
+    });
+    orders
 }
 
 /// The service's end, with a source of events in place of a hub.

@@ -1,13 +1,14 @@
 //! What an event costs: `cargo run --release -p headwater-bench -- link`.
 //!
 //! Each contender carries the same events to the same handler and its answers back, with nothing in front: no
-//! WebSocket, no hub. The service's end and the application's run in one process, each on a thread and a runtime of
+//! WebSocket, and but for `link and hub`, which does all that the service does for an event, no hub. The service's end and the application's run in one process, each on a thread and a runtime of
 //! its own, over TCP on loopback, so that the CPU time of the process is that of both ends together.
 //!
 //! The contenders take turns in each round. A table shows medians with the least and the greatest of the rounds; where
 //! those overlap, no difference is claimed.
 
 mod contender;
+mod hub;
 mod link;
 mod post;
 mod report;
@@ -62,6 +63,7 @@ fn main() {
     if !alone {
         contenders.push(Box::new(post::PostOverHttp1::start()));
         contenders.push(Box::new(unary::UnaryOverTonic::start()));
+        contenders.push(Box::new(hub::LinkAndHub::start()));
     }
     let names: Vec<_> = contenders.iter().map(|it| it.name()).collect();
     let mut report = Report::new(names, rounds, run);

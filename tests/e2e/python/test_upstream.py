@@ -118,8 +118,7 @@ def text(value):
 
 
 class Upstream(unittest.TestCase):
-    # A Link that settles nothing leaves notices behind, and nobody comes to fetch them.
-    options = ("--drain-timeout", "1")
+    options = ()
 
     @classmethod
     def setUpClass(cls) -> None:
@@ -330,7 +329,7 @@ class Answers(Upstream):
 class Silence(Upstream):
     """An application that is there and says nothing."""
 
-    options = ("--drain-timeout", "1", "--connect-timeout", "1", "--message-timeout", "1")
+    options = ("--connect-timeout", "1", "--message-timeout", "1")
 
     def dial(self, user):
         url = self.service.client_url(user=user)
@@ -458,6 +457,12 @@ class Commands(Upstream):
             {"send_to_group": m.SendToGroupRequest(payload=text("x"))},
             {"add_user_to_group": m.AddUserToGroupRequest(user_id="ann")},
             {"send_to_group": m.SendToGroupRequest(group=" ", payload=text("x"))},
+            {"send_to_user": m.SendToUserRequest(payload=text("x"))},
+            {"remove_user_from_group": m.RemoveUserFromGroupRequest(user_id="ann")},
+            {"close_connection": m.CloseConnectionRequest()},
+            {"close_group": m.CloseGroupRequest()},
+            {"user_exists": m.UserExistsRequest()},
+            {"group_exists": m.GroupExistsRequest()},
         ):
             self.assertEqual(code(link.command(**operation).status), Code.INVALID_ARGUMENT, operation)
 
