@@ -5,8 +5,7 @@ use alloc::{boxed::Box, collections::BTreeSet, string::String, sync::Arc, vec::V
 use bytes::Bytes;
 use headwater_proto::{subprotocol::Protocol, v1};
 
-use super::{lane::Lane, permission::Permissions};
-use crate::session::AckIds;
+use super::{ack_ids::AckIds, lane::Lane, permission::Permissions};
 
 /// Names a connection for the machines and their driver. Minted by the driver, never used twice in one hub.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

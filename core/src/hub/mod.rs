@@ -13,6 +13,7 @@
 //! | an upstream | [`Input::Register`] … [`Input::LinkEnded`] | [`Output::Link`], [`Output::EndLink`] |
 //! | a producer without a link | [`Hub::command`] | its result |
 
+mod ack_ids;
 mod admission;
 mod answers;
 mod audience;

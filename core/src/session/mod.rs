@@ -2,10 +2,8 @@
 //!
 //! A [`Session`] belongs to the task that reads the connection. It turns what the WebSocket decoder found into requests for
 //! the [hub](crate::hub), and owns what needs no hub: pings and pongs, the close handshake, silence. User, permissions
-//! and membership live in the hub, where a grant or a removal can reach them; so do the [ack ids](AckIds), because a
+//! and membership live in the hub, where a grant or a removal can reach them; so do the ack ids, because a
 //! request's outcome is known there.
-
-mod ack_ids;
 
 use alloc::{collections::VecDeque, string::String, vec::Vec};
 use core::time::Duration;
@@ -16,7 +14,6 @@ use headwater_proto::{
     websocket::{self, Incoming, Violation},
 };
 
-pub use self::ack_ids::AckIds;
 use crate::{Deadline, Time, Why, hub::SimpleMode};
 
 /// The patience of a session.

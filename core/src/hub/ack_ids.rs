@@ -11,20 +11,20 @@ const STRETCHES_MAX: usize = 256;
 /// Past 256 stretches the lowest one is forgotten, so memory is bounded at 4 KiB: a repeated id of that stretch would be
 /// executed again.
 #[derive(Debug, Default, Clone)]
-pub struct AckIds {
+pub(super) struct AckIds {
     /// Both ends included, ascending, neither touching nor overlapping.
     stretches: Vec<(u64, u64)>,
 }
 
 impl AckIds {
     /// Whether the id was used.
-    pub fn contains(&self, id: u64) -> bool {
+    pub(super) fn contains(&self, id: u64) -> bool {
         let after = self.stretches.partition_point(|&(first, _)| first <= id);
         after > 0 && self.stretches[after - 1].1 >= id
     }
 
     /// Remembers the id of a request that succeeded.
-    pub fn insert(&mut self, id: u64) {
+    pub(super) fn insert(&mut self, id: u64) {
         let after = self.stretches.partition_point(|&(first, _)| first <= id);
         let touches_before = after > 0
             && self.stretches[after - 1]
