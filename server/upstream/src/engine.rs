@@ -5,6 +5,7 @@ use std::{
     sync::Arc,
     task::{Context as TaskContext, Poll},
     time::Duration,
+    vec::Drain,
 };
 
 use foldhash::fast::FixedState;
@@ -36,6 +37,9 @@ pub(crate) enum Signal {
 pub(crate) struct Engine {
     link: Link,
     handler: Arc<dyn Handler>,
+    /// Not polled yet.
+    started: Vec<BoxFuture<'static, ()>>,
+    /// Polled once, and still waiting.
     handlers: FuturesUnordered<BoxFuture<'static, ()>>,
     hub: Hub,
     registered: watch::Sender<bool>,
@@ -55,6 +59,7 @@ impl Engine {
         Self {
             link: Link::new(config),
             handler,
+            started: Vec::new(),
             handlers: FuturesUnordered::new(),
             hub,
             registered,
@@ -96,7 +101,7 @@ impl Engine {
         self.hub.mailbox().attend();
         loop {
             self.drain_link();
-            while let Poll::Ready(Some(())) = self.handlers.poll_next_unpin(cx) {}
+            self.run_handlers(cx);
             let freed = std::mem::take(&mut self.freed);
             let more = self.hub.mailbox().take(&mut self.actions, freed, cx);
             let moved = self.act();
@@ -106,8 +111,8 @@ impl Engine {
         }
     }
 
-    pub(crate) fn take_frames(&mut self) -> Vec<v1::UpstreamFrame> {
-        std::mem::take(&mut self.frames)
+    pub(crate) fn take_frames(&mut self) -> Drain<'_, v1::UpstreamFrame> {
+        self.frames.drain(..)
     }
 
     pub(crate) fn signal(&mut self) -> Option<Signal> {
@@ -163,6 +168,17 @@ impl Engine {
         }
     }
 
+    /// Most handlers are done when they are polled first; only the others are worth keeping track of.
+    fn run_handlers(&mut self, cx: &mut TaskContext<'_>) {
+        for mut handler in self.started.drain(..) {
+            if handler.as_mut().poll(cx).is_pending() {
+                // Polls it again, with the waker by which it is found.
+                self.handlers.push(handler);
+            }
+        }
+        while let Poll::Ready(Some(())) = self.handlers.poll_next_unpin(cx) {}
+    }
+
     fn start(&mut self, delivery: Delivery, event: Box<v1::Event>) {
         let hub = self.hub.clone();
         let Some((context, event)) = Context::take(hub, delivery, event) else {
@@ -171,7 +187,7 @@ impl Engine {
         };
         self.running.insert(delivery, context.clone());
         let handler = Arc::clone(&self.handler);
-        self.handlers
+        self.started
             .push(Box::pin(handler::run(handler, context, event)));
     }
 

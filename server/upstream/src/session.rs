@@ -5,7 +5,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use headwater_core::{Time, link::upstream::Input};
 use headwater_proto::{Code, Metadata, Status, v1};
 use headwater_rpc::{Receiver, SendError, Sender};
@@ -37,7 +37,8 @@ pub(crate) struct Session {
     receiver: Receiver,
     received: Vec<Bytes>,
     unsent: VecDeque<Bytes>,
-    encoded: BytesMut,
+    /// Where each of the frames ends that are being encoded.
+    ends: Vec<usize>,
     /// The call's window is full: sends wait, reading goes on.
     blocked: bool,
     half_closed: bool,
@@ -50,7 +51,7 @@ impl Session {
             receiver,
             received: Vec::new(),
             unsent: VecDeque::new(),
-            encoded: BytesMut::new(),
+            ends: Vec::new(),
             blocked: false,
             half_closed: false,
         }
@@ -128,17 +129,24 @@ impl Session {
         Ok(())
     }
 
-    fn send(&mut self, engine: &mut Engine) {
-        let frames = engine.take_frames();
-        // One allocation for what is sent together.
+    /// Encodes what is sent together into one allocation.
+    fn encode(&mut self, frames: impl ExactSizeIterator<Item = v1::UpstreamFrame>) {
         let bytes = frames.len().min(FRAMES_RESERVED) * FRAME_BYTES_USUAL;
-        self.encoded.reserve(bytes);
+        let mut encoded = Vec::with_capacity(bytes);
         for frame in frames {
-            frame
-                .encode(&mut self.encoded)
-                .expect("a BytesMut grows as needed");
-            self.unsent.push_back(self.encoded.split().freeze());
+            frame.encode(&mut encoded).expect("a Vec grows as needed");
+            self.ends.push(encoded.len());
         }
+        let encoded = Bytes::from(encoded);
+        let mut start = 0;
+        for end in self.ends.drain(..) {
+            self.unsent.push_back(encoded.slice(start..end));
+            start = end;
+        }
+    }
+
+    fn send(&mut self, engine: &mut Engine) {
+        self.encode(engine.take_frames());
         if self.half_closed {
             self.unsent.clear();
         }
