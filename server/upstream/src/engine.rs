@@ -101,14 +101,29 @@ impl Engine {
         self.hub.mailbox().attend();
         loop {
             self.drain_link();
-            self.run_handlers(cx);
-            let freed = std::mem::take(&mut self.freed);
-            let more = self.hub.mailbox().take(&mut self.actions, freed, cx);
-            let moved = self.act();
-            if !more && !moved {
+            if !self.work(cx) {
                 break;
             }
         }
+    }
+
+    /// Does the same once, for a part of a batch of inputs: [`Engine::poll`] follows when all of it is there. What is
+    /// handled before the next part comes need not be held beside it.
+    pub(crate) fn poll_in_batch(&mut self, cx: &mut TaskContext<'_>) {
+        self.hub.mailbox().attend();
+        while let Some(output) = self.link.poll_output_in_batch() {
+            self.perform(output);
+        }
+        self.work(cx);
+    }
+
+    /// Says whether anything was done for the link.
+    fn work(&mut self, cx: &mut TaskContext<'_>) -> bool {
+        self.run_handlers(cx);
+        let freed = std::mem::take(&mut self.freed);
+        let more = self.hub.mailbox().take(&mut self.actions, freed, cx);
+        let moved = self.act();
+        more || moved
     }
 
     pub(crate) fn take_frames(&mut self) -> Drain<'_, v1::UpstreamFrame> {
@@ -122,49 +137,53 @@ impl Engine {
     /// Does what the link wants done, without running handlers.
     pub(crate) fn drain_link(&mut self) {
         while let Some(output) = self.link.poll_output() {
-            match output {
-                Output::Transmit(frame) => self.frames.push(frame),
-                Output::Start { delivery, event } => self.start(delivery, event),
-                Output::Cancelled(delivery) => {
-                    if let Some(context) = self.running.get(&delivery) {
-                        context.cancel();
-                    }
+            self.perform(output);
+        }
+    }
+
+    fn perform(&mut self, output: Output) {
+        match output {
+            Output::Transmit(frame) => self.frames.push(frame),
+            Output::Start { delivery, event } => self.start(delivery, event),
+            Output::Cancelled(delivery) => {
+                if let Some(context) = self.running.get(&delivery) {
+                    context.cancel();
                 }
-                Output::Refused {
-                    delivery,
-                    seq,
-                    status,
-                } => {
-                    tracing::debug!(seq, %status, "the service refused an answer");
-                    if let Some(context) = delivery.and_then(|it| self.running.get(&it)) {
-                        context.refuse(status);
-                    }
-                }
-                Output::Result { command, outcome } => {
-                    if let Some(result) = self.results.remove(&command) {
-                        // Nobody may be waiting for it.
-                        let _ = result.send(outcome.map_err(Into::into));
-                    }
-                }
-                Output::Registered { resumed } => {
-                    tracing::info!(hub = self.hub.name(), resumed, "registered");
-                    self.registered.send_replace(true);
-                    self.signals.push_back(Signal::Registered);
-                }
-                Output::Gap { from, to } => {
-                    tracing::warn!(
-                        from,
-                        to,
-                        "notices are lost: more of them than the service keeps"
-                    );
-                }
-                Output::Draining { reconnect_within } => {
-                    self.signals
-                        .push_back(Signal::Draining { reconnect_within });
-                }
-                Output::Drained => self.signals.push_back(Signal::Drained),
-                Output::Close(violation) => self.signals.push_back(Signal::Close(violation)),
             }
+            Output::Refused {
+                delivery,
+                seq,
+                status,
+            } => {
+                tracing::debug!(seq, %status, "the service refused an answer");
+                if let Some(context) = delivery.and_then(|it| self.running.get(&it)) {
+                    context.refuse(status);
+                }
+            }
+            Output::Result { command, outcome } => {
+                if let Some(result) = self.results.remove(&command) {
+                    // Nobody may be waiting for it.
+                    let _ = result.send(outcome.map_err(Into::into));
+                }
+            }
+            Output::Registered { resumed } => {
+                tracing::info!(hub = self.hub.name(), resumed, "registered");
+                self.registered.send_replace(true);
+                self.signals.push_back(Signal::Registered);
+            }
+            Output::Gap { from, to } => {
+                tracing::warn!(
+                    from,
+                    to,
+                    "notices are lost: more of them than the service keeps"
+                );
+            }
+            Output::Draining { reconnect_within } => {
+                self.signals
+                    .push_back(Signal::Draining { reconnect_within });
+            }
+            Output::Drained => self.signals.push_back(Signal::Drained),
+            Output::Close(violation) => self.signals.push_back(Signal::Close(violation)),
         }
     }
 

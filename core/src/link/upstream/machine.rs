@@ -120,7 +120,7 @@ impl Link {
     /// What was settled and which results were seen is told here, when all else is drained: drain after a batch of
     /// inputs and verbs, not after each.
     pub fn poll_output(&mut self) -> Option<Output> {
-        if let Some(output) = self.outputs.pop_front() {
+        if let Some(output) = self.poll_output_in_batch() {
             return Some(output);
         }
         if self.state != State::Registered {
@@ -139,6 +139,12 @@ impl Link {
         }
         self.drain = Drain::Over;
         Some(Output::Drained)
+    }
+
+    /// As [`Link::poll_output`], without what is told once for a batch: for drivers that drain between the inputs of one,
+    /// so that little of it is held at once.
+    pub fn poll_output_in_batch(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
     }
 
     /// When to call [`Link::handle`] with [`Input::Timeout`], and why.
