@@ -17,6 +17,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .boxed(".headwater.v1.ServiceFrame.frame.event")
         .boxed(".headwater.v1.UpstreamFrame.frame.ack")
         .boxed(".headwater.v1.UpstreamFrame.frame.command")
+        // Large and rare: every other frame would be moved about as if it were as large.
+        .boxed(".headwater.v1.ServiceFrame.frame.registered")
+        .boxed(".headwater.v1.UpstreamFrame.frame.register")
         .enable_type_names()
         .compile_fds(descriptors)?;
     Ok(())

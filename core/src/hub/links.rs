@@ -46,7 +46,7 @@ impl<C: Clone, L: Clone> Hub<C, L> {
                 frame_bytes: self.config.frame_bytes_max,
             }),
         };
-        self.send_to_link(key, v1::service_frame::Frame::Registered(registered));
+        self.send_to_link(key, v1::service_frame::Frame::Registered(registered.into()));
         self.pump_waiting();
     }
 

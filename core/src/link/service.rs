@@ -187,7 +187,7 @@ impl ServiceLink {
             )));
         }
         self.state = State::Live;
-        self.outputs.push_back(Output::Register(register.into()));
+        self.outputs.push_back(Output::Register(register));
     }
 
     fn ack(&mut self, ack: Box<v1::Ack>) {
@@ -269,10 +269,10 @@ mod tests {
     }
 
     fn register(hub: &str) -> UpstreamFrame {
-        UpstreamFrame::Register(v1::Register {
+        UpstreamFrame::Register(Box::new(v1::Register {
             hub: hub.into(),
             ..Default::default()
-        })
+        }))
     }
 
     fn command(seq: u64) -> UpstreamFrame {

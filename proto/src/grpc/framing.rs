@@ -1,9 +1,10 @@
 //! Messages on the wire: one byte that says whether it is compressed, four bytes of length, the message
 //! (`PROTOCOL-HTTP2.md`, "Length-Prefixed-Message").
 
-use alloc::collections::VecDeque;
+use alloc::{collections::VecDeque, vec::Vec};
+use core::mem;
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 
 /// Bytes before each message.
 pub const PREFIX_BYTES: usize = 5;
@@ -42,10 +43,9 @@ pub enum FramingError {
 /// # Panics
 ///
 /// The message is 4 GiB or more, which its caller has to rule out by a limit.
-pub fn encode(message: &[u8], compressed: bool, into: &mut BytesMut) {
-    into.reserve(PREFIX_BYTES + message.len());
+pub fn encode(message: &[u8], compressed: bool, into: &mut Vec<u8>) {
     encode_prefix(message.len(), compressed, into);
-    into.put_slice(message);
+    into.extend_from_slice(message);
 }
 
 /// Appends only the prefix of a message of this length, for a message that goes out without being copied.
@@ -53,10 +53,10 @@ pub fn encode(message: &[u8], compressed: bool, into: &mut BytesMut) {
 /// # Panics
 ///
 /// The message is 4 GiB or more.
-pub fn encode_prefix(message_bytes: usize, compressed: bool, into: &mut BytesMut) {
+pub fn encode_prefix(message_bytes: usize, compressed: bool, into: &mut Vec<u8>) {
     let length = u32::try_from(message_bytes).expect("the caller bounds a message below 4 GiB");
-    into.put_u8(u8::from(compressed));
-    into.put_u32(length);
+    let [a, b, c, d] = length.to_be_bytes();
+    into.extend_from_slice(&[u8::from(compressed), a, b, c, d]);
 }
 
 /// Takes messages out of chunks, wherever the chunks are cut.
@@ -137,9 +137,10 @@ impl Deframer {
         if self.buffered < PREFIX_BYTES {
             return Ok(None);
         }
-        let mut prefix = self.take(PREFIX_BYTES);
-        let flag = prefix.get_u8();
-        let length = usize::try_from(prefix.get_u32()).unwrap_or(usize::MAX);
+        let mut prefix = [0; PREFIX_BYTES];
+        self.copy_to(&mut prefix);
+        let [flag, length @ ..] = prefix;
+        let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
         if flag > 1 {
             return Err(self.fail(FramingError::Flag(flag)));
         }
@@ -161,45 +162,50 @@ impl Deframer {
 
     /// Takes this many of the buffered bytes, of which there are enough.
     fn take(&mut self, length: usize) -> Bytes {
-        self.buffered -= length;
         if length == 0 {
             return Bytes::new();
         }
         if let Some(front) = self.chunks.front_mut() {
             if front.len() > length {
+                self.buffered -= length;
                 return front.split_to(length);
             }
             if front.len() == length {
+                self.buffered -= length;
                 return self.chunks.pop_front().unwrap_or_default();
             }
         }
-        let mut whole = BytesMut::with_capacity(length);
-        while whole.len() < length {
-            let Some(front) = self.chunks.front_mut() else {
-                break;
-            };
-            let part = front.split_to(front.len().min(length - whole.len()));
-            whole.put_slice(&part);
-            if front.is_empty() {
-                self.chunks.pop_front();
-            }
-        }
+        let mut whole = BytesMut::zeroed(length);
+        self.copy_to(&mut whole);
         whole.freeze()
+    }
+
+    /// Copies as many of the buffered bytes, of which there are enough.
+    fn copy_to(&mut self, mut rest: &mut [u8]) {
+        self.buffered -= rest.len();
+        while let Some(front) = self.chunks.front_mut() {
+            let bytes = front.len().min(rest.len());
+            let (now, later) = mem::take(&mut rest).split_at_mut(bytes);
+            front.copy_to_slice(now);
+            if !front.is_empty() {
+                return;
+            }
+            self.chunks.pop_front();
+            rest = later;
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use alloc::vec::Vec;
-
     use super::*;
 
     fn wire(messages: &[&[u8]]) -> Bytes {
-        let mut buffer = BytesMut::new();
+        let mut buffer = Vec::new();
         for message in messages {
             encode(message, false, &mut buffer);
         }
-        buffer.freeze()
+        buffer.into()
     }
 
     fn read_all(deframer: &mut Deframer) -> Vec<Bytes> {

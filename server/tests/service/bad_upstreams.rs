@@ -77,10 +77,10 @@ async fn garbage_ends_its_own_link_only() {
 #[tokio::test]
 async fn garbage_after_the_registration_ends_its_own_link_only() {
     ends_with(Code::InvalidArgument, |link| {
-        link.say(Says::Register(v1::Register {
+        link.say(Says::Register(Box::new(v1::Register {
             hub: "other".into(),
             ..v1::Register::default()
-        }));
+        })));
         link.sender
             .try_send((&b"\xff\xff\xff"[..]).into())
             .expect("room");
@@ -99,10 +99,10 @@ async fn a_first_frame_other_than_register_ends_its_own_link_only() {
 #[tokio::test]
 async fn a_registration_for_no_valid_hub_ends_its_own_link_only() {
     ends_with(Code::InvalidArgument, |link| {
-        link.say(Says::Register(v1::Register {
+        link.say(Says::Register(Box::new(v1::Register {
             hub: "Not A Hub".into(),
             ..v1::Register::default()
-        }));
+        })));
     })
     .await;
 }

@@ -117,10 +117,12 @@ async fn who_comes_after_leaving_began_is_refused_in_every_hub() {
         let refused = stage.knock(hub).try_enter().await.expect_err("refused");
         assert_eq!(refused.status, 503, "hub {hub}");
         let mut link = stage.link().await;
-        link.say(v1::upstream_frame::Frame::Register(v1::Register {
-            hub: hub.into(),
-            ..register()
-        }));
+        link.say(v1::upstream_frame::Frame::Register(Box::new(
+            v1::Register {
+                hub: hub.into(),
+                ..register()
+            },
+        )));
         let status = link.end().await.expect_err("refused");
         assert_eq!(status.code, Code::Unavailable, "hub {hub}");
     }

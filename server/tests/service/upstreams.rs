@@ -122,7 +122,7 @@ async fn s1_03_a_bad_credential_ends_the_stream_before_any_event() {
 async fn s1_03_a_token_for_another_hub_is_denied() {
     let stage = Stage::start().await;
     let mut link = Link::open(stage.service.connect_in_process(), &token(&["other"])).await;
-    link.say(v1::upstream_frame::Frame::Register(register()));
+    link.say(v1::upstream_frame::Frame::Register(Box::new(register())));
     let status = link.end().await.expect_err("refused");
     assert_eq!(status.code, Code::PermissionDenied);
     assert_eq!(stage.service.counts(), (0, 0));

@@ -5,6 +5,7 @@ use std::{
     sync::Arc,
     task::{Context as TaskContext, Poll},
     time::Duration,
+    vec::Drain,
 };
 
 use foldhash::fast::FixedState;
@@ -36,6 +37,9 @@ pub(crate) enum Signal {
 pub(crate) struct Engine {
     link: Link,
     handler: Arc<dyn Handler>,
+    /// Not polled yet.
+    started: Vec<BoxFuture<'static, ()>>,
+    /// Polled once, and still waiting.
     handlers: FuturesUnordered<BoxFuture<'static, ()>>,
     hub: Hub,
     registered: watch::Sender<bool>,
@@ -55,6 +59,7 @@ impl Engine {
         Self {
             link: Link::new(config),
             handler,
+            started: Vec::new(),
             handlers: FuturesUnordered::new(),
             hub,
             registered,
@@ -96,18 +101,33 @@ impl Engine {
         self.hub.mailbox().attend();
         loop {
             self.drain_link();
-            while let Poll::Ready(Some(())) = self.handlers.poll_next_unpin(cx) {}
-            let freed = std::mem::take(&mut self.freed);
-            let more = self.hub.mailbox().take(&mut self.actions, freed, cx);
-            let moved = self.act();
-            if !more && !moved {
+            if !self.work(cx) {
                 break;
             }
         }
     }
 
-    pub(crate) fn take_frames(&mut self) -> Vec<v1::UpstreamFrame> {
-        std::mem::take(&mut self.frames)
+    /// Does the same once, for a part of a batch of inputs: [`Engine::poll`] follows when all of it is there. What is
+    /// handled before the next part comes need not be held beside it.
+    pub(crate) fn poll_in_batch(&mut self, cx: &mut TaskContext<'_>) {
+        self.hub.mailbox().attend();
+        while let Some(output) = self.link.poll_output_in_batch() {
+            self.perform(output);
+        }
+        self.work(cx);
+    }
+
+    /// Says whether anything was done for the link.
+    fn work(&mut self, cx: &mut TaskContext<'_>) -> bool {
+        self.run_handlers(cx);
+        let freed = std::mem::take(&mut self.freed);
+        let more = self.hub.mailbox().take(&mut self.actions, freed, cx);
+        let moved = self.act();
+        more || moved
+    }
+
+    pub(crate) fn take_frames(&mut self) -> Drain<'_, v1::UpstreamFrame> {
+        self.frames.drain(..)
     }
 
     pub(crate) fn signal(&mut self) -> Option<Signal> {
@@ -117,50 +137,65 @@ impl Engine {
     /// Does what the link wants done, without running handlers.
     pub(crate) fn drain_link(&mut self) {
         while let Some(output) = self.link.poll_output() {
-            match output {
-                Output::Transmit(frame) => self.frames.push(frame),
-                Output::Start { delivery, event } => self.start(delivery, event),
-                Output::Cancelled(delivery) => {
-                    if let Some(context) = self.running.get(&delivery) {
-                        context.cancel();
-                    }
+            self.perform(output);
+        }
+    }
+
+    fn perform(&mut self, output: Output) {
+        match output {
+            Output::Transmit(frame) => self.frames.push(frame),
+            Output::Start { delivery, event } => self.start(delivery, event),
+            Output::Cancelled(delivery) => {
+                if let Some(context) = self.running.get(&delivery) {
+                    context.cancel();
                 }
-                Output::Refused {
-                    delivery,
-                    seq,
-                    status,
-                } => {
-                    tracing::debug!(seq, %status, "the service refused an answer");
-                    if let Some(context) = delivery.and_then(|it| self.running.get(&it)) {
-                        context.refuse(status);
-                    }
+            }
+            Output::Refused {
+                delivery,
+                seq,
+                status,
+            } => {
+                tracing::debug!(seq, %status, "the service refused an answer");
+                if let Some(context) = delivery.and_then(|it| self.running.get(&it)) {
+                    context.refuse(status);
                 }
-                Output::Result { command, outcome } => {
-                    if let Some(result) = self.results.remove(&command) {
-                        // Nobody may be waiting for it.
-                        let _ = result.send(outcome.map_err(Into::into));
-                    }
+            }
+            Output::Result { command, outcome } => {
+                if let Some(result) = self.results.remove(&command) {
+                    // Nobody may be waiting for it.
+                    let _ = result.send(outcome.map_err(Into::into));
                 }
-                Output::Registered { resumed } => {
-                    tracing::info!(hub = self.hub.name(), resumed, "registered");
-                    self.registered.send_replace(true);
-                    self.signals.push_back(Signal::Registered);
-                }
-                Output::Gap { from, to } => {
-                    tracing::warn!(
-                        from,
-                        to,
-                        "notices are lost: more of them than the service keeps"
-                    );
-                }
-                Output::Draining { reconnect_within } => {
-                    self.signals
-                        .push_back(Signal::Draining { reconnect_within });
-                }
-                Output::Drained => self.signals.push_back(Signal::Drained),
-                Output::Close(violation) => self.signals.push_back(Signal::Close(violation)),
+            }
+            Output::Registered { resumed } => {
+                tracing::info!(hub = self.hub.name(), resumed, "registered");
+                self.registered.send_replace(true);
+                self.signals.push_back(Signal::Registered);
+            }
+            Output::Gap { from, to } => {
+                tracing::warn!(
+                    from,
+                    to,
+                    "notices are lost: more of them than the service keeps"
+                );
+            }
+            Output::Draining { reconnect_within } => {
+                self.signals
+                    .push_back(Signal::Draining { reconnect_within });
+            }
+            Output::Drained => self.signals.push_back(Signal::Drained),
+            Output::Close(violation) => self.signals.push_back(Signal::Close(violation)),
+        }
+    }
+
+    /// Most handlers are done when they are polled first; only the others are worth keeping track of.
+    fn run_handlers(&mut self, cx: &mut TaskContext<'_>) {
+        for mut handler in self.started.drain(..) {
+            if handler.as_mut().poll(cx).is_pending() {
+                // Polls it again, with the waker by which it is found.
+                self.handlers.push(handler);
             }
         }
+        while let Poll::Ready(Some(())) = self.handlers.poll_next_unpin(cx) {}
     }
 
     fn start(&mut self, delivery: Delivery, event: Box<v1::Event>) {
@@ -171,7 +206,7 @@ impl Engine {
         };
         self.running.insert(delivery, context.clone());
         let handler = Arc::clone(&self.handler);
-        self.handlers
+        self.started
             .push(Box::pin(handler::run(handler, context, event)));
     }
 

@@ -123,7 +123,11 @@ impl Mailbox {
         state.waiting.commands = state.waiting.commands.saturating_sub(freed.commands);
         state.waiting.bytes = state.waiting.bytes.saturating_sub(freed.bytes);
         if !state.actions.is_empty() {
-            to.append(&mut state.actions);
+            if to.is_empty() {
+                std::mem::swap(to, &mut state.actions);
+            } else {
+                to.append(&mut state.actions);
+            }
             return true;
         }
         state.awake = false;

@@ -2,10 +2,11 @@
 
 use std::{
     collections::VecDeque,
+    mem,
     task::{Context, Poll},
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use headwater_core::{Time, link::upstream::Input};
 use headwater_proto::{Code, Metadata, Status, v1};
 use headwater_rpc::{Receiver, SendError, Sender};
@@ -37,7 +38,10 @@ pub(crate) struct Session {
     receiver: Receiver,
     received: Vec<Bytes>,
     unsent: VecDeque<Bytes>,
-    encoded: BytesMut,
+    /// The frames that were encoded and are not in `unsent` yet,
+    encoded: Vec<u8>,
+    /// and where each of them ends.
+    ends: Vec<usize>,
     /// The call's window is full: sends wait, reading goes on.
     blocked: bool,
     half_closed: bool,
@@ -50,7 +54,8 @@ impl Session {
             receiver,
             received: Vec::new(),
             unsent: VecDeque::new(),
-            encoded: BytesMut::new(),
+            encoded: Vec::new(),
+            ends: Vec::new(),
             blocked: false,
             half_closed: false,
         }
@@ -91,7 +96,7 @@ impl Session {
     ) -> Poll<Step> {
         for _ in 0..BATCHES_A_TURN {
             let polled = self.receiver.poll_next_batch(cx, &mut self.received);
-            if let Err(error) = self.decode(engine, now) {
+            if let Err(error) = self.take_in(engine, now, cx) {
                 let message = format!("a frame cannot be decoded: {error}");
                 self.abort(Status::new(Code::InvalidArgument, message.clone()));
                 // Not the service's word on what it was sent, so worth another attempt.
@@ -120,25 +125,58 @@ impl Session {
         Poll::Pending
     }
 
-    fn decode(&mut self, engine: &mut Engine, now: Time) -> Result<(), DecodeError> {
-        for message in self.received.drain(..) {
+    /// Sees each frame through to its answer, if that comes at once, before it looks at the next one: what a frame holds
+    /// is given back while it is still in the caches.
+    fn take_in(
+        &mut self,
+        engine: &mut Engine,
+        now: Time,
+        cx: &mut Context<'_>,
+    ) -> Result<(), DecodeError> {
+        self.reserve(self.received.len());
+        let mut received = mem::take(&mut self.received);
+        for message in received.drain(..) {
             let frame = v1::ServiceFrame::decode(message)?;
             engine.handle(Input::Frame(frame), now);
+            engine.poll_in_batch(cx);
+            self.encode(engine);
         }
+        self.received = received;
         Ok(())
     }
 
-    fn send(&mut self, engine: &mut Engine) {
+    fn encode(&mut self, engine: &mut Engine) {
         let frames = engine.take_frames();
-        // One allocation for what is sent together.
-        let bytes = frames.len().min(FRAMES_RESERVED) * FRAME_BYTES_USUAL;
-        self.encoded.reserve(bytes);
+        self.reserve(frames.len());
         for frame in frames {
             frame
                 .encode(&mut self.encoded)
-                .expect("a BytesMut grows as needed");
-            self.unsent.push_back(self.encoded.split().freeze());
+                .expect("a Vec grows as needed");
+            self.ends.push(self.encoded.len());
         }
+    }
+
+    fn reserve(&mut self, frames: usize) {
+        let frames = frames.min(FRAMES_RESERVED);
+        self.encoded.reserve(frames * FRAME_BYTES_USUAL);
+    }
+
+    /// What is sent together shares one allocation.
+    fn share_encoded(&mut self) {
+        if self.ends.is_empty() {
+            return;
+        }
+        let encoded = Bytes::from(mem::take(&mut self.encoded));
+        let mut start = 0;
+        for end in self.ends.drain(..) {
+            self.unsent.push_back(encoded.slice(start..end));
+            start = end;
+        }
+    }
+
+    fn send(&mut self, engine: &mut Engine) {
+        self.encode(engine);
+        self.share_encoded();
         if self.half_closed {
             self.unsent.clear();
         }

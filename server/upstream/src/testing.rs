@@ -120,7 +120,7 @@ impl TestUpstream {
             respond: Box::new(|operation| Ok(Some(default_value(operation)))),
         };
         upstream.engine.handle(Input::Opened, Time::ZERO);
-        upstream.say(Said::Registered(v1::Registered::default()));
+        upstream.say(Said::Registered(Box::default()));
         upstream.engine.drain_link();
         upstream
     }
@@ -268,7 +268,7 @@ impl TestUpstream {
     fn turn(&mut self, cx: &mut std::task::Context<'_>) {
         loop {
             self.engine.poll(cx);
-            let frames = self.engine.take_frames();
+            let frames: Vec<_> = self.engine.take_frames().collect();
             if frames.is_empty() {
                 return;
             }

@@ -114,7 +114,7 @@ impl Service {
         };
         let acks = service.acks().await;
         assert!(acks.is_empty(), "`register` comes first");
-        service.say(Frame::Registered(v1::Registered::default()));
+        service.say(Frame::Registered(Box::default()));
         service.flush();
         service
     }

@@ -2,11 +2,12 @@
 
 use std::{
     collections::VecDeque,
+    mem,
     pin::Pin,
     task::{Context, Poll},
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use h2::Reason;
 use headwater_proto::grpc::framing;
 use headwater_rpc::{Code, Frame, Outbound, Pulled, Trailers};
@@ -68,7 +69,7 @@ impl CallBody {
             Frame::Message(_) => framing::PREFIX_BYTES,
             Frame::Headers(_) | Frame::End(_) => 0,
         };
-        let mut batch = BytesMut::with_capacity(self.frames.iter().map(copied).sum());
+        let mut batch = Vec::with_capacity(self.frames.iter().map(copied).sum());
         let mut end = None;
         for frame in self.frames.drain(..) {
             match frame {
@@ -77,7 +78,7 @@ impl CallBody {
                 }
                 Frame::Message(message) => {
                     framing::encode_prefix(message.len(), false, &mut batch);
-                    self.chunks.push_back(batch.split().freeze());
+                    self.chunks.push_back(mem::take(&mut batch).into());
                     self.chunks.push_back(message);
                 }
                 // They went ahead of the body.
@@ -86,7 +87,7 @@ impl CallBody {
             }
         }
         if !batch.is_empty() {
-            self.chunks.push_back(batch.freeze());
+            self.chunks.push_back(batch.into());
         }
         if let Some(trailers) = end {
             self.end(&trailers);
@@ -110,7 +111,7 @@ impl http_body::Body for CallBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<http_body::Frame<Bytes>, h2::Error>>> {
         let this = &mut *self;
-        if std::mem::take(&mut this.new_request) {
+        if mem::take(&mut this.new_request) {
             this.outbound
                 .iter()
                 .map(Outbound::reset_watch)

@@ -152,7 +152,7 @@ fn open(link: &mut Link, resumed: bool, applied: u64) {
         applied,
         ..v1::Registered::default()
     };
-    say(link, Said::Registered(registered));
+    say(link, Said::Registered(registered.into()));
 }
 
 fn drain(link: &mut Link, model: &mut Model) -> Result<(), TestCaseError> {

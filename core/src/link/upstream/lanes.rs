@@ -103,13 +103,6 @@ impl Lanes {
         self.running.get_mut(&delivery)
     }
 
-    /// Notes the number of an answer.
-    pub(super) fn answered(&mut self, delivery: Delivery, seq: u64) {
-        if let Some(running) = self.running.get_mut(&delivery) {
-            running.answer = Some(seq);
-        }
-    }
-
     /// What was answered on this link under this number and still runs. Looks at every lane: refusals are rare.
     pub(super) fn answered_with(&self, seq: u64, link: u64) -> Option<Delivery> {
         let mut deliveries = self.lanes.values().map(|lane| lane.running);

@@ -120,7 +120,7 @@ impl Link {
     /// What was settled and which results were seen is told here, when all else is drained: drain after a batch of
     /// inputs and verbs, not after each.
     pub fn poll_output(&mut self) -> Option<Output> {
-        if let Some(output) = self.outputs.pop_front() {
+        if let Some(output) = self.poll_output_in_batch() {
             return Some(output);
         }
         if self.state != State::Registered {
@@ -139,6 +139,12 @@ impl Link {
         }
         self.drain = Drain::Over;
         Some(Output::Drained)
+    }
+
+    /// As [`Link::poll_output`], without what is told once for a batch: for drivers that drain between the inputs of one,
+    /// so that little of it is held at once.
+    pub fn poll_output_in_batch(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
     }
 
     /// When to call [`Link::handle`] with [`Input::Timeout`], and why.
@@ -263,7 +269,7 @@ impl Link {
             trace,
             operation: Some(operation),
         });
-        if !self.fits(&*command) {
+        if !fits(&*command, self.limits.frame_bytes) {
             return Err(CommandError::TooLarge);
         }
         self.seq = command.seq;
@@ -304,7 +310,7 @@ impl Link {
             resume: self.resume.as_ref().map(|secret| secret.0.clone()),
             app_version: self.config.app_version.clone(),
         };
-        self.transmit(Sent::Register(register));
+        self.transmit(Sent::Register(Box::new(register)));
     }
 
     fn frame(&mut self, frame: v1::ServiceFrame) {
@@ -312,7 +318,7 @@ impl Link {
             (State::Closed | State::Failed, _) => {}
             (_, None) => self.skipped += 1,
             (State::Registering { .. }, Some(Received::Registered(registered))) => {
-                self.registered(registered);
+                self.registered(*registered);
             }
             (State::Registering { .. }, Some(_))
             | (State::Registered, Some(Received::Registered(_))) => {
@@ -484,6 +490,7 @@ impl Link {
     ) -> Result<u64, AnswerError> {
         let registered = self.state == State::Registered;
         let link = self.link;
+        let frame_bytes_max = self.limits.frame_bytes;
         let seq = self.seq + 1;
         let running = self
             .lanes
@@ -503,11 +510,11 @@ impl Link {
             id: Some(running.id()),
             answer: Some(answer),
         });
-        if !self.fits(&*ack) {
+        if !fits(&*ack, frame_bytes_max) {
             return Err(AnswerError::TooLarge);
         }
         self.seq = seq;
-        self.lanes.answered(delivery, seq);
+        running.answer = Some(seq);
         if let (Some(state), Some(id)) = (stored_state(&ack), &ack.id) {
             let (connection, state) = (&id.connection_id, state.clone());
             self.states.store(connection, seq, state, self.now);
@@ -525,16 +532,16 @@ impl Link {
     fn transmit(&mut self, frame: Sent) {
         self.outputs.push_back(transmit(frame));
     }
+}
 
-    /// Whether the service takes a frame of which this is the only field.
-    fn fits(&self, field: &impl prost::Message) -> bool {
-        if self.limits.frame_bytes == 0 {
-            return true;
-        }
-        let bytes = field.encoded_len();
-        let frame = bytes + 1 + prost::length_delimiter_len(bytes);
-        frame as u64 <= self.limits.frame_bytes
+/// Whether the service takes a frame of which this is the only field; without a limit, which is 0, it does.
+fn fits(field: &impl prost::Message, frame_bytes_max: u64) -> bool {
+    if frame_bytes_max == 0 {
+        return true;
     }
+    let bytes = field.encoded_len();
+    let frame = bytes + 1 + prost::length_delimiter_len(bytes);
+    frame as u64 <= frame_bytes_max
 }
 
 const fn transmit(frame: Sent) -> Output {

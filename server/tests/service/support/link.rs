@@ -44,9 +44,9 @@ impl Link {
     }
 
     pub(crate) async fn register(&mut self, register: v1::Register) -> v1::Registered {
-        self.say(Says::Register(register));
+        self.say(Says::Register(register.into()));
         match self.next().await {
-            Said::Registered(registered) => registered,
+            Said::Registered(registered) => *registered,
             other => panic!("the registration is answered first: {other:?}"),
         }
     }

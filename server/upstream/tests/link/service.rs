@@ -88,12 +88,13 @@ impl Service {
         let Sent::Register(register) = call.next().await else {
             panic!("`register` comes first");
         };
-        call.say(Said::Registered(v1::Registered {
+        let registered = v1::Registered {
             registration: "r1".into(),
             resume_token: "token".into(),
             ..v1::Registered::default()
-        }));
-        (call, register)
+        };
+        call.say(Said::Registered(registered.into()));
+        (call, *register)
     }
 }
 

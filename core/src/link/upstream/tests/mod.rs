@@ -64,8 +64,8 @@ impl Bench {
     }
 }
 
-fn registered(resumed: bool, applied: u64) -> v1::Registered {
-    v1::Registered {
+fn registered(resumed: bool, applied: u64) -> Box<v1::Registered> {
+    Box::new(v1::Registered {
         registration: "r1".into(),
         resume_token: "secret".into(),
         epoch: "e1".into(),
@@ -75,7 +75,7 @@ fn registered(resumed: bool, applied: u64) -> v1::Registered {
             commands: 2,
             frame_bytes: 100,
         }),
-    }
+    })
 }
 
 fn id(connection: &str, number: u64) -> v1::EventId {
@@ -156,7 +156,7 @@ fn result(seq: u64, status: Option<v1::Status>) -> Said {
 }
 
 fn register(resume: Option<v1::Resume>) -> Output {
-    transmit(Sent::Register(v1::Register {
+    transmit(Sent::Register(Box::new(v1::Register {
         hub: "chat".into(),
         app: "demo".into(),
         events: None,
@@ -166,7 +166,7 @@ fn register(resume: Option<v1::Resume>) -> Output {
         }),
         resume,
         app_version: "".into(),
-    }))
+    })))
 }
 
 #[test]
