@@ -17,6 +17,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .boxed(".headwater.v1.ServiceFrame.frame.event")
         .boxed(".headwater.v1.UpstreamFrame.frame.ack")
         .boxed(".headwater.v1.UpstreamFrame.frame.command")
+        // What holds a token has a `Debug` of its own, which does not show it.
+        .skip_debug([
+            ".headwater.v1.Registered",
+            ".headwater.v1.Resume",
+            ".headwater.v1.Authenticate",
+        ])
         .enable_type_names()
         .compile_fds(descriptors)?;
     Ok(())
