@@ -20,6 +20,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         // Large and rare: every other frame would be moved about as if it were as large.
         .boxed(".headwater.v1.ServiceFrame.frame.registered")
         .boxed(".headwater.v1.UpstreamFrame.frame.register")
+        // What holds a token has a `Debug` of its own, which does not show it.
+        .skip_debug([
+            ".headwater.v1.Registered",
+            ".headwater.v1.Resume",
+            ".headwater.v1.Authenticate",
+        ])
         .enable_type_names()
         .compile_fds(descriptors)?;
     Ok(())

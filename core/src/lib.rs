@@ -10,6 +10,9 @@
 //!
 //! The same inputs give the same outputs, byte for byte.
 //!
+//! [`outbox`] is not one of them but a plain bounded queue: no peer and no time is behind it, so there is nothing to
+//! decide. Publishers push and the writer takes under a lock of its own, so that a write needs no turn of the hub.
+//!
 //! | machine | one for each | what it decides |
 //! |---|---|---|
 //! | [`call`] | RPC | which part may come when; deadlines, limits, credit |

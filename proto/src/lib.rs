@@ -19,6 +19,7 @@ pub mod connection_string;
 pub mod grpc;
 pub mod metadata;
 mod payload;
+mod redacted;
 pub mod status;
 pub mod subprotocol;
 pub mod websocket;

@@ -8,11 +8,15 @@ use alloc::{
     vec::Vec,
 };
 
+use core::fmt;
+
 use base64::{
     Engine, alphabet,
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
 use bytes::Bytes;
+
+use crate::redacted::Redacted;
 
 /// What gRPC asks for: padding is not written, and is accepted when read.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -72,7 +76,9 @@ pub enum MetadataError {
 }
 
 /// An ordered multi-map: entries keep the order in which they were added, and one key may come often.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+///
+/// `Debug` does not show the values of `authorization`: they are secret.
+#[derive(Clone, PartialEq, Eq, Default)]
 pub struct Metadata {
     entries: Vec<(String, Value)>,
 }
@@ -194,6 +200,19 @@ impl Metadata {
     }
 }
 
+impl fmt::Debug for Metadata {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = self.iter().map(|(key, value)| {
+            let value: &dyn fmt::Debug = match key {
+                "authorization" => &Redacted,
+                _ => value,
+            };
+            (key, value)
+        });
+        f.debug_map().entries(shown).finish()
+    }
+}
+
 impl Value {
     /// The text of this value in a header: base64 without padding for bytes.
     pub fn to_wire(&self) -> String {
@@ -243,6 +262,19 @@ fn is_plain(value: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn debug_hides_the_authorization_and_shows_the_rest() {
+        let mut metadata = Metadata::new();
+        metadata.append("a", "1").expect("valid");
+        metadata
+            .append("authorization", "Bearer secret")
+            .expect("valid");
+        assert_eq!(
+            alloc::format!("{metadata:?}"),
+            r#"{"a": Ascii("1"), "authorization": <redacted>}"#
+        );
+    }
 
     /// S4-10: an ordered multi-map.
     #[test]

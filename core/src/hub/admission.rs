@@ -10,9 +10,13 @@ use headwater_proto::{
 
 use super::{
     Admission, ConnectionKey, Hub, NewConnection, Output, Permission, SimpleMode,
+    answers::state_fits,
     connection::{Connection, Phase},
     lane::{Body, Waits},
 };
+
+/// The longest user id that an upstream may give to a client. Each event of the client carries it.
+const USER_ID_BYTES_MAX: usize = 1024;
 
 /// Why a client that its upstream accepts is not let in all the same.
 enum Fault {
@@ -118,6 +122,16 @@ impl<C> Connection<C> {
         let Phase::Connecting(pending) = &self.phase else {
             return Ok(None);
         };
+        if !state_fits(accept.state.as_ref()) {
+            return Err(Fault::Upstream("the state is over 64 KiB"));
+        }
+        if accept
+            .user_id
+            .as_ref()
+            .is_some_and(|id| id.len() > USER_ID_BYTES_MAX)
+        {
+            return Err(Fault::Upstream("the user id is over 1024 bytes"));
+        }
         let subprotocol = choose(&pending.offered, accept.subprotocol)?;
         let groups = unite(&pending.groups, accept.groups, groups_max)?;
         let simple_mode = pending.simple_mode.clone();

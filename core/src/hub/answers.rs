@@ -200,6 +200,15 @@ impl<C: Clone, L: Clone> Hub<C, L> {
     }
 }
 
+/// The largest state that an upstream may store for a connection, in bytes: 64 KiB. Each event of the connection carries
+/// it, beside what a client said, and must fit a frame.
+pub const STATE_BYTES_MAX: usize = 64 << 10;
+
+/// Whether a state that an upstream wants to store is small enough.
+pub(super) fn state_fits(state: Option<&Bytes>) -> bool {
+    state.is_none_or(|state| state.len() <= STATE_BYTES_MAX)
+}
+
 /// What an upstream answers to a message.
 #[derive(Debug)]
 pub(super) struct Reply {
@@ -211,6 +220,12 @@ impl TryFrom<v1::Reply> for Reply {
     type Error = Status;
 
     fn try_from(reply: v1::Reply) -> Result<Self, Status> {
+        if !state_fits(reply.state.as_ref()) {
+            return Err(Status::new(
+                Code::InvalidArgument,
+                "the state is over 64 KiB",
+            ));
+        }
         let payload = reply.payload.map(Payload::try_from).transpose()?;
         Ok(Self {
             payload,

@@ -44,6 +44,7 @@ use headwater_proto::{
 };
 
 pub use self::{
+    answers::STATE_BYTES_MAX,
     audience::Receiver,
     connection::{ConnectionKey, NewConnection, SimpleMode},
     names::hub_of,

@@ -23,6 +23,11 @@ use prost::Message as _;
 
 use crate::{Deadline, Time, Why};
 
+/// The longest `app` of a `register`.
+const APP_CHARS_MAX: usize = 128;
+/// The longest `app_version` of a `register`.
+const APP_VERSION_CHARS_MAX: usize = 256;
+
 /// The bounds of the service's end of a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LinkConfig {
@@ -184,6 +189,15 @@ impl ServiceLink {
             return self.end(Err(Status::new(
                 Code::InvalidArgument,
                 "register names no valid, lower-case hub",
+            )));
+        }
+        // Both are kept for as long as the hub lives, and stand in logs.
+        if register.app.chars().count() > APP_CHARS_MAX
+            || register.app_version.chars().count() > APP_VERSION_CHARS_MAX
+        {
+            return self.end(Err(Status::new(
+                Code::InvalidArgument,
+                "register has an app over 128 or an app_version over 256 characters",
             )));
         }
         self.state = State::Live;
@@ -353,6 +367,31 @@ mod tests {
             let mut link = ServiceLink::new(LinkConfig::default(), Time::ZERO);
             link.handle(message(register(hub)), Time::ZERO);
             assert_eq!(end_code(&mut link), Code::InvalidArgument, "hub {hub:?}");
+        }
+    }
+
+    #[test]
+    fn an_app_or_a_version_that_is_too_long_is_refused() {
+        // Characters count, not bytes.
+        for (app, version, refused) in [(128, 256, false), (129, 0, true), (0, 257, true)] {
+            let mut link = ServiceLink::new(LinkConfig::default(), Time::ZERO);
+            let register = UpstreamFrame::Register(v1::Register {
+                hub: "chat".into(),
+                app: "ä".repeat(app),
+                app_version: "ä".repeat(version),
+                ..Default::default()
+            });
+            link.handle(message(register), Time::ZERO);
+            if refused {
+                assert_eq!(
+                    end_code(&mut link),
+                    Code::InvalidArgument,
+                    "{app} {version}"
+                );
+            } else {
+                let outputs = drain(&mut link);
+                assert!(matches!(outputs[..], [Output::Register(_)]), "{outputs:?}");
+            }
         }
     }
 

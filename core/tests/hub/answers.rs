@@ -133,6 +133,62 @@ fn a_reply_with_a_payload_that_is_not_valid_fails_the_message() {
 }
 
 #[test]
+fn a_reply_with_a_state_over_64_kib_fails_the_message_and_stores_nothing() {
+    let mut bench = Bench::new();
+    bench.link(1, register("app"));
+    open_with(&mut bench, 1, 1, 1);
+    let with_state = |bytes: usize| {
+        v1::ack::Answer::Reply(v1::Reply {
+            payload: text("not said"),
+            state: Some(vec![7; bytes].into()),
+        })
+    };
+    bench.say(1, event("ask", Some(1), "x"));
+    bench.forget();
+    bench.ack(1, (1, 3), with_state((64 << 10) + 1));
+    assert_eq!(bench.heard(1), ["ack 1 InternalServerError"]);
+    assert_eq!(bench.sent(1), ["refused 2 INVALID_ARGUMENT"]);
+    bench.say(1, event("ask", Some(2), "x"));
+    bench.ack(1, (1, 4), with_state(64 << 10));
+    assert_eq!(bench.heard(1), ["server: not said", "ack 2"]);
+    assert_eq!(
+        bench.sent(1),
+        ["4 c1/4 ask x (30000 ms)"],
+        "with no state yet, and the link lives"
+    );
+}
+
+#[test]
+fn an_accept_with_a_state_or_a_user_id_that_is_too_large_refuses_the_client() {
+    let mut bench = Bench::new();
+    bench.link(1, register("app"));
+    let with = |state: usize, user_id: usize| {
+        v1::ack::Answer::Accept(v1::Accept {
+            state: Some(vec![7; state].into()),
+            user_id: Some("u".repeat(user_id)),
+            ..v1::Accept::default()
+        })
+    };
+    let cases = [
+        (with((64 << 10) + 1, 0), false),
+        (with(0, 1025), false),
+        (with(64 << 10, 1024), true),
+    ];
+    for (n, (answer, admitted)) in (1..).zip(cases) {
+        bench.connect(n, json(n));
+        bench.forget();
+        bench.ack(1, (n, 1), answer);
+        if admitted {
+            assert_eq!(bench.heard(n), ["admit json.webpubsub.azure.v1"]);
+            assert_eq!(bench.sent(1), [""; 0]);
+        } else {
+            assert_eq!(bench.heard(n), ["refuse INTERNAL"]);
+            assert_eq!(bench.sent(1), [format!("refused {n} INVALID_ARGUMENT")]);
+        }
+    }
+}
+
+#[test]
 fn an_event_settled_without_an_answer_has_failed() {
     let mut bench = Bench::new();
     bench.link(1, register("app"));
