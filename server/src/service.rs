@@ -102,7 +102,8 @@ impl Service {
         upstreams::router(&self.inner)
     }
 
-    /// A server for upstreams on this transport, with bounds that fit a link.
+    /// A server for upstreams on this transport, with bounds that fit a link: it may live for ever, while the unary
+    /// calls of `headwater.v1.Management` have to be done within [`ServerConfig::unary_timeout_max`], 10 s.
     pub fn upstream_server(&self, transport: impl ServerTransport) -> Server {
         let config = ServerConfig {
             // What an upstream has not settled bounds what waits; a full window ends its link.

@@ -95,6 +95,29 @@ fn the_servers_own_bound_ends_a_call() {
     });
 }
 
+/// A unary call whose message never comes ends all the same, and so does one whose handler hangs; a stream is not bounded.
+#[test]
+fn a_unary_call_is_bounded_in_time_and_a_stream_is_not() {
+    for_each_transport(|transport| async move {
+        let config = ServerConfig {
+            unary_timeout_max: Some(SHORT),
+            ..ServerConfig::default()
+        };
+        let pair = Fixture::with_config(transport, config).await;
+        let (stream, mut messages) = pair.call(RUN).await;
+        say(&stream, "echo before");
+        let mut batch = Vec::new();
+        messages.next_batch(&mut batch).await.expect("the echo");
+        let (_silent, mut answer) = pair.call(ECHO).await;
+        assert_eq!(code(&read(&mut answer).await.1), Code::DeadlineExceeded);
+        assert_eq!(code(&pair.unary(WAIT, "").await), Code::DeadlineExceeded);
+        say(&stream, "echo after");
+        done(&stream);
+        let (rest, outcome) = read(&mut messages).await;
+        assert_eq!((rest, outcome), (vec![Bytes::from("after")], Ok(())));
+    });
+}
+
 /// S4-28: a client's cancel reaches the handler: by dropping the future of a unary call.
 #[test]
 fn s4_28_a_dropped_unary_call_reaches_the_handler() {

@@ -12,7 +12,7 @@ use std::{
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
-    sync::watch,
+    sync::{OwnedSemaphorePermit, watch},
     time::Sleep,
 };
 use tonic::transport::server::{Connected, TcpConnectInfo};
@@ -27,11 +27,14 @@ pub(crate) struct Breakable {
     switched: Pin<Box<dyn Future<Output = ()> + Send>>,
     /// What is missing of the preface, and until when; `None` once it is there.
     preface: Option<(usize, Pin<Box<Sleep>>)>,
+    /// Its place among the connections that may be open, free again when this is dropped.
+    _place: OwnedSemaphorePermit,
 }
 
 impl Breakable {
     pub(crate) fn new(
         stream: TcpStream,
+        place: OwnedSemaphorePermit,
         switch: watch::Receiver<bool>,
         preface_timeout: Duration,
     ) -> Self {
@@ -45,6 +48,7 @@ impl Breakable {
             switch,
             switched: Box::pin(switched),
             preface: Some((PREFACE_BYTES, Box::pin(tokio::time::sleep(preface_timeout)))),
+            _place: place,
         }
     }
 

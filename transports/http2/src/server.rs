@@ -5,7 +5,7 @@ use std::{
     io,
     net::SocketAddr,
     pin::Pin,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -18,8 +18,8 @@ use headwater_rpc::{
 };
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use tokio::{
-    net::{TcpListener, ToSocketAddrs},
-    sync::watch,
+    net::{TcpListener, TcpStream, ToSocketAddrs},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
     time::Sleep,
 };
 use tonic::{
@@ -36,9 +36,18 @@ const EARLIER: Duration = Duration::from_millis(1);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// The bounds of a server's connections.
+///
+/// There is no greatest age of a connection (gRFC A9): an upstream's link lives as long as its connection, so ending a
+/// healthy one would break every link for nothing. What an age is for is had otherwise: a peer that is gone is found by
+/// keep-alive, a server that leaves tells its links to go ([`ServerTransport::begin_graceful_shutdown`]), which also is
+/// how load moves to other servers, and what one connection may hold is bounded by its streams and its windows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Http2ServerConfig {
-    /// Streams that may be open on one connection. Default: 256.
+    /// Connections that may be open. One more is closed as soon as it is accepted, and its client finds the server
+    /// unavailable and can try another: left waiting, it would look connected and hear nothing. Together with
+    /// `connection_window_bytes` this bounds what requests that are not read can take. Default: 1024.
+    pub connections_max: usize,
+    /// Streams that may be open on one connection; more are refused (`REFUSED_STREAM`). Default: 128.
     pub concurrent_streams_max: u32,
     /// The largest header list that is taken. Default: 16 KiB.
     pub header_list_bytes_max: u32,
@@ -60,7 +69,8 @@ pub struct Http2ServerConfig {
 impl Default for Http2ServerConfig {
     fn default() -> Self {
         Self {
-            concurrent_streams_max: 256,
+            connections_max: 1024,
+            concurrent_streams_max: 128,
             header_list_bytes_max: 16 << 10,
             pending_reset_streams_max: 20,
             preface_timeout: Duration::from_secs(10),
@@ -131,10 +141,15 @@ impl ServerTransport for Http2Server {
         let stop = BreakAll(&self.switch);
         let switch = self.switch.subscribe();
         let timeout = self.config.preface_timeout;
-        let incoming = stream::unfold((listener, switch), move |(listener, switch)| async move {
-            let stream = accept(&listener).await;
-            let connection = Breakable::new(stream, switch.clone(), timeout);
-            Some((Ok::<_, io::Error>(connection), (listener, switch)))
+        let room = self.config.connections_max.min(Semaphore::MAX_PERMITS);
+        let incoming = Incoming {
+            listener,
+            room: Arc::new(Semaphore::new(room)),
+        };
+        let incoming = stream::unfold((incoming, switch), move |(incoming, switch)| async move {
+            let (stream, place) = incoming.accept().await;
+            let connection = Breakable::new(stream, place, switch.clone(), timeout);
+            Some((Ok::<_, io::Error>(connection), (incoming, switch)))
         });
         let mut stopping = self.stopping.subscribe();
         let signal = async move {
@@ -163,14 +178,25 @@ impl Drop for BreakAll<'_> {
     }
 }
 
-async fn accept(listener: &TcpListener) -> tokio::net::TcpStream {
-    loop {
-        if let Ok((stream, _)) = listener.accept().await {
-            // Without it small frames wait for acknowledgements; a socket that refuses works all the same.
-            let _ = stream.set_nodelay(true);
-            return stream;
+/// The connections that there is room for.
+struct Incoming {
+    listener: TcpListener,
+    room: Arc<Semaphore>,
+}
+
+impl Incoming {
+    async fn accept(&self) -> (TcpStream, OwnedSemaphorePermit) {
+        loop {
+            let Ok((stream, _)) = self.listener.accept().await else {
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            };
+            if let Ok(place) = Arc::clone(&self.room).try_acquire_owned() {
+                // Without it small frames wait for acknowledgements; a socket that refuses works all the same.
+                let _ = stream.set_nodelay(true);
+                return (stream, place);
+            }
         }
-        tokio::time::sleep(ACCEPT_PAUSE).await;
     }
 }
 

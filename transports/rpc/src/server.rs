@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use headwater_core::call::{CallConfig, Credit, Trailers};
+use headwater_core::call::{CallConfig, Credit, Shape, Trailers};
 use headwater_proto::{Code, Metadata, Status};
 
 use crate::{
@@ -33,6 +33,9 @@ pub struct ServerConfig {
     pub send_window: Credit,
     /// A bound for every call, beside the client's own; the earlier counts. Default: none, for streams live long.
     pub timeout_max: Option<Duration>,
+    /// A bound for unary calls alone, from the headers to the answer: a peer that opens one and never sends its message
+    /// ends with `DEADLINE_EXCEEDED` and does not hold its stream for ever. Default: 10 s.
+    pub unary_timeout_max: Option<Duration>,
 }
 
 impl Default for ServerConfig {
@@ -43,6 +46,7 @@ impl Default for ServerConfig {
             send_message_bytes_max: config.send_message_bytes_max,
             send_window: config.send_window,
             timeout_max: None,
+            unary_timeout_max: Some(Duration::from_secs(10)),
         }
     }
 }
@@ -170,9 +174,12 @@ impl Acceptor {
 impl Inner {
     fn call_config(&self, route: Option<&Route>, timeout: Option<Duration>) -> CallConfig {
         let config = &self.config;
+        let shape = route.map(|route| route.shape).unwrap_or_default();
+        let unary = config.unary_timeout_max.filter(|_| shape == Shape::Unary);
+        let bounds = [timeout, config.timeout_max, unary];
         CallConfig {
-            shape: route.map(|route| route.shape).unwrap_or_default(),
-            timeout: timeout.into_iter().chain(config.timeout_max).min(),
+            shape,
+            timeout: bounds.into_iter().flatten().min(),
             send_message_bytes_max: config.send_message_bytes_max,
             receive_message_bytes_max: config.receive_message_bytes_max,
             send_window: config.send_window,
