@@ -51,18 +51,24 @@ mod tests {
 
     #[test]
     fn debug_hides_the_tokens_of_frames_and_shows_the_rest() {
-        let registered = service_frame::Frame::Registered(v1::Registered {
-            registration: "r1".into(),
-            resume_token: (&b"secret"[..]).into(),
-            ..Default::default()
-        });
-        let register = upstream_frame::Frame::Register(v1::Register {
-            resume: Some(v1::Resume {
+        let registered = service_frame::Frame::Registered(
+            v1::Registered {
                 registration: "r1".into(),
-                token: (&b"secret"[..]).into(),
-            }),
-            ..Default::default()
-        });
+                resume_token: (&b"secret"[..]).into(),
+                ..Default::default()
+            }
+            .into(),
+        );
+        let register = upstream_frame::Frame::Register(
+            v1::Register {
+                resume: Some(v1::Resume {
+                    registration: "r1".into(),
+                    token: (&b"secret"[..]).into(),
+                }),
+                ..Default::default()
+            }
+            .into(),
+        );
         let authenticate = upstream_frame::Frame::Authenticate(v1::Authenticate {
             token: "secret".into(),
         });

@@ -375,12 +375,13 @@ mod tests {
         // Characters count, not bytes.
         for (app, version, refused) in [(128, 256, false), (129, 0, true), (0, 257, true)] {
             let mut link = ServiceLink::new(LinkConfig::default(), Time::ZERO);
-            let register = UpstreamFrame::Register(v1::Register {
+            let register = v1::Register {
                 hub: "chat".into(),
                 app: "ä".repeat(app),
                 app_version: "ä".repeat(version),
                 ..Default::default()
-            });
+            };
+            let register = UpstreamFrame::Register(register.into());
             link.handle(message(register), Time::ZERO);
             if refused {
                 assert_eq!(

@@ -74,16 +74,20 @@ fn failure(sent: Result<usize, SendError>, count: usize, tried_bytes: usize) -> 
         Ok(_) => SendError::Blocked,
         Err(error) => error,
     };
-    Some(match why {
-        SendError::Blocked => Status::new(Code::ResourceExhausted, "the upstream reads too slowly"),
+    if why == SendError::Blocked {
+        return Some(Status::new(
+            Code::ResourceExhausted,
+            "the upstream reads too slowly",
+        ));
+    }
+    let message = if why == SendError::TooLarge {
         // The bounds on what an event is made of are there to rule this out.
-        SendError::TooLarge => Status::new(
-            Code::Internal,
-            format!("a frame of {tried_bytes} bytes is over the limit of the service"),
-        ),
+        format!("a frame of {tried_bytes} bytes is over the limit of the service")
+    } else {
         // The call is over, and its reader tells the hub.
-        _ => Status::new(Code::Internal, "a frame could not be sent"),
-    })
+        format!("a frame could not be sent: {why}")
+    };
+    Some(Status::new(Code::Internal, message))
 }
 
 pub(crate) fn encode(frame: Frame) -> Bytes {
