@@ -66,7 +66,7 @@ fn main() {
         .nth(1)
         .and_then(|n| n.parse().ok())
         .unwrap_or(200_000);
-    for transport in TRANSPORTS {
+    for &transport in TRANSPORTS {
         for in_flight in [1, 8, 64, 512] {
             let messages = if in_flight == 1 {
                 messages / 10

@@ -2,29 +2,16 @@
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
-use headwater_http2::{Http2Client, Http2ClientConfig, Http2Server, Http2ServerConfig};
 use headwater_rpc::{
     CallOptions, Client, Metadata, Receiver, Router, Sender, Server, ServerConfig, ServiceConfig,
     Status,
 };
 use tokio::task::JoinHandle;
 
-use crate::control::Control;
+use crate::{Transport, control::Control, transport::TRANSPORTS};
 
 /// Beyond this a case hangs; no case waits for it.
 const HANG: Duration = Duration::from_secs(30);
-
-/// A transport under test.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Transport {
-    /// `headwater-in-process`.
-    InProcess,
-    /// `headwater-http2`.
-    Http2,
-}
-
-/// Every transport that the suite runs on.
-pub const TRANSPORTS: [Transport; 2] = [Transport::InProcess, Transport::Http2];
 
 /// A client and a server that run, and what the server's handlers saw.
 pub struct Fixture {
@@ -42,34 +29,6 @@ pub struct Fixture {
     pub connecting: JoinHandle<Result<(), Status>>,
     /// [`Server::serve`], to be awaited or aborted.
     pub serving: JoinHandle<Result<(), Status>>,
-}
-
-impl Transport {
-    async fn ends(
-        self,
-        router: &Router,
-        config: ServerConfig,
-        methods: ServiceConfig,
-    ) -> (Client, Server) {
-        match self {
-            Self::InProcess => {
-                let (client, server) = headwater_in_process::pair();
-                (
-                    Client::with_service_config(client, methods),
-                    Server::new(server, router.clone(), config),
-                )
-            }
-            Self::Http2 => {
-                let server = Http2Server::bind("127.0.0.1:0", Http2ServerConfig::default())
-                    .await
-                    .expect("a free port on loopback");
-                let url = format!("http://{}", server.local_addr());
-                let client = Http2Client::new(&url, &Http2ClientConfig::default());
-                let client = Client::with_service_config(client.expect("a valid url"), methods);
-                (client, Server::new(server, router.clone(), config))
-            }
-        }
-    }
 }
 
 impl Fixture {
@@ -97,7 +56,7 @@ impl Fixture {
     ) -> Stopped {
         let router = Router::new();
         let control = Control::serve(&router);
-        let (client, server) = transport.ends(&router, config, methods).await;
+        let (client, server) = (transport.ends)(router.clone(), config, methods).await;
         Stopped {
             transport,
             client,
@@ -176,7 +135,7 @@ pub fn for_each_transport<F>(case: impl Fn(Transport) -> F)
 where
     F: Future<Output = ()>,
 {
-    for transport in TRANSPORTS {
+    for &transport in TRANSPORTS {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()

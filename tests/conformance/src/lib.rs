@@ -1,10 +1,12 @@
 //! One suite of call cases for every transport.
 //!
 //! Each case is a function of a [`Fixture`]: a client and a server that are connected, over some transport, with the
-//! [`control`] service behind. [`TRANSPORTS`] lists the transports; a further one is a line there and a function that
-//! makes its ends. A failure names the transport.
+//! [`control`] service behind. [`TRANSPORTS`] lists the transports, and what differs between them; a further one is a row
+//! there and a function that makes its ends. A failure names the transport.
 
 pub mod control;
 mod fixture;
+mod transport;
 
-pub use fixture::{Fixture, Stopped, TRANSPORTS, Transport, for_each_transport};
+pub use fixture::{Fixture, Stopped, for_each_transport};
+pub use transport::{TRANSPORTS, Transport};

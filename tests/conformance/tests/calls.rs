@@ -232,7 +232,7 @@ fn the_peer_is_named_by_its_transport() {
         let (messages, _) = run(&pair, &["peer"]).await;
         let peer = String::from_utf8(messages[0].to_vec()).unwrap();
         let (kind, rest) = peer.split_once(':').expect("<transport>:<address>");
-        assert!(["in-process", "ipv4"].contains(&kind), "{peer}");
+        assert_eq!(kind, transport.peer_kind, "{peer}");
         assert!(!rest.is_empty(), "{peer}");
     });
 }

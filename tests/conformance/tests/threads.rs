@@ -12,7 +12,7 @@ use headwater_rpc::{CallOptions, Metadata};
 /// Senders on several threads, one receiver, and unary calls and cancels in between: nothing is lost, doubled or stuck.
 #[test]
 fn many_threads_send_on_one_call_while_others_come_and_go() {
-    for transport in TRANSPORTS {
+    for &transport in TRANSPORTS {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(4)
             .enable_all()

@@ -1,0 +1,5 @@
+//! Peers that mean harm: what one connection does ends that connection at most, and everyone else is served on.
+
+mod clients;
+mod frames;
+mod servers;
