@@ -1,7 +1,5 @@
 //! Answers in any order, late, twice, or to nobody: S1-20, S1-23, S1-24.
 
-use std::time::Duration;
-
 use headwater_rpc::Code;
 use headwater_upstream::v1::{self, ack::Answer, event::Event};
 use serde_json::json;
@@ -36,28 +34,31 @@ async fn s1_20_each_answer_reaches_its_own_request_in_whatever_order() {
 
 #[tokio::test]
 async fn s1_23_an_upstream_that_falls_silent_fails_each_kind_of_event_at_its_deadline() {
-    let mut config = config();
-    config.connect_timeout = Duration::from_millis(200);
-    config.message_timeout = Duration::from_millis(200);
-    let stage = Stage::with(config).await;
+    let stage = Stage::start().await;
     let mut link = stage.registered().await;
     let mut client = link.admit(stage.knock("chat")).await;
     let mut simple = link.admit(stage.knock("chat").simple()).await;
 
     let knock = tokio::spawn(stage.knock("chat").try_enter());
     let connect = link.event().await;
-    let refused = knock.await.expect("no panic").expect_err("refused");
+    pass(FAR / 2).await;
+    assert!(!knock.is_finished(), "not before its time");
+    let refused = overdue("the deadline", knock).await;
+    let refused = refused.expect("no panic").expect_err("refused");
     assert_eq!(refused.status, 504);
 
     client.event("say", "?", 7).await;
-    let message = link.event().await;
-    let ack = client.json().await;
+    let message = link.after_cancels().await;
+    pass(FAR / 2).await;
+    client.ping().await;
+    let ack = overdue("the deadline", client.json()).await;
     assert_eq!((&ack["ackId"], &ack["success"]), (&json!(7), &json!(false)));
     assert_eq!(ack["error"]["name"], "InternalServerError");
 
     simple.send("?".into()).await;
-    link.event().await;
-    assert_eq!(simple.close_code().await, 1011, "it has no acks");
+    link.after_cancels().await;
+    let close = overdue("the deadline", simple.close_code()).await;
+    assert_eq!(close, 1011, "it has no acks");
 
     // Too late, and said to be.
     let late = link.ack(&connect, Answer::Accept(v1::Accept::default()));

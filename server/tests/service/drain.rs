@@ -1,7 +1,5 @@
 //! Leaving in order.
 
-use std::time::Duration;
-
 use headwater_rpc::Code;
 use headwater_upstream::v1::{self, event::Event, service_frame::Frame as Said};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -14,15 +12,15 @@ async fn leaving_closes_clients_with_1001_and_waits_until_upstreams_have_settled
     let mut link = stage.registered().await;
     let mut client = link.admit(stage.knock("chat")).await;
     let service = stage.service.clone();
-    let mut draining = tokio::spawn(async move { service.drain(LONG).await });
+    let draining = tokio::spawn(async move { service.drain(FAR).await });
     let (before, close) = client.rest().await;
     assert_eq!(close.expect("a close frame").0, 1001);
     let told = before.last().expect("told").to_text().expect("text");
     assert!(told.contains("disconnected"), "{told}");
     let gone = link.event().await;
     assert!(matches!(gone.event, Some(Event::Disconnected(_))));
-    let early = tokio::time::timeout(Duration::from_millis(100), &mut draining).await;
-    assert!(early.is_err(), "the notice is not settled");
+    pass(FAR / 2).await;
+    assert!(!draining.is_finished(), "the notice is not settled");
     link.settle(&gone);
     assert!(
         soon("the end", draining).await.expect("no panic"),
@@ -47,7 +45,7 @@ async fn leaving_tells_upstreams_of_every_client_even_through_a_narrow_window() 
         clients.push(link.admit(stage.knock("chat")).await);
     }
     let service = stage.service.clone();
-    let draining = tokio::spawn(async move { service.drain(LONG).await });
+    let draining = tokio::spawn(async move { service.drain(FAR).await });
     let mut gone = 0;
     while gone < CLIENTS {
         match link.next().await {
@@ -71,9 +69,11 @@ async fn leaving_gives_up_at_its_timeout() {
     let stage = Stage::start().await;
     let mut link = stage.registered().await;
     let mut client = link.admit(stage.knock("chat")).await;
-    let all = stage.service.drain(Duration::from_millis(200)).await;
-    assert!(!all, "the upstream never settles");
+    let service = stage.service.clone();
+    let draining = tokio::spawn(async move { service.drain(FAR).await });
     assert_eq!(client.close_code().await, 1001);
+    let all = overdue("the timeout", draining).await.expect("no panic");
+    assert!(!all, "the upstream never settles");
 }
 
 #[tokio::test]
@@ -84,7 +84,7 @@ async fn every_client_of_many_has_its_close_frame_when_leaving_is_done() {
         clients.push(stage.client().await);
     }
     let draining = stage.service.clone();
-    let draining = tokio::spawn(async move { draining.drain(LONG).await });
+    let draining = tokio::spawn(async move { draining.drain(FAR).await });
     for client in &mut clients {
         assert_eq!(client.close_code().await, 1001);
     }
@@ -95,25 +95,30 @@ async fn every_client_of_many_has_its_close_frame_when_leaving_is_done() {
 #[tokio::test]
 async fn a_client_that_does_not_close_its_end_holds_leaving_for_the_close_timeout_only() {
     let mut config = config();
-    config.session.close_timeout = Duration::from_millis(200);
+    config.session.close_timeout = FAR;
     let stage = Stage::with(config).await;
     // Never polled, so it answers no close frame.
     let _rude = stage.client().await;
-    assert!(soon("the end", stage.service.drain(LONG)).await);
+    let service = stage.service.clone();
+    let draining = tokio::spawn(async move { service.drain(NEVER).await });
+    quiet().await;
+    pass(FAR / 2).await;
+    assert!(!draining.is_finished(), "it has its time");
+    assert!(overdue("the end", draining).await.expect("no panic"));
 }
 
 #[tokio::test]
 async fn who_comes_after_leaving_began_is_refused_in_every_hub() {
     let mut config = config();
-    config.session.close_timeout = Duration::from_millis(200);
+    config.session.close_timeout = NEVER;
     let stage = Stage::with(config).await;
+    // Never polled, so it holds the service until the end of this test.
     let _client = stage.client().await;
     let draining = stage.service.clone();
-    let draining = tokio::spawn(async move { draining.drain(LONG).await });
+    let draining = tokio::spawn(async move { draining.drain(NEVER).await });
+    let left = || stage.service.counts().0 == 0;
+    until("the service to leave", left).await;
     for hub in ["chat", "new"] {
-        while !draining.is_finished() && stage.service.counts().0 > 0 {
-            tokio::task::yield_now().await;
-        }
         let refused = stage.knock(hub).try_enter().await.expect_err("refused");
         assert_eq!(refused.status, 503, "hub {hub}");
         let mut link = stage.link().await;
@@ -126,6 +131,7 @@ async fn who_comes_after_leaving_began_is_refused_in_every_hub() {
         let status = link.end().await.expect_err("refused");
         assert_eq!(status.code, Code::Unavailable, "hub {hub}");
     }
+    assert!(!draining.is_finished(), "all of this while it was leaving");
 }
 
 #[tokio::test]
@@ -135,7 +141,7 @@ async fn a_client_whose_connect_waits_is_refused_with_503_when_the_service_leave
     let entering = tokio::spawn(stage.knock("chat").try_enter());
     let connect = link.event().await;
     let service = stage.service.clone();
-    let draining = tokio::spawn(async move { service.drain(LONG).await });
+    let draining = tokio::spawn(async move { service.drain(FAR).await });
     let refused = entering.await.expect("no panic").expect_err("refused");
     assert_eq!(refused.status, 503);
     link.settle(&connect);

@@ -16,6 +16,7 @@ mod idle;
 mod management;
 mod paused;
 mod secrets;
+mod slow_upstreams;
 mod support;
 mod together;
 mod upstreams;

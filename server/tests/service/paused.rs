@@ -1,7 +1,5 @@
 //! A client that is read no more while its events wait for the upstream.
 
-use std::time::Duration;
-
 use headwater_upstream::v1::{self, event::Event, service_frame::Frame as Said};
 
 use crate::support::*;
@@ -37,9 +35,7 @@ async fn a_paused_client_is_closed_in_order() {
 
 #[tokio::test]
 async fn a_client_that_leaves_while_paused_is_missed_when_its_events_have_ended() {
-    let mut config = config();
-    config.message_timeout = Duration::from_millis(300);
-    let stage = Stage::with(config).await;
+    let stage = Stage::start().await;
     let (mut link, client) = paused(&stage).await;
     drop(client);
     let all = v1::Range {
@@ -48,12 +44,15 @@ async fn a_client_that_leaves_while_paused_is_missed_when_its_events_have_ended(
     };
     let settled = v1::Settled { ranges: vec![all] };
     link.say(v1::upstream_frame::Frame::Settled(settled));
-    loop {
-        match link.next().await {
-            Said::Event(event) if matches!(event.event, Some(Event::Disconnected(_))) => return,
-            Said::Event(event) => link.settle(&event),
-            Said::Cancel(_) => {}
-            other => panic!("{other:?}"),
+    let missed = async {
+        loop {
+            match link.next().await {
+                Said::Event(event) if matches!(event.event, Some(Event::Disconnected(_))) => return,
+                Said::Event(event) => link.settle(&event),
+                Said::Cancel(_) => {}
+                other => panic!("{other:?}"),
+            }
         }
-    }
+    };
+    overdue("the notice", missed).await;
 }

@@ -47,7 +47,7 @@ async fn no_token_and_no_key_is_ever_logged() {
     let _guard = tracing::subscriber::set_default(subscriber);
     let stage = Stage::start().await;
     let upstream_token = token(&[]);
-    let bad_upstream_token = format!("{}x", &upstream_token[..upstream_token.len() - 1]);
+    let bad_upstream_token = token_by(&foreign_key(), &[]);
     let mut refused = Link::open(stage.service.connect_in_process(), &bad_upstream_token).await;
     refused.end().await.expect_err("refused");
     let mut link = stage.link_over_http2().await;
@@ -59,23 +59,31 @@ async fn no_token_and_no_key_is_ever_logged() {
     let _sdk = stage.upstream(Quiet).await;
     let knock = stage.knock("chat");
     let good = knock.good_token();
-    let bad = format!("{}x", &good[..good.len() - 1]);
+    let bad = knock.token_by(&foreign_key());
     let client = knock.clone().token(good.clone()).enter().await;
     let mut second = knock.clone();
     second.token = Some(bad.clone());
     second.try_enter().await.expect_err("refused");
     client.leave().await;
-    assert!(stage.service.drain(LONG).await);
+    assert!(stage.service.drain(FAR).await);
 
     let log = String::from_utf8(log.0.lock().expect("not poisoned").clone()).expect("text");
-    assert!(log.contains("refused"), "something is logged: {log}");
+    let why = "the signature of the token fits no access key";
+    let refusals = log.lines().filter(|line| line.contains(why)).count();
+    assert_eq!(
+        refusals, 2,
+        "each forged token is logged as what it is: {log}"
+    );
     let signature = |token: &str| token.rsplit('.').next().unwrap_or_default()[..20].to_owned();
     let resume = String::from_utf8(registered.resume_token.to_vec()).expect("text");
     for secret in [
         KEY,
         &good,
-        &bad,
         &signature(&good),
+        &bad,
+        &signature(&bad),
+        &bad_upstream_token,
+        &signature(&bad_upstream_token),
         &upstream_token,
         &signature(&upstream_token),
         &resume,

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use futures_util::{SinkExt as _, StreamExt as _};
-use headwater::auth::{ClientGrant, client_url};
+use headwater::auth::{AccessKey, ClientGrant, client_url};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio_tungstenite::{
@@ -58,13 +58,18 @@ impl Knock {
     }
 
     pub(crate) fn good_token(&self) -> String {
+        self.token_by(&key())
+    }
+
+    /// What it may do, signed with this key.
+    pub(crate) fn token_by(&self, key: &AccessKey) -> String {
         let grant = ClientGrant {
             user_id: self.user,
             roles: &self.roles,
             groups: &self.groups,
             ..ClientGrant::new(self.hub)
         };
-        let url = client_url(ENDPOINT, &key(), &grant, unix_seconds()).expect("a url");
+        let url = client_url(ENDPOINT, key, &grant, unix_seconds()).expect("a url");
         let (_, token) = url.split_once("access_token=").expect("a token");
         token.into()
     }

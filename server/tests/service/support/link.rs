@@ -88,6 +88,17 @@ impl Link {
         }
     }
 
+    /// The next event; what was withdrawn before it is passed over.
+    pub(crate) async fn after_cancels(&mut self) -> v1::Event {
+        loop {
+            match self.next().await {
+                Said::Cancel(_) => {}
+                Said::Event(event) => return *event,
+                other => panic!("an event, not {other:?}"),
+            }
+        }
+    }
+
     pub(crate) async fn result(&mut self) -> v1::Result {
         match self.next().await {
             Said::Result(result) => result,
@@ -122,6 +133,40 @@ impl Link {
     /// Answers a message with text.
     pub(crate) fn reply(&mut self, event: &v1::Event, text: &str) -> u64 {
         self.ack(event, reply(text))
+    }
+
+    /// Answers and settles, without reading it, the message that this client sent as its `nth`. The link may have ended.
+    pub(crate) fn answer_blindly(&mut self, connection_id: &str, nth: u64) {
+        self.seq += 1;
+        let ack = v1::Ack {
+            seq: self.seq,
+            id: Some(v1::EventId {
+                connection_id: connection_id.into(),
+                // `connect` and `connected` come before the first.
+                number: nth + 2,
+            }),
+            answer: Some(v1::ack::Answer::Reply(v1::Reply::default())),
+        };
+        let all = v1::Range {
+            from: 0,
+            to: u64::MAX,
+        };
+        let settled = v1::Settled { ranges: vec![all] };
+        for frame in [Says::Ack(ack.into()), Says::Settled(settled)] {
+            let frame = v1::UpstreamFrame { frame: Some(frame) };
+            let _ = self.sender.try_send(frame.encode_to_vec().into());
+        }
+    }
+
+    /// Has an exchange with the service and nothing else: all that it has sent by now would have come before.
+    pub(crate) async fn hears_nothing(&mut self) {
+        let seq = self.command(v1::command::Operation::GroupExists(
+            v1::GroupExistsRequest {
+                group: "g".into(),
+                ..v1::GroupExistsRequest::default()
+            },
+        ));
+        assert_eq!(self.result().await.seq, seq);
     }
 
     pub(crate) fn settle(&self, event: &v1::Event) {

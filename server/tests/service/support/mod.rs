@@ -2,6 +2,7 @@
 
 mod client;
 mod link;
+mod time;
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -13,24 +14,17 @@ use headwater_http2::{Http2Client, Http2ClientConfig, Http2Server, Http2ServerCo
 use headwater_rpc::{CallOptions, Client as RpcClient, Metadata, Status};
 use headwater_upstream::{Handler, Hub, RunError, Upstream, UpstreamConfig, v1};
 use headwater_websocket::{Listener, ListenerConfig};
-use tokio::{sync::oneshot, task::JoinHandle, time::timeout};
+use tokio::{sync::oneshot, task::JoinHandle};
 
 pub(crate) use self::{
     client::{Client, Knock, Refused},
     link::{Link, text_payload},
+    time::{FAR, NEVER, overdue, pass, quiet, soon, until},
 };
 
 pub(crate) const KEY: &str = "a-key-for-tests-of-32-bytes-or-so";
 pub(crate) const ENDPOINT: &str = "http://service.test";
 pub(crate) const JSON: &str = "json.webpubsub.azure.v1";
-/// Longer than anything here takes; a test that gets so far has failed.
-pub(crate) const LONG: Duration = Duration::from_secs(20);
-
-pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
-    let outcome = timeout(LONG, future).await;
-    outcome.unwrap_or_else(|_| panic!("waited in vain for {what}"))
-}
-
 pub(crate) fn unix_seconds() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     since.expect("after 1970").as_secs()
@@ -40,7 +34,24 @@ pub(crate) fn key() -> AccessKey {
     AccessKey::new(KEY).expect("long enough")
 }
 
+/// A key that the service does not have.
+pub(crate) fn foreign_key() -> AccessKey {
+    AccessKey::new("another-key-of-32-bytes-or-longer").expect("long enough")
+}
+
+/// The defaults, but for patience: no deadline comes before a test lets [`FAR`] pass, and keep-alive is out of the way.
 pub(crate) fn config() -> ServiceConfig {
+    let mut config = default_config();
+    config.connect_timeout = FAR;
+    config.message_timeout = FAR;
+    config.session.ping_after = NEVER;
+    config.session.silence_max = NEVER;
+    config.link.register_timeout = FAR;
+    config
+}
+
+/// What a service has that is told nothing.
+pub(crate) fn default_config() -> ServiceConfig {
     ServiceConfig {
         endpoints: vec![ENDPOINT.into()],
         ..ServiceConfig::new(key())
@@ -61,7 +72,11 @@ impl Stage {
     }
 
     pub(crate) async fn with(config: ServiceConfig) -> Self {
-        Self::listening(config, ListenerConfig::default()).await
+        let listener = ListenerConfig {
+            handshake_timeout: FAR,
+            ..ListenerConfig::default()
+        };
+        Self::listening(config, listener).await
     }
 
     pub(crate) async fn listening(config: ServiceConfig, listener: ListenerConfig) -> Self {
@@ -182,8 +197,13 @@ impl Stage {
 
 /// An upstream's token for these hubs; for all, if none is named.
 pub(crate) fn token(hubs: &[&str]) -> String {
+    token_by(&key(), hubs)
+}
+
+/// [`token`], signed with this key.
+pub(crate) fn token_by(key: &AccessKey, hubs: &[&str]) -> String {
     let lifetime = Duration::from_secs(600);
-    upstream_token(ENDPOINT, &key(), hubs, lifetime, unix_seconds()).expect("a token")
+    upstream_token(ENDPOINT, key, hubs, lifetime, unix_seconds()).expect("a token")
 }
 
 pub(crate) fn bearer(token: &str) -> Metadata {
