@@ -12,7 +12,7 @@ pub(crate) const FAR: Duration = Duration::from_secs(3600);
 /// Farther than a test ever gets.
 pub(crate) const NEVER: Duration = FAR.saturating_mul(1000);
 /// Longer than anything here takes, in real time; a test that gets so far hangs.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Tokio's clock at rest, until this is dropped.
 struct Still;
