@@ -7,7 +7,7 @@ use headwater_proto::{
     Code, Status,
     v1::{self, service_frame::Frame},
 };
-use headwater_rpc::{Metadata, SendError, Sender};
+use headwater_rpc::{Metadata, SendError, Sender, ServerConfig};
 use prost::Message as _;
 use tokio::sync::Notify;
 
@@ -31,17 +31,14 @@ impl Link {
     /// read: then the link ends.
     pub(crate) fn send(&self, frames: Vec<Bytes>) {
         let count = frames.len();
-        match self.sender.try_send_all(frames) {
-            Ok(sent) if sent == count => {}
-            Ok(_) | Err(SendError::Blocked) => {
-                let status = Status::new(Code::ResourceExhausted, "the upstream reads too slowly");
-                self.end(Err(status));
-            }
-            // The call is over, and its reader tells the hub. A frame over the limit is the same for the upstream.
-            Err(_) => self.end(Err(Status::new(
-                Code::Internal,
-                "a frame could not be sent",
-            ))),
+        // Of the last one that was tried: the one that was refused, if any was.
+        let mut tried_bytes = 0;
+        let frames = frames
+            .into_iter()
+            .inspect(|frame| tried_bytes = frame.len());
+        let sent = self.sender.try_send_all(frames);
+        if let Some(status) = failure(sent, count, tried_bytes) {
+            self.end(Err(status));
         }
     }
 
@@ -66,8 +63,60 @@ impl Link {
     }
 }
 
+/// Why not all frames of a batch went. Those before the first that did not are sent, whatever became of it.
+fn failure(sent: Result<usize, SendError>, count: usize, tried_bytes: usize) -> Option<Status> {
+    let why = match sent {
+        Ok(sent) if sent == count => return None,
+        // A batch that stops half way does not say why; the size is looked at first, as the call does.
+        Ok(_) if tried_bytes > ServerConfig::default().send_message_bytes_max => {
+            SendError::TooLarge
+        }
+        Ok(_) => SendError::Blocked,
+        Err(error) => error,
+    };
+    Some(match why {
+        SendError::Blocked => Status::new(Code::ResourceExhausted, "the upstream reads too slowly"),
+        // The bounds on what an event is made of are there to rule this out.
+        SendError::TooLarge => Status::new(
+            Code::Internal,
+            format!("a frame of {tried_bytes} bytes is over the limit of the service"),
+        ),
+        // The call is over, and its reader tells the hub.
+        SendError::Ended | SendError::Misuse | _ => {
+            Status::new(Code::Internal, "a frame could not be sent")
+        }
+    })
+}
+
 pub(crate) fn encode(frame: Frame) -> Bytes {
     v1::ServiceFrame { frame: Some(frame) }
         .encode_to_vec()
         .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MAX: usize = 4 << 20;
+
+    #[test]
+    fn the_frame_that_was_refused_is_judged_and_no_other() {
+        let why = |sent, count, tried_bytes| {
+            failure(sent, count, tried_bytes).map(|status| (status.code, status.message))
+        };
+        assert_eq!(why(Ok(3), 3, MAX), None);
+        let slow = Some((
+            Code::ResourceExhausted,
+            "the upstream reads too slowly".into(),
+        ));
+        assert_eq!(why(Ok(1), 3, MAX), slow, "half way, and it is small enough");
+        assert_eq!(why(Err(SendError::Blocked), 3, 10), slow);
+        let large = Some((
+            Code::Internal,
+            "a frame of 4194305 bytes is over the limit of the service".into(),
+        ));
+        assert_eq!(why(Ok(1), 3, MAX + 1), large, "half way");
+        assert_eq!(why(Err(SendError::TooLarge), 3, MAX + 1), large);
+    }
 }
