@@ -15,14 +15,14 @@ use tracing_subscriber::EnvFilter;
 /// Clients (browsers, phones, devices) connect by WebSocket and speak Azure Web PubSub's subprotocols, so Azure's own client
 /// libraries work unchanged. Your application dials in and holds one RPC stream: events flow to it, and its answers and
 /// commands flow back.
-#[derive(Debug, Parser)]
+#[derive(Parser)]
 #[command(name = "headwater", version, max_term_width = 100)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Subcommand)]
 enum Command {
     Serve(serve::Serve),
     Demo(demo::Demo),

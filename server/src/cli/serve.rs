@@ -20,7 +20,8 @@ use super::{
 /// Prints the connection string for your application, an example URL for a client, and then a line that starts with
 /// `ready` and names the real addresses. Logs go to stderr (RUST_LOG sets how much). SIGTERM and SIGINT close every client,
 /// let upstreams finish, and exit with 0.
-#[derive(Debug, Args)]
+// No `Debug`: it would show the keys.
+#[derive(Args)]
 pub(super) struct Serve {
     /// Where clients connect. Port 0 takes a free one.
     #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDR")]

@@ -12,7 +12,8 @@ use super::Error;
 /// The URL holds a token that is signed with the access key: whoever has it is let in until it expires.
 ///
 /// Example: headwater token --hub chat --user ada --role webpubsub.joinLeaveGroup --access-key "$KEY"
-#[derive(Debug, Args)]
+// No `Debug`: it would show the keys.
+#[derive(Args)]
 pub(super) struct Token {
     /// The hub to connect to.
     #[arg(long)]
