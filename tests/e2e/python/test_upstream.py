@@ -221,7 +221,7 @@ class Registration(Upstream):
 
 
 class Answers(Upstream):
-    def test_s1_18_a_connect_carries_everything_about_the_client(self):
+    def test_s1_17_s1_18_a_connect_carries_everything_about_the_client(self):
         link = self.registered()
         client = self.client(link, user="ann", roles=["webpubsub.sendToGroup.x"], query="a=1&a=2")
         event = client.connect
