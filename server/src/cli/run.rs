@@ -93,20 +93,24 @@ impl Running {
             upstreams,
             "leaving: clients are closed, upstreams are told"
         );
-        let begin = tokio::time::Instant::now();
         self.stop.send_replace(true);
-        let delivered = self.service.drain(drain_timeout).await;
-        for server in &self.servers {
-            server.begin_graceful_shutdown();
-        }
-        let left = drain_timeout.saturating_sub(begin.elapsed());
-        let all_ended = async { while self.serving.join_next().await.is_some() {} };
-        let ended = tokio::select! {
-            ended = tokio::time::timeout(left, all_ended) => ended.is_ok(),
+        let leaving = async {
+            let begin = tokio::time::Instant::now();
+            let delivered = self.service.drain(drain_timeout).await;
+            for server in &self.servers {
+                server.begin_graceful_shutdown();
+            }
+            let left = drain_timeout.saturating_sub(begin.elapsed());
+            let all_ended = async { while self.serving.join_next().await.is_some() {} };
+            let ended = tokio::time::timeout(left, all_ended).await.is_ok();
+            delivered && ended
+        };
+        let all_settled = tokio::select! {
+            all_settled = leaving => all_settled,
             _ = self.signals.0.recv() => false,
             _ = self.signals.1.recv() => false,
         };
-        if delivered && ended {
+        if all_settled {
             tracing::info!("all is delivered and settled");
         } else {
             tracing::warn!(

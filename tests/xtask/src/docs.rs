@@ -7,20 +7,15 @@ use std::{
 };
 
 use crate::{
-    process::{Report, cargo, exists, run as run_command},
+    install,
+    process::{Report, cargo, run as run_command},
     workspace::{files, root, target, text},
 };
 
 pub(crate) fn run(report: &mut Report) {
     report.step("docs: API", api);
     report.step("docs: links", links);
-    if exists("mdbook") {
-        report.step("docs: book", book);
-    } else {
-        report.notice(
-            "mdbook is not installed, so the book was not rendered; its links were checked",
-        );
-    }
+    report.step("docs: book", book);
 }
 
 fn api() -> Result<(), String> {
@@ -34,7 +29,7 @@ fn api() -> Result<(), String> {
 
 fn book() -> Result<(), String> {
     run_command(
-        Command::new("mdbook")
+        Command::new(install::mdbook()?)
             .arg("build")
             .arg("--dest-dir")
             .arg(target().join("book"))

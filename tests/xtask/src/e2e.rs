@@ -1,6 +1,10 @@
 //! The tests from outside: the real command, driven by the official clients, raw sockets and a browser.
 
-use std::{path::PathBuf, process::Command};
+use std::{
+    io::{BufRead as _, BufReader, Read},
+    path::PathBuf,
+    process::{Command, Stdio},
+};
 
 use crate::{
     install,
@@ -67,6 +71,7 @@ pub(crate) fn run(report: &mut Report, filter: Option<&str>) {
         .filter(|suite| filter.is_some_and(|filter| suite.name.contains(filter)))
         .collect();
     let pattern = filter.filter(|_| named.is_empty());
+    let mut tests = 0;
     let chosen = if named.is_empty() {
         SUITES.iter().collect()
     } else {
@@ -74,9 +79,27 @@ pub(crate) fn run(report: &mut Report, filter: Option<&str>) {
     };
     for suite in chosen {
         report.step(&format!("e2e: {}", suite.name), || {
-            run_suite(suite, &tools, pattern)
+            let mut command = command_of(suite, &tools, pattern)?;
+            match pattern {
+                None => run_command(&mut command),
+                Some(_) => run_some(suite, &mut command).map(|some| tests += some),
+            }
         });
     }
+    if let Some(pattern) = pattern {
+        report.step("e2e: filter", || check_filter(pattern, tests));
+    }
+}
+
+/// A filter that nothing answers to is a typing error, and no success.
+fn check_filter(pattern: &str, tests: usize) -> Result<(), String> {
+    if tests > 0 {
+        return Ok(());
+    }
+    let suites = SUITES.map(|suite| suite.name).join(", ");
+    Err(format!(
+        "no test was run: no suite and no test is named {pattern}; the suites are {suites}"
+    ))
 }
 
 fn packages() -> Result<Tools, String> {
@@ -97,7 +120,7 @@ fn build() -> Result<(), String> {
     )
 }
 
-fn run_suite(suite: &Suite, tools: &Tools, pattern: Option<&str>) -> Result<(), String> {
+fn command_of(suite: &Suite, tools: &Tools, pattern: Option<&str>) -> Result<Command, String> {
     let folder = root().join("tests/e2e");
     let mut command = match suite.name.split_once('/') {
         Some(("python", name)) => {
@@ -127,9 +150,84 @@ fn run_suite(suite: &Suite, tools: &Tools, pattern: Option<&str>) -> Result<(), 
     command
         .env("HEADWATER_NODE", &tools.node)
         .env("HEADWATER_PYTHON", &tools.python);
-    match run_command(&mut command) {
-        // What unittest says when a pattern fits none of its tests (from Python 3.12 on).
-        Err(error) if pattern.is_some() && error.ends_with("exit status: 5") => Ok(()),
-        outcome => outcome,
+    Ok(command)
+}
+
+/// Runs the tests of a suite that fit the filter, and says how many there were.
+fn run_some(suite: &Suite, command: &mut Command) -> Result<usize, String> {
+    let failed = |error| format!("{}: {error}", suite.name);
+    // Where each of them writes its summary.
+    let is_python = suite.name.starts_with("python/");
+    if is_python {
+        command.stderr(Stdio::piped());
+    } else {
+        command.stdout(Stdio::piped());
+    }
+    let mut child = command.spawn().map_err(failed)?;
+    let output: Option<Box<dyn Read>> = if is_python {
+        child
+            .stderr
+            .take()
+            .map(|pipe| Box::new(pipe) as Box<dyn Read>)
+    } else {
+        child
+            .stdout
+            .take()
+            .map(|pipe| Box::new(pipe) as Box<dyn Read>)
+    };
+    let mut tests = 0;
+    for line in output
+        .map(BufReader::new)
+        .into_iter()
+        .flat_map(BufReader::lines)
+    {
+        let line = line.map_err(failed)?;
+        println!("{line}");
+        tests += counted(&line);
+    }
+    let status = child.wait().map_err(failed)?;
+    // Without a test, unittest ends with 5 from Python 3.12 on.
+    if status.success() || tests == 0 && status.code() == Some(5) {
+        return Ok(tests);
+    }
+    Err(format!("{}: {status}", suite.name))
+}
+
+/// How many tests were run, by a line of a summary: `Ran 2 tests in 0.1s`, or `ℹ pass 2` and `ℹ fail 0`.
+fn counted(line: &str) -> usize {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    match words.as_slice() {
+        ["Ran", count, "test" | "tests", ..] | ["ℹ", "pass" | "fail", count] => {
+            count.parse().unwrap_or(0)
+        }
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{check_filter, counted};
+
+    #[test]
+    fn tests_are_counted_by_the_summaries_of_both_runners() {
+        let lines = [
+            "Ran 1 test in 0.1s",
+            "Ran 0 tests in 0.000s",
+            "ℹ pass 2",
+            "ℹ fail 1",
+            "ℹ skipped 9",
+            "Ran off",
+        ];
+        assert_eq!(lines.map(counted), [1, 0, 2, 1, 0, 0]);
+    }
+
+    #[test]
+    fn a_filter_that_no_test_answers_to_fails_and_names_the_suites() {
+        assert_eq!(check_filter("chat", 1), Ok(()));
+        let told = check_filter("typo", 0).expect_err("nothing was run");
+        assert!(
+            told.contains("typo") && told.contains("python/upstream"),
+            "{told}"
+        );
     }
 }

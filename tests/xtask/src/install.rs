@@ -8,9 +8,35 @@ use std::{
 };
 
 use crate::{
-    process::{exists, run},
+    process::{cargo, exists, output, run},
     workspace::{root, target},
 };
+
+/// The oldest Node, by major and minor number, that the packages of `tests/e2e/js` run on.
+const NODE_MIN: (u32, u32) = (20, 14);
+/// What renders the book where there is none on the search path.
+const MDBOOK: &str = "0.5.4";
+
+/// An mdbook, from the search path, or compiled into `target/` once.
+pub(crate) fn mdbook() -> Result<PathBuf, String> {
+    if let Some(found) = on_path("mdbook") {
+        return Ok(found);
+    }
+    let place = target().join("mdbook");
+    let mdbook = place.join("bin/mdbook");
+    let is_it = |version: String| version.trim() == format!("mdbook v{MDBOOK}");
+    if mdbook.is_file() && output(Command::new(&mdbook).arg("--version")).is_ok_and(is_it) {
+        return Ok(mdbook);
+    }
+    println!("compiling mdbook {MDBOOK}: a few minutes, once");
+    // Without the search and the web server that nobody uses here; its build folder is a temporary one.
+    run(cargo()
+        .args(["install", "mdbook", "--locked", "--no-default-features"])
+        .args(["--version", MDBOOK, "--quiet", "--root"])
+        .arg(&place)
+        .env_remove("CARGO_TARGET_DIR"))?;
+    Ok(mdbook)
+}
 
 /// The folder whose `node_modules` holds the packages of `tests/e2e/js`.
 pub(crate) fn node_packages() -> Result<PathBuf, String> {
@@ -19,6 +45,14 @@ pub(crate) fn node_packages() -> Result<PathBuf, String> {
         if !exists(tool) {
             return Err(missing(tool, "apt-get install nodejs npm"));
         }
+    }
+    let version = output(Command::new("node").arg("--version"))?;
+    if node_version(&version).is_none_or(|version| version < NODE_MIN) {
+        let (major, minor) = NODE_MIN;
+        let version = version.trim();
+        return Err(format!(
+            "node is {version}, and {major}.{minor} or newer is needed; install it with: sudo npx --yes n {major}"
+        ));
     }
     let sources = root().join("tests/e2e/js");
     let lock = sources.join("package-lock.json");
@@ -36,6 +70,12 @@ pub(crate) fn node_packages() -> Result<PathBuf, String> {
         .current_dir(&place))?;
     mark(&place, &lock)?;
     Ok(place)
+}
+
+/// Major and minor of what `node --version` prints.
+fn node_version(printed: &str) -> Option<(u32, u32)> {
+    let mut numbers = printed.trim().strip_prefix('v')?.split('.');
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
 }
 
 /// The Python of a virtual environment with the packages of `tests/e2e/python`.
@@ -140,4 +180,17 @@ fn copy(from: &Path, to: &Path) -> Result<(), String> {
     fs::copy(from, to)
         .map(drop)
         .map_err(|error| format!("{} to {}: {error}", from.display(), to.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{NODE_MIN, node_version};
+
+    #[test]
+    fn versions_of_node_compare_as_numbers() {
+        assert_eq!(node_version("v20.14.0\n"), Some(NODE_MIN));
+        assert!(node_version("v20.9.1\n") < Some(NODE_MIN));
+        assert!(node_version("v22.2.0\n") > Some(NODE_MIN));
+        assert_eq!(node_version("20"), None);
+    }
 }

@@ -30,7 +30,8 @@ Usage: cargo xtask COMMAND
   no-std        Checks headwater-proto, headwater-core and all their dependencies against a sysroot without std.
   tidy          House rules: file sizes, dependencies, names, machine paths, and which rows of the feature list
                 have a test.
-  docs          Builds the API documentation with warnings denied and checks every link of the guide.
+  docs          Builds the API documentation with warnings denied, checks every link of the guide and renders it.
+                Compiles mdbook into target/ once, where there is none.
   fmt           Checks the formatting.
   clippy        The lints, with warnings denied.
   autobahn      The Autobahn WebSocket testsuite against the ws-echo example. Needs Python 2.7.
