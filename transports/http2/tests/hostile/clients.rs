@@ -154,7 +154,9 @@ async fn a_unary_call_without_its_message_does_not_hold_its_stream() {
     let open = block(0, 1, &request(ECHO));
     raw.write(&open).await.expect("it is open");
     good.is_served("while another's call is open").await;
-    assert_eq!(raw.next(HEADERS).await.stream, 1, "the call was answered");
+    let bound = tokio::time::timeout(Duration::from_secs(60), raw.next(HEADERS));
+    let answer = bound.await.expect("the call is bounded in time");
+    assert_eq!(answer.stream, 1, "the call was answered");
     let took = began.elapsed();
     let expected = Duration::from_secs(9)..Duration::from_secs(12);
     assert!(expected.contains(&took), "it took {took:?}, not 10 s");
