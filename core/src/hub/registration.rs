@@ -6,6 +6,7 @@ use core::ops::RangeInclusive;
 use headwater_proto::v1;
 
 use super::{ConnectionKey, upstreams::Kind};
+use crate::link::{WINDOW_BYTES_DEFAULT, WINDOW_EVENTS_DEFAULT};
 
 /// Names a registration within its hub. It outlives the link that made it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -13,9 +14,6 @@ pub(super) struct RegistrationKey(pub(super) u64);
 
 /// A place in the line of those who wait for a window.
 pub(super) type Ticket = u64;
-
-const WINDOW_EVENTS: u32 = 1024;
-const WINDOW_BYTES: u64 = 16 << 20;
 
 /// Which events an upstream wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,7 +89,7 @@ impl<L> Registration<L> {
     pub(super) fn new(link: L, app: usize, register: v1::Register) -> Self {
         let window = register.window.unwrap_or_default();
         let events = if window.events == 0 {
-            WINDOW_EVENTS
+            WINDOW_EVENTS_DEFAULT
         } else {
             window.events
         };
@@ -104,7 +102,7 @@ impl<L> Registration<L> {
             last_ticket: 0,
             window_events: events as usize,
             window_bytes: if window.bytes == 0 {
-                WINDOW_BYTES
+                WINDOW_BYTES_DEFAULT
             } else {
                 window.bytes
             },
