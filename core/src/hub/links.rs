@@ -20,15 +20,15 @@ impl<C: Clone, L: Clone> Hub<C, L> {
         registration: String,
         resume_token: Bytes,
     ) {
-        if self.closing.is_some() {
-            let status = Status::new(Code::Unavailable, "the service is shutting down");
-            self.outputs.push_back(Output::EndLink {
-                to: link,
-                outcome: Err(status),
-            });
-            return;
-        }
-        if let Err(status) = self.upstreams.register(key, link.clone(), register) {
+        let taken = if self.closing.is_some() {
+            Err(Status::new(
+                Code::Unavailable,
+                "the service is shutting down",
+            ))
+        } else {
+            self.upstreams.register(key, link.clone(), register)
+        };
+        if let Err(status) = taken {
             self.outputs.push_back(Output::EndLink {
                 to: link,
                 outcome: Err(status),
