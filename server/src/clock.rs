@@ -1,4 +1,4 @@
-//! The one place that reads clocks.
+//! The one place of the library that reads clocks.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
