@@ -43,6 +43,15 @@ const RESERVED: [&str; 12] = [
     "user-agent",
 ];
 
+/// What of gRPC's own names travels as metadata, so that it is said in the same way on every transport: what retries
+/// tell each other (gRFC A6), and what compression is agreed on (`PROTOCOL-HTTP2.md`).
+const CARRIED: [&str; 4] = [
+    "grpc-accept-encoding",
+    "grpc-encoding",
+    "grpc-previous-rpc-attempts",
+    "grpc-retry-pushback-ms",
+];
+
 /// A value of [`Metadata`].
 ///
 /// Exhaustive, because the wire knows only these two.
@@ -240,7 +249,10 @@ pub fn is_binary(key: &str) -> bool {
 
 /// Whether this key belongs to HTTP or gRPC itself, so that it is never metadata.
 pub fn is_reserved(key: &str) -> bool {
-    key.starts_with(':') || key.starts_with("grpc-") || RESERVED.contains(&key)
+    if key.starts_with("grpc-") {
+        return !CARRIED.contains(&key);
+    }
+    key.starts_with(':') || RESERVED.contains(&key)
 }
 
 fn check_key(key: &str) -> Result<(), MetadataError> {

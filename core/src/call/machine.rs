@@ -234,6 +234,7 @@ impl Call {
         match frame {
             Frame::Headers(metadata) => self.event(Event::Headers(metadata)),
             Frame::Message(message) => self.received(message),
+            Frame::Compressed(_) => self.violated(Violation::Compressed),
             Frame::End(trailers) => self.inbound_ended(trailers),
         }
     }

@@ -41,5 +41,5 @@ mod tests;
 pub use config::{CallConfig, Credit, Shape};
 pub use machine::Call;
 pub use parts::{
-    Closed, Ended, EndedBy, Event, Frame, Input, Output, SendError, Trailers, Violation,
+    Closed, Ended, EndedBy, Event, Frame, Input, Output, Reached, SendError, Trailers, Violation,
 };

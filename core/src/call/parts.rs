@@ -41,6 +41,8 @@ pub enum Frame {
     Headers(Metadata),
     /// One message.
     Message(Bytes),
+    /// One message, compressed as the headers of this direction say (`grpc-encoding`).
+    Compressed(Bytes),
     /// Responses: the status. Requests: the half-close; the trailers say nothing.
     End(Trailers),
 }
@@ -50,7 +52,7 @@ impl Frame {
     pub const fn part(&self) -> Part {
         match self {
             Self::Headers(_) => Part::Headers,
-            Self::Message(_) => Part::Message,
+            Self::Message(_) | Self::Compressed(_) => Part::Message,
             Self::End(_) => Part::End,
         }
     }
@@ -58,7 +60,7 @@ impl Frame {
     /// What this uses of a window: nothing, if it is not a message.
     pub const fn credit(&self) -> Credit {
         match self {
-            Self::Message(bytes) => Credit::message(bytes.len()),
+            Self::Message(bytes) | Self::Compressed(bytes) => Credit::message(bytes.len()),
             Self::Headers(_) | Self::End(_) => Credit {
                 messages: 0,
                 bytes: 0,
@@ -88,6 +90,22 @@ pub struct Closed {
     pub status: Status,
     /// Whether the peer did it, or the way to the peer broke.
     pub by: EndedBy,
+    /// How far the call is known to have come.
+    pub reached: Reached,
+}
+
+/// How far a call is known to have come before its stream was gone: what never came to a handler may be sent again
+/// without asking anybody (gRFC A6, "Transparent Retries").
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Reached {
+    /// Nothing of it left this side.
+    Nothing,
+    /// It may have come to the peer's library, and surely not to a handler: the stream was refused, or is above the last
+    /// one that the peer says it has seen.
+    Library,
+    /// It may have come to a handler.
+    #[default]
+    Handler,
 }
 
 impl Closed {
@@ -96,6 +114,7 @@ impl Closed {
         Self {
             status: Status::new(code, "the peer cancelled the call"),
             by: EndedBy::Peer,
+            reached: Reached::Handler,
         }
     }
 
@@ -104,6 +123,7 @@ impl Closed {
         Self {
             status: Status::new(Code::Unavailable, message),
             by: EndedBy::Transport,
+            reached: Reached::Handler,
         }
     }
 
@@ -117,7 +137,13 @@ impl Closed {
         Self {
             status: violation.status(),
             by: EndedBy::Violation,
+            reached: Reached::Handler,
         }
+    }
+
+    /// The same, of a call that is known to have come only so far.
+    pub fn having_reached(self, reached: Reached) -> Self {
+        Self { reached, ..self }
     }
 }
 

@@ -63,23 +63,21 @@ impl CallBody {
 
     fn encode(&mut self) {
         let copied = |frame: &Frame| match frame {
-            Frame::Message(message) if message.len() < OWN_CHUNK_BYTES => {
-                framing::PREFIX_BYTES + message.len()
+            Frame::Message(message) | Frame::Compressed(message) => {
+                let own_chunk = message.len() >= OWN_CHUNK_BYTES;
+                framing::PREFIX_BYTES + if own_chunk { 0 } else { message.len() }
             }
-            Frame::Message(_) => framing::PREFIX_BYTES,
             Frame::Headers(_) | Frame::End(_) => 0,
         };
         let mut batch = Vec::with_capacity(self.frames.iter().map(copied).sum());
         let mut end = None;
         for frame in self.frames.drain(..) {
             match frame {
-                Frame::Message(message) if message.len() < OWN_CHUNK_BYTES => {
-                    framing::encode(&message, false, &mut batch);
-                }
                 Frame::Message(message) => {
-                    framing::encode_prefix(message.len(), false, &mut batch);
-                    self.chunks.push_back(mem::take(&mut batch).into());
-                    self.chunks.push_back(message);
+                    push_message(message, false, &mut batch, &mut self.chunks)
+                }
+                Frame::Compressed(message) => {
+                    push_message(message, true, &mut batch, &mut self.chunks)
                 }
                 // They went ahead of the body.
                 Frame::Headers(_) => {}
@@ -148,6 +146,21 @@ impl http_body::Body for CallBody {
         }
         SizeHint::default()
     }
+}
+
+/// Copies a small message into the batch; a large one becomes a chunk of its own behind it.
+fn push_message(
+    message: Bytes,
+    compressed: bool,
+    batch: &mut Vec<u8>,
+    chunks: &mut VecDeque<Bytes>,
+) {
+    if message.len() < OWN_CHUNK_BYTES {
+        return framing::encode(&message, compressed, batch);
+    }
+    framing::encode_prefix(message.len(), compressed, batch);
+    chunks.push_back(mem::take(batch).into());
+    chunks.push_back(message);
 }
 
 /// The reset that says this.

@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use h2::Reason;
 use headwater_proto::grpc::{Deframer, FramingError, trailers::code_of_http_status};
-use headwater_rpc::{Closed, Code, EndedBy, Frame, Inbound, Status, Trailers, Violation};
+use headwater_rpc::{Closed, Code, EndedBy, Frame, Inbound, Reached, Status, Trailers, Violation};
 use http::{HeaderMap, Response, StatusCode};
 use http_body::Body as _;
 use tonic::{TimeoutExpired, body::Body};
@@ -73,13 +73,10 @@ impl Messages {
         self.deframer.push(data);
         loop {
             match self.deframer.next_message() {
-                Ok(Some(message)) if !message.compressed => {
-                    frames.push(Frame::Message(message.bytes));
+                Ok(Some(message)) if message.compressed => {
+                    frames.push(Frame::Compressed(message.bytes));
                 }
-                Ok(Some(_)) => {
-                    self.end = Some(Err(Closed::violation(Violation::Compressed)));
-                    return;
-                }
+                Ok(Some(message)) => frames.push(Frame::Message(message.bytes)),
                 Ok(None) => return,
                 Err(error) => {
                     self.end = Some(Err(Closed::violation(violation(error))));
@@ -163,6 +160,7 @@ where
             return Err(Closed {
                 status: Status::new(code_of_http_status(head.status.as_u16()), message),
                 by: EndedBy::Violation,
+                reached: Reached::Handler,
             });
         }
         let Ok(metadata) = headers::to_metadata(&head.headers) else {
@@ -220,6 +218,7 @@ fn closed(error: &(dyn Error + 'static)) -> Closed {
             return Closed {
                 status: Status::new(Code::DeadlineExceeded, "the deadline passed"),
                 by: EndedBy::Deadline,
+                reached: Reached::Handler,
             };
         }
         if let Some(error) = cause.downcast_ref::<h2::Error>() {
@@ -236,8 +235,10 @@ fn closed_by_h2(error: &h2::Error) -> Closed {
         return Closed::broken("the connection was lost");
     }
     let code = match error.reason() {
+        Some(Reason::REFUSED_STREAM) => {
+            return Closed::cancelled(Code::Unavailable).having_reached(Reached::Library);
+        }
         Some(Reason::CANCEL) => Code::Cancelled,
-        Some(Reason::REFUSED_STREAM) => Code::Unavailable,
         Some(Reason::ENHANCE_YOUR_CALM) => Code::ResourceExhausted,
         Some(Reason::INADEQUATE_SECURITY) => Code::PermissionDenied,
         Some(_) => Code::Internal,

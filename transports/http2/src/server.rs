@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use futures_util::stream;
 use headwater_rpc::{
     AcceptedStream, Acceptor, Code, Frame, Outbound, Peer, Pulled, RequestHeaders, ServerTransport,
-    Status, Trailers,
+    Status, Trailers, channel::Address,
 };
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use tokio::{
@@ -243,12 +243,15 @@ impl CallService {
         let metadata = headers::to_metadata(&head.headers)
             .map_err(|error| Box::new(refused(Status::new(Code::Internal, error.to_string()))))?;
         let info = head.extensions.get::<TcpConnectInfo>();
-        let peer = peer(info.and_then(TcpConnectInfo::remote_addr));
+        let remote = describe(info.and_then(TcpConnectInfo::remote_addr));
+        let local = describe(info.and_then(TcpConnectInfo::local_addr));
+        let peer = Peer::new(remote, local);
         let bytes_max = self.acceptor.receive_message_bytes_max();
         let headers = RequestHeaders {
             path: head.uri.path().into(),
             metadata,
             timeout: timeout.map(|timeout| timeout.saturating_sub(EARLIER)),
+            wait_for_ready: false,
         };
         let inbound = Box::new(RequestInbound::new(body, bytes_max));
         Ok(self
@@ -257,12 +260,9 @@ impl CallService {
     }
 }
 
-fn peer(addr: Option<SocketAddr>) -> Peer {
-    match addr {
-        Some(SocketAddr::V4(addr)) => Peer::new(format!("ipv4:{addr}")),
-        Some(SocketAddr::V6(addr)) => Peer::new(format!("ipv6:{addr}")),
-        None => Peer::new("unknown"),
-    }
+fn describe(addr: Option<SocketAddr>) -> String {
+    let address = addr.map(|addr| Address::Socket(addr).to_string());
+    address.unwrap_or_else(|| "unknown".to_owned())
 }
 
 fn plain(status: StatusCode) -> Response<CallBody> {
@@ -365,6 +365,8 @@ fn respond(pulled: Pulled, outbound: Outbound, mut frames: Vec<Frame>) -> Respon
         }
         Frame::End(trailers) => trailers_only(&trailers),
         // The machine sends headers before any message.
-        Frame::Message(_) => refused(Status::new(Code::Internal, "a message before headers")),
+        Frame::Message(_) | Frame::Compressed(_) => {
+            refused(Status::new(Code::Internal, "a message before headers"))
+        }
     }
 }

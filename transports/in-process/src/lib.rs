@@ -65,7 +65,8 @@ impl ClientTransport for InProcessClient {
         outbound: Outbound,
     ) -> Result<Box<dyn Inbound>, Status> {
         let acceptor = self.acceptor().await?;
-        let peer = Peer::new(format!("in-process:{}", process::id()));
+        let here = format!("in-process:{}", process::id());
+        let peer = Peer::new(here.clone(), here);
         let requests = Box::new(Pipe(outbound));
         let responses = acceptor.accept(AcceptedStream::new(headers, peer, requests));
         Ok(Box::new(Pipe(responses)))

@@ -178,6 +178,7 @@ impl Client {
             path,
             metadata,
             timeout: options.timeout,
+            wait_for_ready: false,
         };
         let open = async {
             if *inner.phase.borrow() != Phase::Running {

@@ -12,7 +12,9 @@
 //!
 //! This crate will never know a socket, a codec of messages, or a particular transport.
 
+pub mod channel;
 mod client;
+mod peer;
 mod receiver;
 mod registry;
 mod router;
@@ -24,13 +26,14 @@ mod transport;
 
 pub use client::{CallOptions, Client};
 pub use headwater_core::call::{
-    Closed, Credit, Ended, EndedBy, Frame, SendError, Shape, Trailers, Violation,
+    Closed, Credit, Ended, EndedBy, Frame, Reached, SendError, Shape, Trailers, Violation,
 };
 pub use headwater_proto::{Code, Metadata, Status};
+pub use peer::Peer;
 pub use receiver::{CallError, CancelReason, Cancellation, Receiver};
 pub use router::{CallHandler, Request, Router};
 pub use sender::Sender;
-pub use server::{AcceptedStream, Acceptor, IncomingCall, Peer, Server, ServerConfig};
+pub use server::{AcceptedStream, Acceptor, IncomingCall, Server, ServerConfig};
 pub use service_config::{MethodConfig, ServiceConfig};
 pub use transport::{
     ClientTransport, Inbound, Outbound, Pulled, RequestHeaders, ResetWatch, ServerTransport,

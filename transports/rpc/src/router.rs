@@ -12,10 +12,7 @@ use bytes::Bytes;
 use headwater_core::call::Shape;
 use headwater_proto::{Metadata, Status};
 
-use crate::{
-    receiver::Cancellation,
-    server::{IncomingCall, Peer},
-};
+use crate::{peer::Peer, receiver::Cancellation, server::IncomingCall};
 
 /// Handles the calls of a method. Closures given to [`Router::stream`] are handlers too.
 #[async_trait]

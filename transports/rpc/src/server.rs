@@ -13,6 +13,7 @@ use headwater_core::call::{CallConfig, Credit, Shape, Trailers};
 use headwater_proto::{Code, Metadata, Status};
 
 use crate::{
+    peer::Peer,
     receiver::{Cancellation, Receiver, unavailable},
     registry::Registry,
     router::{Route, Router},
@@ -48,28 +49,6 @@ impl Default for ServerConfig {
             timeout_max: None,
             unary_timeout_max: Some(Duration::from_secs(10)),
         }
-    }
-}
-
-/// Who is on the other side, as `<transport>:<address>`: `ipv4:127.0.0.1:50051`, `ipv6:[::1]:50051`, `in-process:4711`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Peer(Arc<str>);
-
-impl Peer {
-    /// The peer of this description.
-    pub fn new(description: impl Into<Arc<str>>) -> Self {
-        Self(description.into())
-    }
-
-    /// The description.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for Peer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
     }
 }
 

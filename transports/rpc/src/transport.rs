@@ -32,6 +32,9 @@ pub struct RequestHeaders {
     pub metadata: Metadata,
     /// How long the client gives the call; `grpc-timeout` on the wire.
     pub timeout: Option<std::time::Duration>,
+    /// Client: the call waits for a connection, until its deadline, instead of failing while there is none. Not on the
+    /// wire.
+    pub wait_for_ready: bool,
 }
 
 /// The receiving direction of a stream, as a transport gives it.
