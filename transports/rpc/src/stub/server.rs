@@ -134,6 +134,12 @@ fn conclude(sender: &Sender, outcome: Result<Metadata, Failure>) {
     }
 }
 
+/// What a call of a method ends with that its service leaves out.
+pub fn unimplemented(method: &MethodDescriptor) -> Status {
+    let message = format!("there is no method {}", method.path);
+    Status::new(Code::Unimplemented, message)
+}
+
 struct Handler<H>(H);
 
 #[async_trait]
