@@ -16,6 +16,7 @@ mod cancellation;
 pub mod channel;
 mod client;
 mod handler;
+mod handler_error;
 pub mod interceptor;
 mod peer;
 mod receiver;
@@ -31,6 +32,7 @@ mod transport;
 pub use cancellation::{CancelReason, Cancellation};
 pub use client::{CallOptions, Client, ClientBuilder};
 pub use handler::{CallHandler, Request};
+pub use handler_error::HandlerError;
 pub use headwater_core::call::{
     Closed, Credit, Ended, EndedBy, Frame, Reached, SendError, Shape, Trailers, Violation,
 };
