@@ -173,7 +173,8 @@ impl Guided {
             cancelled,
             chatting: Arc::clone(&chatting),
         };
-        RouteGuideServer::new(guide).register(&pair.router);
+        let service = RouteGuideServer::new(guide).into_service();
+        pair.router.add(service).expect("nothing is there yet");
         Self {
             client: RouteGuideClient::new(pair.client.clone()),
             cancelled: receiver,

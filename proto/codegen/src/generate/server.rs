@@ -138,20 +138,21 @@ const CONSTRUCTOR: &str = r"
         Self { service }
     }
 
-    /// Has `router` serve the methods, in place of those that it may have under their paths.
-    pub fn register(&self, router: &$rpc::Router) {
-        let _ = router;
+    /// The methods, as [`$rpc::Router::add`] takes them.
+    pub fn into_service(self) -> $rpc::Service {
+        $rpc::Service {
+            name: ::std::sync::Arc::from($CONSTANT.name),
+            methods: ::std::vec![
 ";
 
-const REGISTER: &str = r"
-        $stub::server::register::<$codec, _, _, _, _, _>(
-            router,
-            &$CONSTANT.methods[$index],
-            &self.service,
-            |service, request, responses| async move {
-                service.$function_streaming(request, responses).await
-            },
-        );
+const METHOD: &str = r"
+                $stub::server::method::<$codec, _, _, _, _, _>(
+                    &$CONSTANT.methods[$index],
+                    &self.service,
+                    |service, request, responses| async move {
+                        service.$function_streaming(request, responses).await
+                    },
+                ),
 ";
 
 impl Generator {
@@ -178,9 +179,9 @@ impl Generator {
         for method in &service.methods {
             let mut words = method.words().to_vec();
             words.push(("$CONSTANT", &constant));
-            self.write(REGISTER, &words, buf);
+            self.write(METHOD, &words, buf);
         }
-        buf.push_str("}\n}\n");
+        buf.push_str("],\n}\n}\n}\n");
         buf.push_str(ALLOW);
         let clone = r"
 impl<S> ::core::clone::Clone for $ServiceServer<S> {
