@@ -1,11 +1,14 @@
 //! Calls of generated stubs: ours against tonic's, and in process against a pair of tokio channels.
 
 mod channels;
+mod in_process;
 mod over_tonic;
+mod stubs;
 
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use tokio::runtime::Runtime;
 
 use crate::{
     contender::{Contender, measure},
@@ -79,45 +82,96 @@ pub(crate) fn payload(bytes: usize) -> Bytes {
 }
 
 /// What is to be reached.
-const GOALS: [Goal; 0] = [];
+const GOALS: [Goal; 9] = [
+    against_tonic(0, 1.0, "unary at 1 caller not dearer than tonic"),
+    against_tonic(
+        1,
+        1.0 / 1.2,
+        "unary at 64 callers at least 1.2 times cheaper than tonic",
+    ),
+    against_tonic(2, 1.0, "a stream at 1 in flight not dearer than tonic"),
+    against_tonic(
+        3,
+        1.0 / 1.5,
+        "a stream at 64 in flight at least 1.5 times cheaper than tonic",
+    ),
+    against_tonic(
+        4,
+        1.0 / 1.5,
+        "128 B one-way at least 1.5 times cheaper than tonic",
+    ),
+    against_tonic(
+        5,
+        1.0 / 1.7,
+        "64 KiB one-way at least 1.7 times cheaper than tonic",
+    ),
+    against_channels(0),
+    against_channels(1),
+    against_channels(2),
+];
 
-/// Measures every work whose name has `only` in it.
+const fn against_tonic(work: usize, at_most: f64, words: &'static str) -> Goal {
+    Goal {
+        label: NETWORK[work].0,
+        against: "tonic",
+        at_most,
+        words,
+    }
+}
+
+const fn against_channels(work: usize) -> Goal {
+    Goal {
+        label: IN_PROCESS[work].0,
+        against: "channels",
+        at_most: 3.0,
+        words: "in process at most 3 times a pair of channels",
+    }
+}
+
+/// Measures every work whose name has `only` in it; ours alone, if that is wanted.
 pub(crate) fn report(only: &str, alone: bool, rounds: usize, run: Duration) -> Report {
     let mut report = Report::new("message", "work", rounds, run, GOALS.into());
+    let wanted = |(name, _): &(&str, Work)| name.contains(only);
+    let ours = stubs::over_http2();
     let tonic = (!alone).then(over_tonic::start);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime");
-    for (name, work) in NETWORK.into_iter().filter(|(name, _)| name.contains(only)) {
-        let mut contenders = Vec::new();
+    for (name, work) in NETWORK.into_iter().filter(wanted) {
+        let mut contenders = vec![Contender {
+            name: "headwater",
+            run: Box::new(|run| ours.run(work, run)),
+        }];
         if let Some(tonic) = &tonic {
             contenders.push(Contender {
                 name: "tonic",
-                run: Box::new(move |run| tonic.run(work, run)),
+                run: Box::new(|run| tonic.run(work, run)),
             });
         }
         report.add(name.to_owned(), measure(&contenders, rounds, run));
     }
-    for (name, work) in IN_PROCESS
-        .into_iter()
-        .filter(|(name, _)| name.contains(only))
-    {
-        let mut contenders = Vec::new();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    for (name, work) in IN_PROCESS.into_iter().filter(wanted) {
+        let mut contenders = vec![Contender {
+            name: "headwater",
+            run: Box::new(|run| block_on(&runtime, run, |until| in_process::work(work, until))),
+        }];
         if !alone {
             contenders.push(Contender {
                 name: "channels",
-                run: Box::new(|run| {
-                    runtime.block_on(async {
-                        let until = Instant::now() + run;
-                        tokio::spawn(channels::work(work, until))
-                            .await
-                            .expect("no panic")
-                    })
-                }),
+                run: Box::new(|run| block_on(&runtime, run, |until| channels::work(work, until))),
             });
         }
         report.add(name.to_owned(), measure(&contenders, rounds, run));
     }
     report
+}
+
+/// Runs both ends on one thread, as tasks.
+fn block_on<F>(runtime: &Runtime, run: Duration, work: impl FnOnce(Instant) -> F) -> u64
+where
+    F: Future<Output = u64> + Send + 'static,
+{
+    let done = runtime.spawn(work(Instant::now() + run));
+    runtime.block_on(done).expect("no panic")
 }

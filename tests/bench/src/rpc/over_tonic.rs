@@ -15,7 +15,7 @@ use crate::contender::{Order, Orders, on_own_thread};
 
 #[allow(missing_docs, unreachable_pub, clippy::wildcard_enum_match_arm)]
 mod generated {
-    include!(concat!(env!("OUT_DIR"), "/bench.rs"));
+    include!(concat!(env!("OUT_DIR"), "/tonic/bench.rs"));
 }
 
 use generated::{
