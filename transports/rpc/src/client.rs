@@ -163,14 +163,21 @@ impl Client {
         metadata: Metadata,
         options: CallOptions,
     ) -> Result<(Sender, Receiver), CallError> {
+        let (halves, headers) = self.begin(path.into(), metadata, options);
+        self.open(&halves, headers).await?;
+        Ok(halves)
+    }
+
+    /// A call that the transport does not have yet: what it is given now goes out with its headers.
+    fn begin(
+        &self,
+        path: Arc<str>,
+        metadata: Metadata,
+        options: CallOptions,
+    ) -> ((Sender, Receiver), RequestHeaders) {
         let inner = &*self.inner;
-        let path = path.into();
         let options = inner.config.apply(&path, options);
         let call = Shared::new(Side::Client, &options.config(), inner.clock);
-        let halves = (
-            Sender::new(Arc::clone(&call)),
-            Receiver::new(Arc::clone(&call)),
-        );
         if options.timeout.is_some() {
             call.start_timer();
         }
@@ -180,21 +187,33 @@ impl Client {
             timeout: options.timeout,
             wait_for_ready: false,
         };
+        let halves = (Sender::new(Arc::clone(&call)), Receiver::new(call));
+        (halves, headers)
+    }
+
+    /// Hands a call to the transport.
+    async fn open(
+        &self,
+        (sender, receiver): &(Sender, Receiver),
+        headers: RequestHeaders,
+    ) -> Result<(), CallError> {
+        let inner = &*self.inner;
+        let call = sender.call();
         let open = async {
             if *inner.phase.borrow() != Phase::Running {
                 inner.running().await?;
             }
-            inner.calls.add(&call);
+            inner.calls.add(call);
             // Stopped in between: then nobody saw this call in the registry.
             if *inner.phase.borrow() == Phase::Stopped {
                 return Err(precondition("the client is stopped"));
             }
-            let outbound = Outbound::new(Arc::clone(&call));
+            let outbound = Outbound::new(Arc::clone(call));
             inner.transport.open(headers, outbound).await
         };
         let stream = tokio::select! {
             biased;
-            () = halves.0.ended() => return Err(ended_early(&halves.1)),
+            () = sender.ended() => return Err(ended_early(receiver)),
             stream = open => stream,
         };
         match stream {
@@ -204,7 +223,7 @@ impl Client {
                 return Err(CallError::local(status));
             }
         }
-        Ok(halves)
+        Ok(())
     }
 
     /// A call of one request and one response.
@@ -227,13 +246,15 @@ impl Client {
             shape: Shape::Unary,
             ..options
         };
-        let (sender, mut receiver) = self.call(path, metadata, options).await?;
+        let (halves, headers) = self.begin(path.into(), metadata, options);
         // An ended call says why where it is received.
-        match sender.try_send(request) {
+        match halves.0.try_send(request) {
             Ok(()) | Err(SendError::Ended) => {}
             Err(error) => return Err(Status::new(Code::ResourceExhausted, error.to_string())),
         }
-        let _ = sender.finish(Ok(()), Metadata::new());
+        let _ = halves.0.finish(Ok(()), Metadata::new());
+        self.open(&halves, headers).await?;
+        let (_sender, mut receiver) = halves;
         let mut messages = Vec::new();
         while receiver.next_batch(&mut messages).await? > 0 {}
         // The machine lets no unary call succeed without its one response.

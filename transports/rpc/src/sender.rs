@@ -30,6 +30,10 @@ impl Sender {
         Self { call }
     }
 
+    pub(crate) const fn call(&self) -> &Arc<Shared> {
+        &self.call
+    }
+
     /// Sends a message without waiting.
     ///
     /// # Errors
