@@ -239,7 +239,10 @@ impl TlsDialer {
     fn explain(&self, error: &io::Error) -> String {
         let cause = error.get_ref().and_then(|cause| cause.downcast_ref());
         let why = match cause {
-            Some(Error::InvalidCertificate(CertificateError::UnknownIssuer)) => {
+            // A bad signature is what an authority of the same name makes.
+            Some(Error::InvalidCertificate(
+                CertificateError::UnknownIssuer | CertificateError::BadSignature,
+            )) => {
                 "the server's certificate comes from no authority that is trusted here".to_owned()
             }
             Some(Error::InvalidCertificate(
