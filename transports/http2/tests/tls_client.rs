@@ -304,7 +304,7 @@ async fn s4_68_what_cannot_be_used_is_said_before_any_connection() {
         ("not the name of a server", unnamed),
     ];
     for (expected, tls) in cases {
-        let status = connector(&tls).err().expect("it cannot be used");
+        let status = connector(&tls).expect_err("it cannot be used");
         assert_eq!(status.code, Code::InvalidArgument);
         assert!(status.message.contains(expected), "{status}");
         let secret = other.key.lines().nth(1).expect("a line of it");

@@ -85,6 +85,8 @@ impl Connection for Http2Connection {
 
 impl Drop for Http2Connection {
     fn drop(&mut self) {
+        // The connection's waker leads to what opens its streams, which leads to the connection: this parts them.
+        self.begin_graceful_shutdown();
         self.driver.abort();
     }
 }

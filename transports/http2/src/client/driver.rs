@@ -6,7 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
 };
 
 use futures_util::stream::{FuturesUnordered, Stream as _};
@@ -43,6 +43,8 @@ impl Future for Job {
 pub(crate) struct Driver {
     connection: h2::client::Connection<Socket, Batch>,
     shared: Arc<Shared>,
+    /// Wakes this for the connection, unless it runs anyway.
+    waker: Waker,
     jobs: FuturesUnordered<Job>,
     /// Reads of the socket so far, and what of them was looked at.
     reads: Arc<AtomicU64>,
@@ -58,6 +60,7 @@ impl Driver {
     ) -> Self {
         Self {
             connection,
+            waker: Waker::from(Arc::clone(&shared)),
             shared,
             jobs: keepalive.into_iter().collect(),
             reads,
@@ -78,14 +81,17 @@ impl Future for Driver {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Status> {
         let this = &mut *self;
-        let pipes = this.shared.take_pipes(cx);
+        this.shared.begin_filling(cx);
+        let pipes = this.shared.take_pipes();
         this.jobs.extend(pipes.into_iter().map(Job::Pipe));
         while let Poll::Ready(Some(ended)) = Pin::new(&mut this.jobs).poll_next(cx) {
             if let Some(why) = ended {
                 return Poll::Ready(why);
             }
         }
-        let ended = Pin::new(&mut this.connection).poll(cx);
+        this.shared.end_filling();
+        let mut waked = Context::from_waker(&this.waker);
+        let ended = Pin::new(&mut this.connection).poll(&mut waked);
         let reads = this.reads.load(Ordering::Relaxed);
         if reads != this.seen {
             this.seen = reads;

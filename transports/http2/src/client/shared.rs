@@ -5,6 +5,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
+    task::{Context, Poll, Wake},
     time::Duration,
 };
 
@@ -30,8 +31,11 @@ pub(crate) struct Shared {
     open: AtomicUsize,
     /// Pipes that the driver does not have yet.
     pipes: Mutex<Vec<Pipe>>,
-    waker: AtomicWaker,
     has_pipes: AtomicBool,
+    /// Wakes the driver's task.
+    driver: AtomicWaker,
+    /// The driver is filling the connection, which it will poll in any case.
+    filling: AtomicBool,
     closed: watch::Sender<Option<Status>>,
     started: Instant,
     /// When something was last heard of the peer, in milliseconds after the start.
@@ -48,8 +52,9 @@ impl Shared {
             overdrawn: AtomicUsize::new(0),
             open: AtomicUsize::new(0),
             pipes: Mutex::new(Vec::new()),
-            waker: AtomicWaker::new(),
             has_pipes: AtomicBool::new(false),
+            driver: AtomicWaker::new(),
+            filling: AtomicBool::new(false),
             closed: watch::Sender::new(None),
             started: Instant::now(),
             heard: AtomicU64::new(0),
@@ -96,7 +101,7 @@ impl Shared {
     }
 
     /// Looks at what the peer allows now, and whether it has said that it will go.
-    pub(crate) fn look_at_peer(&self, cx: &mut std::task::Context<'_>) {
+    pub(crate) fn look_at_peer(&self, cx: &mut Context<'_>) {
         let heard = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.heard.store(heard, Ordering::Relaxed);
         let mut slot = lock(&self.sender);
@@ -106,7 +111,7 @@ impl Shared {
         self.allow(allowed(sender));
         let ready = sender.poll_ready(cx);
         drop(slot);
-        if let std::task::Poll::Ready(Err(error)) = ready {
+        if let Poll::Ready(Err(error)) = ready {
             self.close(unavailable(&error));
         }
     }
@@ -143,16 +148,40 @@ impl Shared {
     pub(crate) fn add_pipe(&self, pipe: Pipe) {
         lock(&self.pipes).push(pipe);
         self.has_pipes.store(true, Ordering::Release);
-        self.waker.wake();
+        self.driver.wake();
     }
 
-    /// The pipes that came since, and wakes the driver for the next one.
-    pub(crate) fn take_pipes(&self, cx: &mut std::task::Context<'_>) -> Vec<Pipe> {
-        self.waker.register(cx.waker());
+    /// The driver's task runs, and begins to fill the connection: until [`Shared::end_filling`] what wakes the connection
+    /// wakes nobody.
+    pub(crate) fn begin_filling(&self, cx: &Context<'_>) {
+        self.driver.register(cx.waker());
+        self.filling.store(true, Ordering::SeqCst);
+    }
+
+    /// The connection is polled next.
+    pub(crate) fn end_filling(&self) {
+        self.filling.store(false, Ordering::SeqCst);
+    }
+
+    /// The pipes that came since.
+    pub(crate) fn take_pipes(&self) -> Vec<Pipe> {
         if self.has_pipes.swap(false, Ordering::AcqRel) {
             return std::mem::take(&mut lock(&self.pipes));
         }
         Vec::new()
+    }
+}
+
+/// The connection's own waker.
+impl Wake for Shared {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if !self.filling.load(Ordering::SeqCst) {
+            self.driver.wake();
+        }
     }
 }
 

@@ -67,6 +67,9 @@ impl Http2Client {
     }
 
     async fn running(&self) -> Result<(), Status> {
+        if *self.phase.borrow() == Phase::Running {
+            return Ok(());
+        }
         let mut phase = self.phase.subscribe();
         let phase = phase.wait_for(|phase| *phase != Phase::NotStarted).await;
         if phase.is_ok_and(|phase| *phase == Phase::Running) {

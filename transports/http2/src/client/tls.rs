@@ -168,17 +168,25 @@ fn system_roots() -> Result<RootCertStore, String> {
 }
 
 /// Makes TLS connections by a configuration whose files may change.
-#[derive(Debug)]
 pub(crate) struct TlsDialer {
     config: Arc<ClientTls>,
     name: ServerName<'static>,
     loaded: Arc<Mutex<Loaded>>,
 }
 
-#[derive(Debug)]
 struct Loaded {
     stamps: Vec<Option<(SystemTime, u64)>>,
     config: Arc<ClientConfig>,
+}
+
+/// What was loaded holds keys, and is not shown.
+impl fmt::Debug for TlsDialer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TlsDialer")
+            .field("config", &self.config)
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
 }
 
 impl TlsDialer {
