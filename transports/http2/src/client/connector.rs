@@ -29,6 +29,13 @@ use super::{
 };
 use crate::batch::Batch;
 
+/// The largest window that there is (RFC 9113, 6.9.1).
+const WINDOW_BYTES_MAX: u32 = (1 << 31) - 1;
+/// Cancelled streams of the last second for which something may still come. What comes for one that was forgotten counts
+/// as the server's error, and many of those end the connection.
+const RESETS_REMEMBERED: usize = 1024;
+/// How much more than its window a connection's unread frames may take, when they are small.
+const OVERHEAD_FACTOR: usize = 4;
 /// What one stream may have waiting in `h2` beyond the peer's window: some pulls of the driver's.
 const SEND_BUFFER_BYTES: usize = 1 << 20;
 
@@ -88,15 +95,26 @@ impl Http2Connector {
 
     async fn handshake(&self, socket: Socket, address: &Address) -> Result<Handshaken, Status> {
         let handshake = h2::client::Builder::new()
-            .initial_window_size(self.config.stream_window_bytes)
-            .initial_connection_window_size(self.config.connection_window_bytes)
+            .initial_window_size(self.config.stream_window_bytes.min(WINDOW_BYTES_MAX))
+            .initial_connection_window_size(
+                self.config.connection_window_bytes.min(WINDOW_BYTES_MAX),
+            )
             .max_frame_size(self.config.frame_bytes_max.clamp(16 << 10, (16 << 20) - 1))
+            .max_concurrent_reset_streams(RESETS_REMEMBERED)
+            .data_frame_budget(self.frame_overhead_bytes())
             .max_header_list_size(self.config.header_list_bytes_max)
             .max_send_buffer_size(SEND_BUFFER_BYTES)
             .enable_push(false)
             .handshake(socket)
             .await;
         handshake.map_err(|error| no_connection(address, &error))
+    }
+
+    /// What unread frames may take beside their bytes, by which `h2` counts small ones as 256 bytes each. A stream's
+    /// window full of messages of some ten bytes, each in a frame of its own, must not cost the connection.
+    fn frame_overhead_bytes(&self) -> usize {
+        let window = usize::try_from(self.config.connection_window_bytes).unwrap_or(usize::MAX);
+        window.saturating_mul(OVERHEAD_FACTOR)
     }
 
     async fn connect_unbounded(&self, address: &Address) -> Result<Http2Connection, Status> {

@@ -30,8 +30,8 @@ pub struct Http2ClientConfig {
     /// What a server may send on one stream before it is read, 1 byte to 2 GiB - 1. Default: 4 MiB, which lets one
     /// stream fill a fast and long line.
     pub stream_window_bytes: u32,
-    /// What a server may send on all streams together before it is read, and so the memory that it can take; at least
-    /// 64 KiB - 1. Larger than one stream's, for streams that nobody reads stop all others once they hold all of it.
+    /// What a server may send on all streams together before it is read, 64 KiB - 1 to 2 GiB - 1. It bounds the memory
+    /// that a server can take: this much, and up to four times this much more for the frames of tiny messages. Larger than one stream's, for streams that nobody reads stop all others once they hold all of it.
     /// Default: 16 MiB.
     pub connection_window_bytes: u32,
     /// The largest DATA frame that is taken, 16 KiB to 16 MiB - 1; with small ones, large messages cost twice the CPU.

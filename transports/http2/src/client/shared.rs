@@ -129,20 +129,19 @@ impl Shared {
             self.overdrawn
                 .fetch_add(before - now - taken, Ordering::Relaxed);
         }
-        for _ in before..now {
-            self.give_back();
+        if now > before {
+            self.add_places(now - before);
         }
     }
 
-    fn give_back(&self) {
-        let paid = self
+    /// Places that are free again, or new, as far as they are not owed.
+    fn add_places(&self, count: usize) {
+        let pay = |owed: usize| Some(owed.saturating_sub(count));
+        let owed = self
             .overdrawn
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |overdrawn| {
-                overdrawn.checked_sub(1)
-            });
-        if paid.is_err() {
-            self.places.add_permits(1);
-        }
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, pay)
+            .unwrap_or_default();
+        self.places.add_permits(count.saturating_sub(owed));
     }
 
     pub(crate) fn add_pipe(&self, pipe: Pipe) {
@@ -208,6 +207,6 @@ pub(crate) struct Permit(Arc<Shared>);
 impl Drop for Permit {
     fn drop(&mut self) {
         self.0.open.fetch_sub(1, Ordering::Relaxed);
-        self.0.give_back();
+        self.0.add_places(1);
     }
 }

@@ -9,6 +9,7 @@ use headwater_rpc::{CallOptions, Code, EndedBy, Metadata, Reached, channel::Conn
 
 use crate::support::{
     Command, GOAWAY, HEADERS, Pair, Raw, client_of, connect, headers, listen, message, soon,
+    trailers,
 };
 
 /// A call that is complete before it is opened goes out as one DATA frame that ends the stream.
@@ -204,6 +205,33 @@ async fn every_reset_is_the_status_that_the_protocol_says() {
             assert_eq!(pair.broke().await.reached, expected, "{reason:?}");
         }
     }
+}
+
+/// Tiny messages cost more memory than their bytes, and `h2` bounds that: but not so soon that a reader who pauses costs
+/// everybody the connection.
+#[tokio::test]
+async fn tiny_messages_that_wait_do_not_cost_the_connection() {
+    const COUNT: usize = 100_000;
+    let mut pair = Pair::new().await;
+    let call = pair
+        .client
+        .call("/t.T/X", Metadata::new(), CallOptions::default());
+    let (_sender, mut receiver) = call.await.expect("it opens");
+    let mut stream = pair.server.stream().await;
+    let response = stream.respond.send_response(headers(), false);
+    let mut body = response.expect("open");
+    let tiny = Bytes::from_static(&[0, 0, 0, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8]);
+    for _ in 0..COUNT {
+        body.send_data(tiny.clone(), false).expect("open");
+    }
+    body.send_trailers(trailers("0")).expect("open");
+    // All of it has come before the answer of a later call.
+    let other = pair.unary();
+    pair.server.stream().await.answer();
+    assert!(other.await.expect("no panic").is_ok());
+    let mut messages = Vec::new();
+    while soon("the messages", receiver.next_batch(&mut messages)).await != Ok(0) {}
+    assert_eq!(messages.len(), COUNT);
 }
 
 /// What this side ends takes no new calls, and lets the open ones end.
