@@ -10,6 +10,7 @@ use std::{
 use bytes::Bytes;
 use headwater_core::call::{Encoding, SendError, Trailers};
 use headwater_proto::{Code, Metadata, Status};
+use tokio::task::coop::consume_budget;
 
 use crate::{
     compression::{self, Compress, Outgoing},
@@ -138,6 +139,8 @@ impl Sender {
     /// As [`Sender::send`].
     pub async fn send_with(&self, message: Bytes, compress: Compress) -> Result<(), SendError> {
         let mut outgoing = Outgoing::new(message, compress);
+        // A peer that reads no more never blocks a sender, which would not let others run, nor hear of the call's end.
+        consume_budget().await;
         loop {
             match self.attempt(&mut outgoing) {
                 Err(SendError::Blocked) => self.writable().await,

@@ -224,6 +224,7 @@ impl Server {
                 "the server was started before",
             ));
         }
+        self.transport.configure(&inner.router.paths());
         let stop = StopServer(self);
         let result = self.transport.listen(self.acceptor.clone()).await;
         if result.is_ok() {

@@ -206,6 +206,10 @@ pub trait ClientTransport: Send + Sync + 'static {
 /// The server's side of a transport.
 #[async_trait]
 pub trait ServerTransport: Send + Sync + 'static {
+    /// Says which methods there are, in order of their paths. Called once, before [`ServerTransport::listen`]; the methods
+    /// may change while the server runs. Does nothing by default.
+    fn configure(&self, _methods: &[Arc<str>]) {}
+
     /// Hands every stream that comes to `acceptor`. Runs until it is drained after
     /// [`ServerTransport::begin_graceful_shutdown`]; dropping it is an abrupt stop, after which no peer waits for ever.
     ///
