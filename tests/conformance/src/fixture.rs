@@ -108,8 +108,10 @@ pub struct Stopped {
     pub client: Client,
     /// The server.
     pub server: Server,
-    control: Arc<Control>,
-    router: Router,
+    /// The service behind it.
+    pub control: Arc<Control>,
+    /// The server's routes.
+    pub router: Router,
 }
 
 impl Stopped {

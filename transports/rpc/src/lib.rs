@@ -36,7 +36,7 @@ pub use handler_error::HandlerError;
 pub use headwater_core::call::{
     Closed, Credit, Ended, EndedBy, Frame, Reached, SendError, Shape, Trailers, Violation,
 };
-pub use headwater_proto::{Code, Metadata, Status};
+pub use headwater_proto::{Code, Detail, Metadata, Status};
 pub use peer::Peer;
 pub use receiver::{CallError, Receiver};
 pub use router::{AddError, Router, RunningCalls};
