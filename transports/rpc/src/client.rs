@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use bytes::Bytes;
 use headwater_core::call::{CallConfig, Credit, EndedBy, SendError, Shape};
 use headwater_proto::{Code, Metadata, Status};
-use tokio::sync::watch;
+use tokio::{runtime::Handle, sync::watch};
 
 use crate::{
     interceptor::{ClientInterceptor, ClientNext, Filter, OutgoingCall, chains::Chains},
@@ -212,7 +212,7 @@ impl Client {
             Receiver::new(Arc::clone(&call)),
         );
         if options.timeout.is_some() {
-            call.start_timer();
+            call.start_timer(&Handle::current());
         }
         let headers = RequestHeaders {
             path,
