@@ -9,6 +9,7 @@ use std::{
 };
 
 use headwater_core::call::EndedBy;
+use tokio::time::Instant;
 
 use crate::shared::{Shared, Side, State, register};
 
@@ -44,6 +45,11 @@ impl Cancellation {
     pub fn reason(&self) -> Option<CancelReason> {
         debug_assert!(self.call.side == Side::Server, "handlers are on the server");
         self.call.look(|state| reason(state))
+    }
+
+    /// When the call's time is over. `None` if it is without bound.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.call.deadline()
     }
 
     /// Waits until the call is cancelled; for ever, if the handler ends it regularly first.

@@ -170,6 +170,11 @@ impl Receiver {
         }
     }
 
+    /// Ends the call, because what was received cannot be used; the peer is told.
+    pub(crate) fn fail(&self, status: Status) {
+        self.call.fail(Trailers::failed(status));
+    }
+
     /// Takes in what the transport has. Pending only if that is nothing, and then the waker is registered.
     fn poll_inbound(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut slot = self
