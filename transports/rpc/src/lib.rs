@@ -45,7 +45,7 @@ pub use receiver::{CallError, Receiver};
 pub use router::{AddError, Router, RunningCalls};
 pub use sender::Sender;
 pub use server::{AcceptedStream, Acceptor, IncomingCall, Server, ServerBuilder, ServerConfig};
-pub use service::{Method, MethodDescriptor, Service};
+pub use service::{Method, RegisteredMethod, Service};
 pub use service_config::{MethodConfig, ServiceConfig};
 pub use transport::{
     ClientTransport, Inbound, Outbound, Pulled, RequestHeaders, ResetWatch, ServerTransport,

@@ -282,6 +282,8 @@ pub(crate) async fn until(
 ) -> Result<(), Status> {
     let mut run = pin!(run);
     tokio::select! {
+        // It begins before it can be stopped, however early the signal.
+        biased;
         result = &mut run => return result,
         () = signal => stop(),
     }

@@ -20,7 +20,7 @@ use headwater_rpc::{
     ClientBuilder, Code, ServerBuilder, Status,
     interceptor::{
         ClientInterceptor, Filter, ServerInterceptor,
-        layer::{ClientRequest, LayerInterceptor, ServerRequest},
+        layer::{ClientCall, LayerInterceptor, ServerCall},
     },
 };
 use tokio::task::yield_now;
@@ -194,13 +194,13 @@ trait Path {
     fn path(&self) -> &str;
 }
 
-impl Path for ServerRequest {
+impl Path for ServerCall {
     fn path(&self) -> &str {
         &self.call.path
     }
 }
 
-impl Path for ClientRequest {
+impl Path for ClientCall {
     fn path(&self) -> &str {
         &self.call.path
     }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use headwater_conformance::{Fixture, control::read, for_each_transport};
 use headwater_in_process::{InProcessServer, pair};
 use headwater_rpc::{
-    Acceptor, CallOptions, Client, Metadata, Method, MethodDescriptor, Router, Server,
+    Acceptor, CallOptions, Client, Metadata, Method, RegisteredMethod, Router, Server,
     ServerConfig, ServerTransport, Service, Shape, Status,
 };
 
@@ -28,7 +28,7 @@ impl Recording {
 
 #[async_trait]
 impl ServerTransport for Recording {
-    fn configure(&self, methods: &[MethodDescriptor]) {
+    fn configure(&self, methods: &[RegisteredMethod]) {
         let methods = methods.iter().map(|method| (&*method.path, method.shape));
         self.note(format!("configure {:?}", methods.collect::<Vec<_>>()));
     }

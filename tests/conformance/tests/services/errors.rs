@@ -6,6 +6,7 @@ use bytes::Bytes;
 use headwater_conformance::{Fixture, control::read, for_each_transport};
 use headwater_rpc::{
     CallError, Code, Detail, EndedBy, HandlerError, Metadata, Method, Service, Status,
+    stub::Failure,
 };
 
 #[derive(Debug)]
@@ -42,6 +43,7 @@ fn thrown(kind: &[u8]) -> Result<Bytes, HandlerError> {
     let secret = "a secret";
     match kind {
         b"status" => Err(status)?,
+        b"stub" => Err(Failure::from(status))?,
         b"call" => Err(CallError {
             status,
             by: EndedBy::Peer,
@@ -81,6 +83,7 @@ fn s4_35_errors_become_a_status() {
         let table = [
             ("/a.B/Thrown", "status", &carried),
             ("/a.B/Thrown", "call", &carried),
+            ("/a.B/Thrown", "stub", &carried),
             ("/a.B/Thrown", "source", &carried),
             ("/a.B/Thrown", "other", &unknown),
             ("/a.B/Converted", "", &converted),
