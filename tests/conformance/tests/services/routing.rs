@@ -2,12 +2,13 @@
 
 use bytes::Bytes;
 use headwater_conformance::{
-    Fixture,
+    Fixture, TRANSPORTS,
     control::{ECHO, FAIL, RUN, WAIT, done, read, say},
     for_each_transport,
 };
 use headwater_rpc::{
-    AddError, CancelReason, Code, IncomingCall, Metadata, RunningCalls, SendError, Status,
+    AddError, CallOptions, CancelReason, Client, Code, IncomingCall, Metadata, Method,
+    RunningCalls, SendError, Service, Shape, Status,
 };
 use tokio::task::yield_now;
 
@@ -186,4 +187,61 @@ fn s4_25_replacing_a_service_ends_the_old_ones_calls() {
         assert_eq!(read(&mut receiver).await.1, Err(status));
         assert_eq!(pair.unary(ECHO, "x").await, Ok(Bytes::from("new")));
     });
+}
+
+/// A service whose method waits until its call is cancelled.
+fn waiting() -> Service {
+    let method = Method::stream("Wait", Shape::Bidirectional, |call| async move {
+        assert_eq!(call.cancellation.cancelled().await, CancelReason::Withdrawn);
+        drop(call);
+    });
+    Service {
+        name: "a.B".into(),
+        methods: vec![method],
+    }
+}
+
+/// S4-25: a call that comes while services are exchanged is of the old one, and ends with it, or of the new one: none
+/// escapes, which would wait for ever, and none finds no service.
+#[test]
+fn s4_25_no_call_escapes_while_services_are_exchanged() {
+    for &transport in TRANSPORTS {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(4)
+            .enable_all()
+            .build()
+            .expect("a runtime can be built");
+        runtime.block_on(async {
+            let pair = Fixture::new(transport).await;
+            pair.router.add(waiting()).expect("valid");
+            let tasks: Vec<_> = (0..4)
+                .map(|_| {
+                    let client = pair.client.clone();
+                    tokio::spawn(async move { call_repeatedly(&client).await })
+                })
+                .collect();
+            let status = Status::new(Code::Aborted, "exchanged");
+            while tasks.iter().any(|task| !task.is_finished()) {
+                let end = RunningCalls::End(status.clone());
+                pair.router.replace(waiting(), end).expect("valid");
+                yield_now().await;
+            }
+            for task in tasks {
+                for outcome in task.await.expect("no panic") {
+                    assert_eq!(outcome, Err(status.clone()), "on {transport:?}");
+                }
+            }
+        });
+    }
+}
+
+async fn call_repeatedly(client: &Client) -> Vec<Result<(), Status>> {
+    let mut outcomes = Vec::new();
+    for _ in 0..50 {
+        let options = CallOptions::default();
+        let call = client.call("/a.B/Wait", Metadata::new(), options).await;
+        let (_sender, mut receiver) = call.expect("it opens");
+        outcomes.push(read(&mut receiver).await.1);
+    }
+    outcomes
 }
