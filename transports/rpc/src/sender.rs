@@ -45,6 +45,10 @@ impl Sender {
         self
     }
 
+    pub(crate) const fn call(&self) -> &Arc<Shared> {
+        &self.call
+    }
+
     /// Sends a message without waiting.
     ///
     /// # Errors
