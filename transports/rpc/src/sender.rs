@@ -213,7 +213,8 @@ impl Sender {
     /// Has the machine refuse a message that there is no room for, before a transform has seen it.
     fn check_room(&self, message: &Bytes) -> Result<(), SendError> {
         self.call.act(|state| {
-            if state.call.has_credit(message.len()) {
+            let has_room = state.call.has_credit(message.len());
+            if has_room && !state.call.is_ended() {
                 return Ok(());
             }
             state.call.send(message.clone())
@@ -221,9 +222,6 @@ impl Sender {
     }
 
     fn transformed(&self, stages: &Stages, message: Bytes) -> Result<Bytes, SendError> {
-        if self.is_ended() {
-            return Err(SendError::Ended);
-        }
         if self.call.side == Side::Server {
             // Headers are refused if they went before the transform came.
             let _ = self.send_headers(Metadata::new());

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use crate::{
     server::Acceptor,
-    service::MethodDescriptor,
+    service::RegisteredMethod,
     shared::{Shared, Side, register, register_one, sum},
 };
 
@@ -211,7 +211,7 @@ pub trait ClientTransport: Send + Sync + 'static {
 pub trait ServerTransport: Send + Sync + 'static {
     /// Tells which methods the server has. Called once, before [`ServerTransport::listen`]; methods may come and go
     /// later. Does nothing by default.
-    fn configure(&self, methods: &[MethodDescriptor]) {
+    fn configure(&self, methods: &[RegisteredMethod]) {
         let _ = methods;
     }
 

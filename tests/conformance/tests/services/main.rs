@@ -1,0 +1,6 @@
+//! What a server serves, on every transport.
+
+mod context;
+mod errors;
+mod routing;
+mod support;
