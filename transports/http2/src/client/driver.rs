@@ -107,3 +107,57 @@ impl Drop for Driver {
         self.shared.end();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use h2::client::SendRequest;
+    use http::Request;
+
+    use super::*;
+
+    async fn connect(stream: tokio::io::DuplexStream) -> (Arc<Shared>, Driver) {
+        let reads = Arc::new(AtomicU64::new(0));
+        let socket = Socket::new(Box::new(stream), Arc::clone(&reads));
+        let builder = h2::client::Builder::new();
+        let handshake = builder.handshake::<_, Batch>(socket).await;
+        let (sender, connection) = handshake.expect("the stream is open");
+        let shared = Shared::new(sender);
+        let driver = Driver::new(connection, Arc::clone(&shared), reads, None);
+        (shared, driver)
+    }
+
+    /// The connection's waker leads to what opens its streams, which leads to the connection: however it ends, neither
+    /// keeps the other.
+    #[tokio::test]
+    async fn nothing_is_left_of_a_connection_that_ended() {
+        for lost in [true, false] {
+            let (here, there) = tokio::io::duplex(64 << 10);
+            let server = tokio::spawn(async move {
+                let mut connection = h2::server::handshake(there).await.expect("HTTP/2");
+                let accepted = connection.accept().await;
+                (accepted, connection)
+            });
+            let (shared, driver) = connect(here).await;
+            let driver = tokio::spawn(driver);
+            let sender = shared.sender();
+            let mut sender: SendRequest<Batch> = sender.expect("it is up");
+            let request = Request::post("http://test/").body(()).expect("valid");
+            let stream = sender.send_request(request, false).expect("it is up");
+            let (accepted, connection) = server.await.expect("no panic");
+            assert!(accepted.is_some(), "the stream came");
+            if lost {
+                drop((accepted, connection));
+                driver.await.expect("no panic");
+            } else {
+                driver.abort();
+                assert!(driver.await.is_err(), "it was stopped");
+                // A pipe in memory keeps its other end's waker.
+                drop((accepted, connection));
+            }
+            drop((stream, sender));
+            let left = Arc::downgrade(&shared);
+            drop(shared);
+            assert!(left.upgrade().is_none(), "lost: {lost}");
+        }
+    }
+}
