@@ -21,14 +21,6 @@ pub(crate) struct Pipe {
     held: bool,
 }
 
-/// What is left to do after a batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Then {
-    Send,
-    Hold,
-    End,
-}
-
 /// Sends what waits already. `None` if that was all, to the half-close: then nobody has to look after the stream, for it
 /// is reset when the receiving half is dropped.
 pub(crate) fn begin(stream: SendStream<Batch>, outbound: Outbound) -> Option<Pipe> {
@@ -53,7 +45,7 @@ pub(crate) fn begin(stream: SendStream<Batch>, outbound: Outbound) -> Option<Pip
             }
         }
     }
-    if !pipe.frames.is_empty() && pipe.send() == Then::End {
+    if !pipe.frames.is_empty() && pipe.send().is_ready() {
         return None;
     }
     Some(pipe)
@@ -64,20 +56,17 @@ fn has_end(frames: &[Frame]) -> bool {
 }
 
 impl Pipe {
-    /// Gives `h2` what was pulled.
-    fn send(&mut self) -> Then {
+    /// Gives `h2` what was pulled. Ready when nobody has to look after the stream any more.
+    fn send(&mut self) -> Poll<()> {
         let (batch, end) = Batch::encode(&mut self.frames);
         let last = end.is_some();
         self.held = last && !self.has_room(batch.remaining());
-        if self.stream.send_data(batch, last).is_err() {
-            // The peer has reset the stream, which the receiving half reports.
-            return Then::End;
+        // A stream that takes no more was reset by the peer, which the receiving half reports.
+        let sent = self.stream.send_data(batch, last);
+        if sent.is_err() || (last && !self.held) {
+            return Poll::Ready(());
         }
-        match (last, self.held) {
-            (false, _) => Then::Send,
-            (true, true) => Then::Hold,
-            (true, false) => Then::End,
-        }
+        Poll::Pending
     }
 
     /// Whether this much can be sent without the peer giving more room.
@@ -133,11 +122,8 @@ impl Future for Pipe {
                 Poll::Pending => return this.poll_over(cx),
             }
             match this.outbound.poll_frames(cx, &mut this.frames) {
-                Poll::Ready(Pulled::Frames) => {
-                    if this.send() == Then::End {
-                        return Poll::Ready(());
-                    }
-                }
+                Poll::Ready(Pulled::Frames) if this.send().is_pending() => {}
+                Poll::Ready(Pulled::Frames) => return Poll::Ready(()),
                 Poll::Ready(pulled @ (Pulled::Reset(_) | Pulled::Done)) => {
                     this.end(pulled);
                     return Poll::Ready(());
