@@ -49,6 +49,18 @@ impl Fixture {
         Self::built(transport, built).await
     }
 
+    /// A pair with these bounds on the server and on the client.
+    pub async fn with_configs(
+        transport: Transport,
+        config: ServerConfig,
+        methods: ServiceConfig,
+    ) -> Self {
+        let built = |client: ClientBuilder, server: ServerBuilder| {
+            (client.service_config(methods), server.config(config))
+        };
+        Self::built(transport, built).await
+    }
+
     /// A pair whose ends are put together so.
     pub async fn built(
         transport: Transport,

@@ -135,7 +135,7 @@ async fn bad_headers_and_bad_bytes_get_a_status() {
         (&[7, 0, 0, 0, 0], "13"),
         (&[0, 0, 0, 0, 9, 1], "13"),
         (&[0, 0xFF, 0, 0, 0], "8"),
-        (&[1, 0, 0, 0, 1, 1], "12"),
+        (&[1, 0, 0, 0, 1, 1], "13"),
     ];
     for (bytes, expected) in cases {
         let (response, mut body) = send(&client, request("/t.T/Echo"), false).await;

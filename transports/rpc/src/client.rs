@@ -3,11 +3,12 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use headwater_core::call::{CallConfig, Credit, EndedBy, SendError, Shape};
+use headwater_core::call::{CallConfig, Credit, Encoding, Encodings, EndedBy, SendError, Shape};
 use headwater_proto::{Code, Metadata, Status};
 use tokio::{runtime::Handle, sync::watch};
 
 use crate::{
+    compression::{SUPPORTED_ENCODINGS, supported_or_identity},
     interceptor::{ClientInterceptor, ClientNext, Filter, OutgoingCall, chains::Chains},
     receiver::{CallError, Receiver},
     registry::Registry,
@@ -25,12 +26,17 @@ pub struct CallOptions {
     pub timeout: Option<Duration>,
     /// How many messages the method has each way; checked on both sides. Default: bidirectional.
     pub shape: Shape,
-    /// The largest response that is taken. Default: 4 MiB.
+    /// The largest response that is taken, decompressed; 0: only empty ones. Default: 4 MiB.
     pub receive_message_bytes_max: usize,
-    /// The largest request that is sent. Default: 4 MiB.
+    /// The largest request that is sent, before it is compressed; 0: only empty ones. Default: 4 MiB.
     pub send_message_bytes_max: usize,
     /// What may wait for the transport before sends block. Default: 1024 messages, 256 KiB.
     pub send_window: Credit,
+    /// What the requests are compressed with, as far as the build has it. A server that does not take it ends the call
+    /// with `UNIMPLEMENTED`. Default: not at all.
+    pub compression: Encoding,
+    /// What the responses may be compressed with, which the server is told. Default: not at all, which says nothing.
+    pub accepted_encodings: Encodings,
 }
 
 impl Default for CallOptions {
@@ -42,6 +48,8 @@ impl Default for CallOptions {
             receive_message_bytes_max: config.receive_message_bytes_max,
             send_message_bytes_max: config.send_message_bytes_max,
             send_window: config.send_window,
+            compression: config.send_encoding,
+            accepted_encodings: config.accepted_encodings,
         }
     }
 }
@@ -55,6 +63,8 @@ impl CallOptions {
             receive_message_bytes_max: self.receive_message_bytes_max,
             send_window: self.send_window,
             receive_window: None,
+            send_encoding: supported_or_identity(self.compression),
+            accepted_encodings: self.accepted_encodings.intersection(SUPPORTED_ENCODINGS),
         }
     }
 }
@@ -253,7 +263,7 @@ impl Client {
         let inner = &*self.inner;
         let OutgoingCall {
             path,
-            metadata,
+            mut metadata,
             options,
         } = call;
         let options = inner.config.apply(&path, options);
@@ -261,6 +271,7 @@ impl Client {
         if options.timeout.is_some() {
             call.start_timer(&Handle::current());
         }
+        call.look(|state| state.call.announce(&mut metadata));
         let headers = RequestHeaders {
             path,
             metadata,
