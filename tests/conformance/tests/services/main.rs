@@ -3,4 +3,3 @@
 mod context;
 mod errors;
 mod routing;
-mod support;

@@ -12,12 +12,23 @@ use headwater_rpc::{
 };
 use tokio::task::yield_now;
 
-use crate::support::service;
-
 const CONTROL: &str = "headwater.test.Control";
 
 fn code<T: std::fmt::Debug>(outcome: &Result<T, Status>) -> Code {
     outcome.as_ref().expect_err("the call must fail").code
+}
+
+/// A service of unary methods, each of which answers with `answer`.
+fn service(name: &str, methods: &[&'static str], answer: &'static str) -> Service {
+    let method = |name: &&'static str| {
+        Method::unary(*name, move |_| async move {
+            Ok::<_, Status>(Bytes::from(answer))
+        })
+    };
+    Service {
+        name: name.into(),
+        methods: methods.iter().map(method).collect(),
+    }
 }
 
 /// S4-24: services behind a router; a method that nobody registered is `UNIMPLEMENTED`; `serve` runs once.
