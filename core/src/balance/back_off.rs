@@ -29,6 +29,37 @@ impl Default for BackOff {
     }
 }
 
+impl BackOff {
+    /// The waits of one thing that fails again and again, with jitter from this seed.
+    pub const fn waits(&self, seed: u64) -> Waits {
+        Waits {
+            config: *self,
+            failures: Failures { next: None },
+            random: Random::new(seed),
+        }
+    }
+}
+
+/// The waits after failures in a row.
+#[derive(Debug, Clone)]
+pub struct Waits {
+    config: BackOff,
+    failures: Failures,
+    random: Random,
+}
+
+impl Waits {
+    /// It failed again: how long to wait.
+    pub fn next_wait(&mut self) -> Duration {
+        self.failures.next_wait(&self.config, &mut self.random)
+    }
+
+    /// It succeeded: the next failure begins a new row.
+    pub const fn reset(&mut self) {
+        self.failures.reset();
+    }
+}
+
 /// Where a row of failures stands.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Failures {

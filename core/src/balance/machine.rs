@@ -70,10 +70,7 @@ impl<A: Clone + Ord> Balancer<A> {
         }
         match input {
             Input::Resolved(addresses) => self.resolved(addresses),
-            Input::ResolutionFailed(status) => {
-                self.unresolved = self.endpoints.is_empty();
-                self.error = Some(unavailable("the name could not be resolved", &status));
-            }
+            Input::ResolutionFailed(status) => self.resolution_failed(&status),
             Input::Connected(id) => self.connected(id),
             Input::ConnectFailed(id, status) => self.connect_failed(id, &status),
             Input::Closed(id, status) => self.lost(id, &status),
@@ -154,6 +151,14 @@ impl<A: Clone + Ord> Balancer<A> {
         }
     }
 
+    fn resolution_failed(&mut self, status: &Status) {
+        self.unresolved = self.endpoints.is_empty();
+        self.error = Some(unavailable("the name could not be resolved", status));
+        if self.mode == Mode::Active {
+            self.outputs.push_back(Output::Resolve);
+        }
+    }
+
     fn connected(&mut self, id: ConnectionId) {
         let now = self.now;
         let Some(endpoint) = find(&mut self.endpoints, |it| it.connecting() == Some(id)) else {
@@ -195,7 +200,6 @@ impl<A: Clone + Ord> Balancer<A> {
     fn wake(&mut self) {
         if self.mode == Mode::Idle {
             self.mode = Mode::Active;
-            self.unresolved = false;
             self.used = self.now;
             self.outputs.push_back(Output::Resolve);
         }

@@ -47,7 +47,7 @@ mod random;
 #[cfg(test)]
 mod tests;
 
-pub use back_off::BackOff;
+pub use back_off::{BackOff, Waits};
 pub use config::{BalancerConfig, Policy};
 pub use machine::Balancer;
 pub use parts::{Calls, ConnectionId, Input, Output};

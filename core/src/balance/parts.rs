@@ -18,7 +18,8 @@ pub enum Input<A> {
     /// The name stands for these addresses, in order of preference. Ones that were there before keep their connections;
     /// connections to others are given up. One that is named twice counts once, and none at all is a failure.
     Resolved(Vec<A>),
-    /// The name could not be resolved. Addresses that are known stay in use.
+    /// The name could not be resolved. Addresses that are known stay in use. Unless it idles, the balancer asks again at
+    /// once: how soon that is done is up to who resolves.
     ResolutionFailed(Status),
     /// The attempt succeeded.
     Connected(ConnectionId),

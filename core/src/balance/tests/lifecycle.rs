@@ -76,7 +76,10 @@ fn a_name_that_cannot_be_resolved_fails_calls_until_it_can() {
     let failed = |message| Input::ResolutionFailed(Status::new(Code::Unknown, message));
     assert_eq!(
         bench.tell(failed("no such host")),
-        [failing("the name could not be resolved: no such host")]
+        [
+            Output::Resolve,
+            failing("the name could not be resolved: no such host")
+        ]
     );
     assert_eq!(
         bench.tell(Input::Resolved(vec![])),
@@ -89,8 +92,19 @@ fn a_name_that_cannot_be_resolved_fails_calls_until_it_can() {
     bench.connected(0);
     assert_eq!(
         bench.tell(failed("no such host")),
-        [],
+        [Output::Resolve],
         "what is known stays in use"
+    );
+}
+
+#[test]
+fn what_was_told_while_it_idled_counts() {
+    let mut bench = Bench::new(pick_first());
+    assert_eq!(bench.tell(Input::Resolved(vec![])), []);
+    assert_eq!(
+        bench.tell(Input::Wanted),
+        [Output::Resolve, failing("the name has no address")],
+        "a resolver need not say it again"
     );
 }
 
