@@ -10,8 +10,7 @@
 //! Dropping is cancelling: both halves of a client's call, [`Client::connect`], [`Server::serve`]. No handler is stopped
 //! from outside; it is told.
 //!
-//! This crate asks for the addresses of names ([`channel`]), and will never open a socket, or know a codec of messages or
-//! a particular transport.
+//! This crate will never know a socket, a codec of messages, or a particular transport.
 
 pub mod channel;
 mod client;

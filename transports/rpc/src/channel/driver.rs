@@ -126,7 +126,9 @@ impl<'a> Driver<'a> {
             })) => {
                 let count = addresses.len();
                 debug!(target: TARGET, count, "the name was resolved");
-                self.inner.set_service_config(service_config);
+                self.inner
+                    .service_config
+                    .send_replace(service_config.unwrap_or_default());
                 self.handle(Input::Resolved(addresses));
             }
             Some(Err(status)) => {

@@ -52,7 +52,7 @@ pub(super) struct Inner {
     pub(super) picker: watch::Sender<Picker<Arc<Link>>>,
     pub(super) stopping: watch::Sender<bool>,
     pub(super) requests: Requests,
-    service_config: Mutex<Option<Arc<ServiceConfig>>>,
+    pub(super) service_config: watch::Sender<Arc<ServiceConfig>>,
     resolver: Mutex<Option<Box<dyn Resolver>>>,
     turn: AtomicUsize,
     waiting: AtomicUsize,
@@ -113,7 +113,7 @@ impl Channel {
                 picker: watch::Sender::new(Picker::idle()),
                 stopping: watch::Sender::new(false),
                 requests: Requests::default(),
-                service_config: Mutex::new(None),
+                service_config: watch::Sender::default(),
                 resolver: Mutex::new(Some(resolver)),
                 turn: AtomicUsize::new(0),
                 waiting: AtomicUsize::new(0),
@@ -143,9 +143,9 @@ impl Channel {
         self.inner.requests.made.notify_one();
     }
 
-    /// What the resolver said last about how to call methods.
-    pub fn service_config(&self) -> Option<Arc<ServiceConfig>> {
-        lock(&self.inner.service_config).clone()
+    /// What the resolver said last about how to call methods; empty if it said nothing of that.
+    pub fn service_config(&self) -> watch::Receiver<Arc<ServiceConfig>> {
+        self.inner.service_config.subscribe()
     }
 }
 
@@ -154,10 +154,6 @@ impl Inner {
         let seed = self.config.seed;
         let seed = seed.unwrap_or_else(|| RandomState::new().hash_one(0));
         Balancer::new(self.config.balancer, seed)
-    }
-
-    pub(super) fn set_service_config(&self, config: Option<Arc<ServiceConfig>>) {
-        *lock(&self.service_config) = config;
     }
 
     /// A connection for a call, if it need not wait for one.

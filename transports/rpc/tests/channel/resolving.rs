@@ -1,8 +1,8 @@
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use headwater_rpc::{
-    Code, MethodConfig, ServiceConfig, Status,
+    Code, ServiceConfig, Status,
     channel::{Channel, Resolution, Resolver, Resolvers, State, Updates},
 };
 use tokio::sync::mpsc;
@@ -53,15 +53,10 @@ async fn s4_60_a_custom_resolver_pushes_a_new_list() {
     let (pushes, resolver) = pushed(&[1]);
     let fixture = Fixture::resolved_by(&network, resolver, pick_first());
     assert_eq!(fixture.who().await, Ok(1));
-    assert_eq!(fixture.channel.service_config(), None);
+    let mut told = fixture.channel.service_config();
+    assert_eq!(**told.borrow_and_update(), ServiceConfig::default());
 
-    let method = MethodConfig {
-        timeout: Some(Duration::from_secs(1)),
-        ..MethodConfig::default()
-    };
-    let config = Arc::new(ServiceConfig {
-        methods: [("".into(), method)].into(),
-    });
+    let config = Arc::new(ServiceConfig::default());
     pushes.tell(Ok(Resolution {
         addresses: addresses(&[2]),
         service_config: Some(Arc::clone(&config)),
@@ -69,7 +64,9 @@ async fn s4_60_a_custom_resolver_pushes_a_new_list() {
     fixture.channel.state_change(State::Ready).await;
     assert_eq!(fixture.who().await, Ok(2));
     assert_eq!(network.connections(), [2]);
-    assert_eq!(fixture.channel.service_config(), Some(config));
+    let changed = told.has_changed().expect("the channel lives");
+    assert!(changed, "the service config came too");
+    assert!(Arc::ptr_eq(&config, &told.borrow()));
 }
 
 #[tokio::test(start_paused = true)]
