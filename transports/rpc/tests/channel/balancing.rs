@@ -128,3 +128,32 @@ async fn s4_61_the_states_can_be_watched() {
     fixture.client.begin_graceful_shutdown();
     assert_eq!(channel.state_change(State::Idle).await, State::Shutdown);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn calls_from_many_threads_survive_changes() {
+    let network = Network::new();
+    for port in 1..=3 {
+        network.up(port).await;
+    }
+    let (pushes, resolver) = pushed(&[1, 2]);
+    let fixture = Arc::new(Fixture::resolved_by(&network, resolver, round_robin()));
+    let callers: Vec<_> = (0..8)
+        .map(|_| {
+            let fixture = Arc::clone(&fixture);
+            tokio::spawn(async move {
+                for _ in 0..200 {
+                    fixture.who().await.expect("one of them works");
+                }
+            })
+        })
+        .collect();
+    for _ in 0..30 {
+        for ports in [&[2, 3][..], &[3], &[1, 3], &[1, 2, 3]] {
+            pushes.push(ports);
+            fixture.who().await.expect("one of them works");
+        }
+    }
+    for caller in callers {
+        caller.await.expect("no call failed");
+    }
+}
