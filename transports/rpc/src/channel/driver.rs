@@ -17,8 +17,10 @@ use tokio::{sync::Notify, time::sleep_until};
 use tracing::debug;
 
 use super::{
-    Address, Connection, Connector, Resolution, Resolver, Updates, link::Link, resolver::Told,
-    transport::Inner,
+    Address, Connection, Connector, Resolution, Resolver, Updates,
+    link::Link,
+    resolver::Told,
+    transport::{Inner, Phase},
 };
 
 const TARGET: &str = "headwater_rpc::channel";
@@ -62,15 +64,15 @@ impl<'a> Driver<'a> {
     pub(super) async fn run(mut self, mut resolver: Box<dyn Resolver>) {
         let (updates, mut resolved) = Updates::new(Arc::clone(&self.resolve));
         let mut resolving = Some(resolver.run(updates));
-        let mut stopping = self.inner.stopping.subscribe();
+        let mut phase = self.inner.phase.subscribe();
         if self.inner.config.eager {
             self.handle(Input::Wanted);
         }
-        while !*stopping.borrow_and_update() {
+        while *phase.borrow_and_update() < Phase::Stopping {
             let timeout = self.timeout();
             tokio::select! {
                 biased;
-                _ = stopping.changed() => {}
+                _ = phase.changed() => {}
                 (id, happened) = next(&mut self.running) => self.happened(id, happened),
                 () = self.inner.requests.made.notified() => self.asked(),
                 Ok(()) = resolved.changed() => {

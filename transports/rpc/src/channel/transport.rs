@@ -50,12 +50,21 @@ pub(super) struct Inner {
     pub(super) usage: Arc<Usage>,
     /// What calls are picked by.
     pub(super) picker: watch::Sender<Picker<Arc<Link>>>,
-    pub(super) stopping: watch::Sender<bool>,
+    pub(super) phase: watch::Sender<Phase>,
     pub(super) requests: Requests,
     pub(super) service_config: watch::Sender<Arc<ServiceConfig>>,
     resolver: Mutex<Option<Box<dyn Resolver>>>,
     turn: AtomicUsize,
     waiting: AtomicUsize,
+}
+
+/// How far the channel has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Phase {
+    Running,
+    /// No call waits any more.
+    Refusing,
+    Stopping,
 }
 
 /// What calls ask of the driver.
@@ -111,7 +120,7 @@ impl Channel {
                 clock,
                 usage: Usage::new(clock),
                 picker: watch::Sender::new(Picker::idle()),
-                stopping: watch::Sender::new(false),
+                phase: watch::Sender::new(Phase::Running),
                 requests: Requests::default(),
                 service_config: watch::Sender::default(),
                 resolver: Mutex::new(Some(resolver)),
@@ -156,6 +165,14 @@ impl Inner {
         Balancer::new(self.config.balancer, seed)
     }
 
+    fn enter(&self, next: Phase) {
+        self.phase.send_if_modified(|phase| {
+            let later = next > *phase;
+            *phase = next.max(*phase);
+            later
+        });
+    }
+
     /// A connection for a call, if it need not wait for one.
     fn pick(&self, wait_for_ready: bool) -> Option<Result<Arc<Link>, Status>> {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
@@ -169,17 +186,24 @@ impl Inner {
     async fn pick_later(&self, wait_for_ready: bool) -> Result<Arc<Link>, Status> {
         let _waiting = Waiting::begin(self)?;
         let mut changes = self.picker.subscribe();
+        let mut phase = self.phase.subscribe();
         loop {
             // Only what comes after this look is a change.
             let state = changes.borrow_and_update().state();
             if let Some(picked) = self.pick(wait_for_ready) {
                 return picked;
             }
+            if *phase.borrow() != Phase::Running {
+                return Err(stopping());
+            }
             if state == State::Idle {
                 self.requests.made.notify_one();
             }
-            // The sender is part of `self`, so it cannot be gone.
-            let _ = changes.changed().await;
+            // The senders are part of `self`, so they cannot be gone.
+            tokio::select! {
+                _ = changes.changed() => {}
+                _ = phase.changed() => {}
+            }
         }
     }
 
@@ -206,7 +230,11 @@ impl ClientTransport for Channel {
     }
 
     fn begin_graceful_shutdown(&self) {
-        self.inner.stopping.send_replace(true);
+        self.inner.enter(Phase::Stopping);
+    }
+
+    fn refuse_waiting(&self) {
+        self.inner.enter(Phase::Refusing);
     }
 
     async fn open(
@@ -232,10 +260,7 @@ impl ClientTransport for Channel {
             }
             match link.open(headers, outbound).await {
                 Ok(inbound) => return Ok(Box::new(Stream::new(inbound, link, in_use))),
-                Err(NotOpened::Stopped) => {
-                    let message = "the client was stopped";
-                    return Err(Status::new(Code::FailedPrecondition, message));
-                }
+                Err(NotOpened::Stopped) => return Err(stopping()),
                 Err(NotOpened::Again(unopened)) => {
                     let status;
                     Unopened {
@@ -278,6 +303,13 @@ impl fmt::Debug for Channel {
             .field("state", &self.state())
             .finish_non_exhaustive()
     }
+}
+
+fn stopping() -> Status {
+    Status::new(
+        Code::FailedPrecondition,
+        "the client is stopping or stopped",
+    )
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

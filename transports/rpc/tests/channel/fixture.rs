@@ -98,6 +98,10 @@ impl ClientTransport for Patient {
         self.0.begin_graceful_shutdown();
     }
 
+    fn refuse_waiting(&self) {
+        self.0.refuse_waiting();
+    }
+
     async fn open(
         &self,
         headers: RequestHeaders,

@@ -29,6 +29,23 @@ async fn s4_23_a_stop_in_back_off_returns_at_once() {
     }
 }
 
+/// S4-23: nor does it wait for a call that waits for ready and for nothing else.
+#[tokio::test(start_paused = true)]
+async fn s4_23_a_call_without_a_connection_does_not_hold_up_a_stop() {
+    let network = Network::new();
+    let mut fixture = Fixture::new(&network, &[1], pick_first());
+    let begun = Instant::now();
+    let stop = async {
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        fixture.client.begin_graceful_shutdown();
+    };
+    let (outcome, ()) = tokio::join!(fixture.who_when_ready(None), stop);
+    let status = outcome.expect_err("it stops");
+    assert_eq!(status.code, Code::FailedPrecondition);
+    let stopped = (&mut fixture.connecting).await.expect("no panic");
+    assert_eq!((stopped, begun.elapsed().as_secs()), (Ok(()), 60));
+}
+
 /// S4-22: new calls fail, the running one finishes, then the client has stopped.
 #[tokio::test(start_paused = true)]
 async fn s4_22_a_graceful_stop_lets_calls_finish() {
