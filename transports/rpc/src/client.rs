@@ -137,6 +137,7 @@ impl Client {
             let mut phase = inner.phase.subscribe();
             // The sender is part of `inner`, so it cannot be gone.
             let _ = phase.wait_for(|phase| *phase >= Phase::Stopping).await;
+            inner.transport.refuse_waiting();
             inner.calls.empty().await;
             inner.transport.begin_graceful_shutdown();
             std::future::pending().await
