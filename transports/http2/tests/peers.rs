@@ -378,7 +378,7 @@ async fn a_connection_that_says_nothing_is_dropped() {
 
 #[tokio::test]
 async fn other_urls_are_refused() {
-    for url in ["", "ftp://a", "https://a", "127.0.0.1:80"] {
+    for url in ["", "ftp://a", "/a", "127.0.0.1:80"] {
         let client = Http2Client::new(url, &Http2ClientConfig::default());
         let code = client.err().map(|status| status.code);
         assert_eq!(code, Some(Code::InvalidArgument), "{url:?}");
