@@ -10,8 +10,8 @@ use headwater_conformance::{
     for_each_transport,
 };
 use headwater_rpc::{
-    Acceptor, CancelReason, Code, EndedBy, Metadata, Router, SendError, Sender, Server,
-    ServerConfig, ServerTransport, Status,
+    Acceptor, CancelReason, Code, EndedBy, Metadata, MethodDescriptor, Router, SendError, Sender,
+    Server, ServerConfig, ServerTransport, Status,
 };
 use tokio::sync::Notify;
 
@@ -156,8 +156,9 @@ impl Recorder {
 
 #[async_trait]
 impl ServerTransport for Recorder {
-    fn configure(&self, methods: &[Arc<str>]) {
-        self.note(format!("configure {methods:?}"));
+    fn configure(&self, methods: &[MethodDescriptor]) {
+        let paths: Vec<_> = methods.iter().map(|method| &*method.path).collect();
+        self.note(format!("configure {paths:?}"));
     }
 
     async fn listen(&self, _: Acceptor) -> Result<(), Status> {
