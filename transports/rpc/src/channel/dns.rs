@@ -34,8 +34,15 @@ pub(super) struct System;
 
 #[async_trait]
 impl Lookup for System {
+    #[cfg(feature = "dns")]
     async fn lookup(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         Ok(tokio::net::lookup_host((host, port)).await?.collect())
+    }
+
+    #[cfg(not(feature = "dns"))]
+    async fn lookup(&self, _: &str, _: u16) -> io::Result<Vec<SocketAddr>> {
+        let missing = "built without the feature `dns`";
+        Err(io::Error::new(io::ErrorKind::Unsupported, missing))
     }
 }
 
