@@ -1,12 +1,12 @@
-//! Headwater's HTTP/2 transport: the gRPC wire format, carried by tonic.
+//! Headwater's HTTP/2 transport: the gRPC wire format, carried by hyper and tonic.
 //!
-//! Any gRPC client or server in any language is a peer. tonic's `Server` and `Channel` do the HTTP/2 part, used as tower
-//! services of http bodies *below* tonic's own codec layer, which hides resets, deadlines and the compression flag. So
-//! framing, status, metadata and deadlines are [`headwater_rpc`]'s, the same as on every other transport, and what
-//! tonic brings along that differs is filtered here (its deadline's `CANCELLED`, hyper's `date`).
+//! Any gRPC client or server in any language is a peer. On the server hyper does the HTTP/2 part, a connection at a time;
+//! on the client tonic's `Channel`, used as a tower service of http bodies *below* tonic's own codec layer, which hides
+//! resets, deadlines and the compression flag. So framing, status, metadata and deadlines are [`headwater_rpc`]'s, the
+//! same as on every other transport.
 //!
-//! Bodies are [`http_body::Body`]s of [`bytes::Bytes`] and the server part is one tower service, so other services can be
-//! mounted beside it, and hyper could take tonic's place.
+//! Bodies are [`http_body::Body`]s of [`bytes::Bytes`] on both sides, so tonic's own services can be mounted beside the
+//! router ([`Http2Server::with_service`]).
 
 mod body;
 mod client;
@@ -17,4 +17,6 @@ mod pipe;
 mod server;
 
 pub use client::{Http2Client, Http2ClientConfig};
-pub use server::{Http2Server, Http2ServerConfig};
+pub use server::{
+    ClientCertificates, Http2Server, Http2ServerConfig, Http2ServerCounters, ServerTlsConfig,
+};
