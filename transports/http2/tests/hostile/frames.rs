@@ -153,7 +153,7 @@ pub(crate) fn response() -> Vec<u8> {
 pub(crate) fn tick() {
     tokio::spawn(async {
         loop {
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
         }
     });
 }

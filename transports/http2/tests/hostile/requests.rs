@@ -39,7 +39,7 @@ impl Bad {
     }
 
     /// The answer is this HTTP status and this gRPC status, and nothing else has changed.
-    async fn is_answered(self, http: u16, grpc: Option<&str>) {
+    async fn gets(self, http: u16, grpc: Option<&str>) {
         let target = Target::start().await;
         let mut client = target.h2().await;
         for round in 0..3 {
@@ -76,28 +76,24 @@ async fn is_served(client: &mut h2::client::SendRequest<Bytes>) {
 
 #[tokio::test]
 async fn a_truncated_message() {
-    Bad::new(&[0, 0, 0, 0, 9, 1])
-        .is_answered(200, Some("13"))
-        .await;
+    Bad::new(&[0, 0, 0, 0, 9, 1]).gets(200, Some("13")).await;
 }
 
 #[tokio::test]
 async fn a_truncated_prefix() {
-    Bad::new(&[0, 0, 0]).is_answered(200, Some("13")).await;
+    Bad::new(&[0, 0, 0]).gets(200, Some("13")).await;
 }
 
 #[tokio::test]
 async fn a_message_of_four_gigabytes() {
     Bad::new(&[0, 0xFF, 0xFF, 0xFF, 0xFF])
-        .is_answered(200, Some("8"))
+        .gets(200, Some("8"))
         .await;
 }
 
 #[tokio::test]
 async fn a_flag_that_does_not_exist() {
-    Bad::new(&[7, 0, 0, 0, 0])
-        .is_answered(200, Some("13"))
-        .await;
+    Bad::new(&[7, 0, 0, 0, 0]).gets(200, Some("13")).await;
 }
 
 #[tokio::test]
@@ -113,7 +109,7 @@ async fn a_timeout_that_is_none() {
     ] {
         Bad::new(&[])
             .with("grpc-timeout", timeout)
-            .is_answered(200, Some("13"))
+            .gets(200, Some("13"))
             .await;
     }
 }
@@ -122,7 +118,7 @@ async fn a_timeout_that_is_none() {
 async fn metadata_that_is_not_base64() {
     Bad::new(&[])
         .with("key-bin", "~~~")
-        .is_answered(200, Some("13"))
+        .gets(200, Some("13"))
         .await;
 }
 
@@ -131,7 +127,7 @@ async fn a_content_type_that_is_not_grpc() {
     for content_type in ["application/json", "application/grpc-web", ""] {
         Bad::new(&[])
             .with("content-type", content_type)
-            .is_answered(415, None)
+            .gets(415, None)
             .await;
     }
 }
@@ -139,10 +135,7 @@ async fn a_content_type_that_is_not_grpc() {
 #[tokio::test]
 async fn a_method_that_is_not_post() {
     for method in [Method::GET, Method::PUT, Method::OPTIONS] {
-        Bad::new(&[])
-            .with_method(method)
-            .is_answered(405, None)
-            .await;
+        Bad::new(&[]).with_method(method).gets(405, None).await;
     }
 }
 
@@ -150,7 +143,7 @@ async fn a_method_that_is_not_post() {
 async fn metadata_over_the_limit() {
     Bad::new(&[])
         .with("ballast", &"b".repeat(17 << 10))
-        .is_answered(431, None)
+        .gets(431, None)
         .await;
 }
 
