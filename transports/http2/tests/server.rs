@@ -155,6 +155,24 @@ async fn s4_70_several_listeners_share_one_router() {
     assert_eq!(call(&clients[1], "/t.T/Late").await, message(b"x"));
 }
 
+#[tokio::test]
+async fn sizes_that_http_2_does_not_have_are_moved_to_the_nearest() {
+    for size in [0, u32::MAX] {
+        let config = Http2ServerConfig {
+            frame_bytes_max: size,
+            stream_window_bytes: size.max(100),
+            connection_window_bytes: size,
+            ..Http2ServerConfig::default()
+        };
+        let transport = Http2Server::bind("127.0.0.1:0", config).await;
+        let transport = transport.expect("a free port on loopback");
+        let addr = transport.local_addr();
+        start(transport, router());
+        let client = connect(TcpStream::connect(addr).await.expect("it listens")).await;
+        assert_eq!(call(&client, ECHO).await, message(b"x"), "{size}");
+    }
+}
+
 fn socket_path(test: &str) -> PathBuf {
     let name = format!("headwater-{test}-{}.sock", std::process::id());
     std::env::temp_dir().join(name)

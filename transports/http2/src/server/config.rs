@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// The largest window of a stream or a connection (RFC 9113, 6.9.1).
+const WINDOW_BYTES_MAX: u32 = u32::MAX >> 1;
+
 /// The bounds of a server's connections.
 ///
 /// What all connections together can hold of requests that are not read is `connections_max` times
@@ -56,10 +59,10 @@ pub struct Http2ServerConfig {
     /// The largest frame that is taken: large messages come in fewer pieces. Between 16 KiB and 16 MiB - 1; a value outside
     /// is moved to the nearer end. Default: 1 MiB.
     pub frame_bytes_max: u32,
-    /// What a client may send on one stream before it is read. Default: 4 MiB.
+    /// What a client may send on one stream before it is read, 2 GiB at most. Default: 4 MiB.
     pub stream_window_bytes: u32,
     /// What a client may send on all streams together before it is read, and so the memory that one connection can take.
-    /// Much larger than one stream's, for else one unread stream stops all others. Default: 16 MiB.
+    /// Much larger than one stream's, for else one unread stream stops all others; 2 GiB at most. Default: 16 MiB.
     pub connection_window_bytes: u32,
 }
 
@@ -87,17 +90,17 @@ impl Default for Http2ServerConfig {
     }
 }
 
+/// hyper panics on sizes that HTTP/2 does not have (RFC 9113, 4.2 and 6.9.1).
 impl Http2ServerConfig {
-    /// hyper panics on sizes that HTTP/2 does not have (RFC 9113, 4.2 and 6.9.1).
-    pub(super) const fn frame_bytes(&self) -> u32 {
-        const LEAST: u32 = 16 << 10;
-        const MOST: u32 = (16 << 20) - 1;
-        if self.frame_bytes_max < LEAST {
-            return LEAST;
-        }
-        if self.frame_bytes_max > MOST {
-            return MOST;
-        }
-        self.frame_bytes_max
+    pub(super) fn frame_bytes(&self) -> u32 {
+        self.frame_bytes_max.clamp(16 << 10, (16 << 20) - 1)
+    }
+
+    pub(super) fn stream_window(&self) -> u32 {
+        self.stream_window_bytes.min(WINDOW_BYTES_MAX)
+    }
+
+    pub(super) fn connection_window(&self) -> u32 {
+        self.connection_window_bytes.min(WINDOW_BYTES_MAX)
     }
 }

@@ -298,8 +298,8 @@ fn http(config: &Http2ServerConfig) -> http2::Builder<TokioExecutor> {
         .keep_alive_interval(config.keepalive_interval)
         .keep_alive_timeout(config.keepalive_timeout)
         .max_frame_size(config.frame_bytes())
-        .initial_stream_window_size(config.stream_window_bytes)
-        .initial_connection_window_size(config.connection_window_bytes);
+        .initial_stream_window_size(config.stream_window())
+        .initial_connection_window_size(config.connection_window());
     http
 }
 

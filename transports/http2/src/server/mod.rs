@@ -145,7 +145,7 @@ impl Http2Server {
             acceptor,
             mounts: Arc::new(self.mounts.clone()),
             tls: tls.cloned(),
-            handshakes: Semaphore::new(handshakes.min(Semaphore::MAX_PERMITS)),
+            handshakes: Semaphore::new(handshakes.clamp(1, Semaphore::MAX_PERMITS)),
             counters: self.counters.clone(),
             stopping: self.stopping.subscribe(),
         }

@@ -47,7 +47,7 @@ pub struct ServerTlsConfig {
     /// How long a handshake may take, from the accept on. Default: 10 s.
     pub handshake_timeout: Duration,
     /// Handshakes under way at the same time; more wait, within their time. Bounds the work that connections cost which
-    /// never become one. Default: 256.
+    /// never become one. At least 1. Default: 256.
     pub handshakes_max: usize,
 }
 
