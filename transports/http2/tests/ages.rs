@@ -13,7 +13,7 @@ use frames::{
     frame, message, request, reset,
 };
 use headwater_http2::{
-    Http2Client, Http2ClientConfig, Http2Server, Http2ServerConfig, Http2ServerCounters,
+    Http2Client, Http2ClientConfig, Http2Server, Http2ServerConfig, Http2ServerCounters, Keepalive,
 };
 use headwater_rpc::{
     CallOptions, CancelReason, Client, Code, Metadata, Router, Server, ServerConfig, Status,
@@ -101,9 +101,8 @@ fn s4_64_the_defaults() {
     assert_eq!(config.keepalive_timeout, Duration::from_secs(5));
     assert_eq!(config.ping_interval_min, Duration::from_secs(5));
     assert!(config.ping_without_calls);
-    let client = Http2ClientConfig::default();
     assert!(
-        client.keepalive_interval >= config.ping_interval_min,
+        Keepalive::default().interval >= config.ping_interval_min,
         "a client of ours is not cut"
     );
     assert_eq!(config.frame_bytes_max, 1 << 20);
@@ -221,7 +220,14 @@ async fn s4_65_too_many_pings() {
 }
 
 fn client(addr: SocketAddr) -> Client {
-    let transport = Http2Client::new(&format!("http://{addr}"), &Http2ClientConfig::default());
+    let config = Http2ClientConfig {
+        keepalive: Some(Keepalive {
+            without_calls: true,
+            ..Keepalive::default()
+        }),
+        ..Http2ClientConfig::default()
+    };
+    let transport = Http2Client::new(&format!("http://{addr}"), &config);
     let client = Client::new(transport.expect("a valid url"));
     let running = client.clone();
     tokio::spawn(async move { running.connect().await });

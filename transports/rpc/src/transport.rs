@@ -17,6 +17,7 @@ use tokio::time::Instant;
 
 use crate::{
     server::Acceptor,
+    service::MethodDescriptor,
     shared::{Shared, Side, register, register_one, sum},
 };
 
@@ -148,13 +149,15 @@ pub struct ResetWatch {
 }
 
 impl ResetWatch {
-    /// Ready once the call was reset; an [`Outbound`] that is polled says so too, and one that is not may be dropped.
+    /// Ready once the call was reset, or on the client is over; an [`Outbound`] that is polled says so too, and one that
+    /// is not may be dropped. (A server that has ended a call may still have to send what it said.)
     pub fn poll_reset(&self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(call) = self.call.upgrade() else {
             return Poll::Pending;
         };
         call.look(|state| {
-            if state.reset.is_some() {
+            let over = call.side == Side::Client && state.ended.is_some();
+            if state.reset.is_some() || over {
                 return Poll::Ready(());
             }
             if state.ended.is_none() {
@@ -206,6 +209,12 @@ pub trait ClientTransport: Send + Sync + 'static {
 /// The server's side of a transport.
 #[async_trait]
 pub trait ServerTransport: Send + Sync + 'static {
+    /// Tells which methods the server has. Called once, before [`ServerTransport::listen`]; methods may come and go
+    /// later. Does nothing by default.
+    fn configure(&self, methods: &[MethodDescriptor]) {
+        let _ = methods;
+    }
+
     /// Hands every stream that comes to `acceptor`. Runs until it is drained after
     /// [`ServerTransport::begin_graceful_shutdown`]; dropping it is an abrupt stop, after which no peer waits for ever.
     ///

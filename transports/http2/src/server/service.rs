@@ -89,7 +89,7 @@ impl CallService {
             timeout,
             wait_for_ready: false,
         };
-        let inbound = Box::new(RequestInbound::new(Body::new(body), bytes_max));
+        let inbound = Box::new(RequestInbound::new(body, bytes_max));
         let peer = self.connection.peer().clone();
         Ok(self
             .acceptor
