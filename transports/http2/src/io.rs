@@ -1,120 +1,181 @@
-//! Accepted connections, with a switch that breaks them all and a bound for how long one may say nothing at first.
-//!
-//! tonic's connection tasks are detached: dropping its `serve` leaves them running, so the switch is the only hard stop.
+//! An accepted connection's bytes, above TLS: how long its client may say nothing at first, and what it may say too often.
 
 use std::{
     io,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-    sync::{OwnedSemaphorePermit, watch},
     time::Sleep,
 };
-use tonic::transport::server::{Connected, TcpConnectInfo};
 
-/// The client's preface and the header of its first SETTINGS frame (RFC 9113, 3.4): with it, keep-alive takes over.
-const PREFACE_BYTES: usize = 24 + 9;
+use crate::server::{
+    connection::Connection,
+    enforcement::Enforcement,
+    frames::{DATA, HEADERS, Head, PREFACE_BYTES, Scanner, calm_down},
+};
 
-/// A connection that fails once the switch is on, or if its client dawdles.
-pub(crate) struct Breakable {
-    stream: TcpStream,
-    switch: watch::Receiver<bool>,
-    switched: Pin<Box<dyn Future<Output = ()> + Send>>,
-    /// What is missing of the preface, and until when; `None` once it is there.
-    preface: Option<(usize, Pin<Box<Sleep>>)>,
-    /// Its place among the connections that may be open, free again when this is dropped.
-    _place: OwnedSemaphorePermit,
+/// The bytes of a connection, whatever carries them.
+pub(crate) trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
+
+/// A connection that fails if its client dawdles at first or does too much beside its calls; in the second case the
+/// client is told why.
+pub(crate) struct WatchedIo {
+    io: Box<dyn Io>,
+    connection: Arc<Connection>,
+    /// Until when the client has to begin; `None` once it has.
+    preface: Option<Pin<Box<Sleep>>>,
+    received: Scanner,
+    sent: Scanner,
+    enforcement: Enforcement,
+    last_stream: u32,
+    parting: Option<Parting>,
 }
 
-impl Breakable {
+/// The last frame of a connection, as far as it was not written.
+struct Parting {
+    frame: Vec<u8>,
+    written: usize,
+    why: &'static str,
+}
+
+impl WatchedIo {
     pub(crate) fn new(
-        stream: TcpStream,
-        place: OwnedSemaphorePermit,
-        switch: watch::Receiver<bool>,
+        io: Box<dyn Io>,
+        connection: Arc<Connection>,
         preface_timeout: Duration,
+        enforcement: Enforcement,
     ) -> Self {
-        let mut watched = switch.clone();
-        let switched = async move {
-            // A switch whose holder is gone is on: nobody could break the connection later.
-            let _ = watched.wait_for(|on| *on).await;
-        };
         Self {
-            stream,
-            switch,
-            switched: Box::pin(switched),
-            preface: Some((PREFACE_BYTES, Box::pin(tokio::time::sleep(preface_timeout)))),
-            _place: place,
+            io,
+            connection,
+            preface: Some(Box::pin(tokio::time::sleep(preface_timeout))),
+            received: Scanner::after(PREFACE_BYTES),
+            sent: Scanner::after(0),
+            enforcement,
+            last_stream: 0,
+            parting: None,
         }
     }
 
-    /// Fails when the connection has to end for a reason of our own.
-    fn poll_broken(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
-        if let Some((_, timeout)) = &mut self.preface
-            && timeout.as_mut().poll(cx).is_ready()
-        {
-            return Poll::Ready(io::ErrorKind::TimedOut.into());
+    fn on_received(&mut self, bytes: &[u8]) {
+        let mut too_much = None;
+        let Self {
+            connection,
+            enforcement,
+            last_stream,
+            preface,
+            ..
+        } = self;
+        self.received.scan(bytes, |head| {
+            // With its first frame, keep-alive takes over.
+            if preface.take().is_some() {
+                connection.set_spoken();
+            }
+            if head.kind == HEADERS {
+                *last_stream = head.stream.max(*last_stream);
+            }
+            let has_calls = connection.streams() > 0;
+            too_much = too_much.or_else(|| enforcement.on_received(head, has_calls));
+        });
+        if let Some(why) = too_much {
+            self.parting = Some(Parting {
+                frame: calm_down(self.last_stream, why),
+                written: 0,
+                why,
+            });
         }
-        ready!(self.switched.as_mut().poll(cx));
-        Poll::Ready(io::ErrorKind::ConnectionAborted.into())
     }
 
-    fn count_preface(&mut self, bytes: usize) {
-        if let Some((missing, _)) = &mut self.preface {
-            *missing = missing.saturating_sub(bytes);
-            if *missing == 0 {
-                self.preface = None;
+    fn on_sent(&mut self, bytes: &[u8]) {
+        let enforcement = &mut self.enforcement;
+        self.sent.scan(bytes, |Head { kind, .. }| {
+            if matches!(kind, HEADERS | DATA) {
+                enforcement.on_sent();
+            }
+        });
+    }
+
+    /// Says the last frame as soon as the one before it is whole; then the connection fails.
+    fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        let Some(parting) = &mut self.parting else {
+            return Poll::Pending;
+        };
+        if self.sent.missing() > 0 {
+            // HTTP/2 has more to write, and comes by here when it can.
+            return Poll::Pending;
+        }
+        while parting.written < parting.frame.len() {
+            let rest = &parting.frame[parting.written..];
+            match ready!(Pin::new(&mut self.io).poll_write(cx, rest)) {
+                Ok(0) => return Poll::Ready(io::ErrorKind::WriteZero.into()),
+                Ok(written) => parting.written += written,
+                Err(error) => return Poll::Ready(error),
             }
         }
+        let flushed = ready!(Pin::new(&mut self.io).poll_flush(cx));
+        let said = io::Error::new(io::ErrorKind::ConnectionAborted, parting.why);
+        Poll::Ready(flushed.err().unwrap_or(said))
     }
 
-    fn check(&self) -> io::Result<()> {
-        if *self.switch.borrow() {
-            return Err(io::Error::new(
-                io::ErrorKind::ConnectionAborted,
-                "the server was stopped",
-            ));
+    /// Writes no further than to the end of the frame that has begun.
+    fn poll_write_rest(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let missing = self.sent.missing();
+        if missing == 0 {
+            return self.poll_part(cx).map(Err);
         }
-        Ok(())
+        let rest = &buf[..missing.min(buf.len())];
+        let written = ready!(Pin::new(&mut self.io).poll_write(cx, rest))?;
+        self.on_sent(&rest[..written]);
+        Poll::Ready(Ok(written))
     }
 }
 
-impl Connected for Breakable {
-    type ConnectInfo = TcpConnectInfo;
-
-    fn connect_info(&self) -> TcpConnectInfo {
-        self.stream.connect_info()
-    }
-}
-
-impl AsyncRead for Breakable {
+impl AsyncRead for WatchedIo {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.check()?;
+        let this = &mut *self;
+        if this.parting.is_some() {
+            return this.poll_part(cx).map(Err);
+        }
         let before = buf.filled().len();
-        if let Poll::Ready(result) = Pin::new(&mut self.stream).poll_read(cx, buf) {
-            self.count_preface(buf.filled().len() - before);
+        if let Poll::Ready(result) = Pin::new(&mut this.io).poll_read(cx, buf) {
+            this.on_received(&buf.filled()[before..]);
+            if this.parting.is_some() {
+                buf.set_filled(before);
+                return this.poll_part(cx).map(Err);
+            }
             return Poll::Ready(result);
         }
-        self.poll_broken(cx).map(Err)
+        if let Some(timeout) = &mut this.preface {
+            ready!(timeout.as_mut().poll(cx));
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        Poll::Pending
     }
 }
 
-impl AsyncWrite for Breakable {
+impl AsyncWrite for WatchedIo {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.check()?;
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+        if self.parting.is_some() {
+            return self.poll_write_rest(cx, buf);
+        }
+        let written = ready!(Pin::new(&mut self.io).poll_write(cx, buf))?;
+        self.on_sent(&buf[..written]);
+        Poll::Ready(Ok(written))
     }
 
     fn poll_write_vectored(
@@ -122,19 +183,29 @@ impl AsyncWrite for Breakable {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.check()?;
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+        if self.parting.is_some() {
+            let first = bufs.iter().find(|buf| !buf.is_empty());
+            return self.poll_write_rest(cx, first.map_or(&[], |buf| buf));
+        }
+        let written = ready!(Pin::new(&mut self.io).poll_write_vectored(cx, bufs))?;
+        let mut rest = written;
+        for buf in bufs {
+            let part = rest.min(buf.len());
+            self.on_sent(&buf[..part]);
+            rest -= part;
+        }
+        Poll::Ready(Ok(written))
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        self.io.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        Pin::new(&mut self.io).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        Pin::new(&mut self.io).poll_shutdown(cx)
     }
 }

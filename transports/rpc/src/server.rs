@@ -175,6 +175,14 @@ impl Acceptor {
         }
         outbound
     }
+
+    /// Ends every open call of the server with `UNAVAILABLE`, for a transport whose graceful shutdown has run out of time.
+    /// The client is told, or finds its stream reset if messages still wait for it.
+    pub fn end_calls(&self, message: &str) {
+        for call in self.inner.calls.open() {
+            call.cancel(Status::new(Code::Unavailable, message));
+        }
+    }
 }
 
 impl Inner {

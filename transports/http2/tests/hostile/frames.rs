@@ -13,27 +13,43 @@ pub(crate) const RST_STREAM: u8 = 3;
 pub(crate) const SETTINGS: u8 = 4;
 pub(crate) const PING: u8 = 6;
 pub(crate) const GOAWAY: u8 = 7;
+pub(crate) const WINDOW_UPDATE: u8 = 8;
 pub(crate) const CONTINUATION: u8 = 9;
 
 pub(crate) const END_STREAM: u8 = 1;
 pub(crate) const ACK: u8 = 1;
 pub(crate) const END_HEADERS: u8 = 4;
 
+pub(crate) const NO_ERROR: u32 = 0;
 pub(crate) const INTERNAL_ERROR: u32 = 2;
 pub(crate) const REFUSED_STREAM: u32 = 7;
 pub(crate) const CANCEL: u32 = 8;
 pub(crate) const ENHANCE_YOUR_CALM: u32 = 11;
 
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 #[derive(Debug)]
 pub(crate) struct Frame {
     pub(crate) kind: u8,
+    pub(crate) flags: u8,
     pub(crate) stream: u32,
-    payload: Vec<u8>,
+    pub(crate) payload: Vec<u8>,
 }
 
 impl Frame {
+    /// The highest stream that a GOAWAY frame does not refuse.
+    pub(crate) fn last_stream(&self) -> u32 {
+        assert_eq!(self.kind, GOAWAY, "only GOAWAY says it");
+        let bytes = self.payload[..4].try_into();
+        u32::from_be_bytes(bytes.expect("four bytes"))
+    }
+
+    /// What a GOAWAY frame says in words.
+    pub(crate) fn debug_data(&self) -> &str {
+        assert_eq!(self.kind, GOAWAY, "only GOAWAY says it");
+        std::str::from_utf8(&self.payload[8..]).expect("ASCII")
+    }
+
     /// The error code of a RST_STREAM or GOAWAY frame.
     pub(crate) fn error(&self) -> u32 {
         let at = if self.kind == GOAWAY { 4 } else { 0 };
@@ -58,6 +74,27 @@ pub(crate) fn reset(stream: u32, error: u32) -> Vec<u8> {
 pub(crate) fn go_away(last_stream: u32, error: u32) -> Vec<u8> {
     let payload = [last_stream.to_be_bytes(), error.to_be_bytes()].concat();
     frame(GOAWAY, 0, 0, &payload)
+}
+
+/// Gives the peer this much of a stream's window, or of the connection's, which is stream 0.
+pub(crate) fn window_update(stream: u32, increment: u32) -> Vec<u8> {
+    frame(WINDOW_UPDATE, 0, stream, &increment.to_be_bytes())
+}
+
+/// One setting (RFC 9113, 6.5.2).
+pub(crate) fn setting(id: u16, value: u32) -> Vec<u8> {
+    let mut payload = id.to_be_bytes().to_vec();
+    payload.extend(value.to_be_bytes());
+    frame(SETTINGS, 0, 0, &payload)
+}
+
+/// A message without compression, as gRPC frames it.
+pub(crate) fn message(bytes: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(bytes.len()).expect("a small message");
+    let mut framed = vec![0];
+    framed.extend(length.to_be_bytes());
+    framed.extend(bytes);
+    framed
 }
 
 /// A header as a literal without indexing (RFC 7541, 6.2.2).
@@ -111,6 +148,16 @@ pub(crate) fn response() -> Vec<u8> {
     [status, literal("content-type", "application/grpc")].concat()
 }
 
+/// For tests on paused time, which jumps to the next timer even when bytes are under way: with one that is never far, they
+/// arrive before much time has passed.
+pub(crate) fn tick() {
+    tokio::spawn(async {
+        loop {
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+    });
+}
+
 /// A connection on which frames are written by hand.
 pub(crate) struct Raw(pub(crate) TcpStream);
 
@@ -118,6 +165,8 @@ impl Raw {
     /// The client's end of a new connection.
     pub(crate) async fn client(addr: std::net::SocketAddr) -> Self {
         let stream = TcpStream::connect(addr).await.expect("it listens");
+        // Or the system holds small frames back for some real milliseconds, in which paused time runs away.
+        stream.set_nodelay(true).expect("a socket");
         let mut raw = Self(stream);
         raw.write(PREFACE).await.expect("it is open");
         raw.write(&frame(SETTINGS, 0, 0, &[]))
@@ -152,6 +201,7 @@ impl Raw {
         }
         Ok(Frame {
             kind,
+            flags,
             stream: u32::from_be_bytes(stream),
             payload,
         })
@@ -166,6 +216,15 @@ impl Raw {
                 return frame;
             }
         }
+    }
+
+    /// All frames to the end of the connection, however that comes.
+    pub(crate) async fn rest(&mut self) -> Vec<Frame> {
+        let mut frames = Vec::new();
+        while let Ok(frame) = self.read().await {
+            frames.push(frame);
+        }
+        frames
     }
 
     /// Writes the same again and again until the peer has hung up, and says how many bytes that took.

@@ -1,0 +1,312 @@
+//! One accepted connection, from its handshake to its end.
+
+use std::{
+    future::pending,
+    io,
+    pin::pin,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use headwater_rpc::{Acceptor, Peer};
+use hyper::server::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::{
+    select,
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    time::{Instant, sleep_until, timeout},
+};
+use tonic::transport::server::TcpConnectInfo;
+
+use super::{
+    age::jittered,
+    config::Http2ServerConfig,
+    counters::Http2ServerCounters,
+    enforcement::Enforcement,
+    listener::Accepted,
+    service::{CallService, Mounts},
+    tls::Tls,
+};
+use crate::io::WatchedIo;
+
+/// What all connections of a server have in common.
+pub(super) struct Context {
+    pub(super) config: Http2ServerConfig,
+    pub(super) acceptor: Acceptor,
+    pub(super) mounts: Arc<Mounts>,
+    pub(super) tls: Option<Arc<Tls>>,
+    pub(super) handshakes: Semaphore,
+    pub(super) counters: Http2ServerCounters,
+    pub(super) stopping: watch::Receiver<bool>,
+}
+
+/// What is known of a connection.
+pub(crate) struct Connection {
+    id: u64,
+    peer: Peer,
+    tcp: Option<TcpConnectInfo>,
+    streams: AtomicUsize,
+    /// When the last stream ended.
+    idle_since: Mutex<Instant>,
+    spoken: AtomicBool,
+    counters: Http2ServerCounters,
+}
+
+impl Connection {
+    fn new(
+        id: u64,
+        peer: Peer,
+        tcp: Option<TcpConnectInfo>,
+        counters: &Http2ServerCounters,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            id,
+            peer,
+            tcp,
+            streams: AtomicUsize::new(0),
+            idle_since: Mutex::new(Instant::now()),
+            spoken: AtomicBool::new(false),
+            counters: counters.clone(),
+        })
+    }
+
+    pub(crate) fn streams(&self) -> usize {
+        self.streams.load(Ordering::Acquire)
+    }
+
+    /// The client has begun to speak HTTP/2.
+    pub(crate) fn set_spoken(&self) {
+        self.spoken.store(true, Ordering::Release);
+    }
+
+    pub(super) const fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
+    /// Says who calls, to a service that is not ours.
+    pub(super) fn describe(&self, extensions: &mut http::Extensions) {
+        extensions.insert(self.peer.clone());
+        if let Some(tcp) = &self.tcp {
+            extensions.insert(tcp.clone());
+        }
+    }
+
+    pub(super) fn open_stream(self: &Arc<Self>, path: &str) -> OpenStream {
+        self.streams.fetch_add(1, Ordering::AcqRel);
+        self.counters.stream_opened();
+        tracing::debug!(target: "headwater_http2", connection = self.id, path, "stream opened");
+        OpenStream(Arc::clone(self))
+    }
+
+    /// Since when no stream is open; `None` if one is.
+    fn idle_since(&self) -> Option<Instant> {
+        let since = self
+            .idle_since
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        (self.streams() == 0).then_some(*since)
+    }
+}
+
+/// A stream that is open until this is dropped.
+pub(super) struct OpenStream(Arc<Connection>);
+
+impl Drop for OpenStream {
+    fn drop(&mut self) {
+        let connection = &*self.0;
+        let mut idle_since = connection
+            .idle_since
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *idle_since = Instant::now();
+        connection.streams.fetch_sub(1, Ordering::AcqRel);
+        drop(idle_since);
+        connection.counters.stream_ended();
+        tracing::debug!(target: "headwater_http2", connection = connection.id, "stream ended");
+    }
+}
+
+/// One more connection until this is dropped.
+struct Counted<'a> {
+    counters: &'a Http2ServerCounters,
+    id: u64,
+}
+
+impl<'a> Counted<'a> {
+    fn new(counters: &'a Http2ServerCounters, id: u64, peer: &Peer) -> Self {
+        counters.connection_opened();
+        tracing::debug!(target: "headwater_http2", connection = id, %peer, "connection opened");
+        Self { counters, id }
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.counters.connection_closed();
+        tracing::debug!(target: "headwater_http2", connection = self.id, "connection closed");
+    }
+}
+
+/// Serves a connection to its end. Dropping this cuts it.
+pub(super) async fn serve(
+    accepted: Accepted,
+    context: Arc<Context>,
+    id: u64,
+    seed: u64,
+    _place: OwnedSemaphorePermit,
+) {
+    let _counted = Counted::new(&context.counters, id, &accepted.peer);
+    let mut stopping = context.stopping.clone();
+    let accepted = select! {
+        biased;
+        _ = stopping.wait_for(|stopping| *stopping) => return,
+        secured = secure(accepted, &context) => match secured {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::debug!(target: "headwater_http2", connection = id, %error, "no TLS");
+                return;
+            }
+        },
+    };
+    let connection = Connection::new(id, accepted.peer, accepted.tcp, &context.counters);
+    let io = WatchedIo::new(
+        accepted.io,
+        Arc::clone(&connection),
+        context.config.preface_timeout,
+        Enforcement::new(
+            context.config.ping_interval_min,
+            context.config.ping_without_calls,
+        ),
+    );
+    let ended = drive(io, &connection, &context, stopping, seed).await;
+    tracing::debug!(target: "headwater_http2", connection = id, ?ended, "connection ends");
+}
+
+/// The TLS handshake, if there is to be one.
+async fn secure(accepted: Accepted, context: &Context) -> io::Result<Accepted> {
+    let Some(tls) = &context.tls else {
+        return Ok(accepted);
+    };
+    let Accepted { io, peer, tcp } = accepted;
+    let handshake = async {
+        // The semaphore is never closed.
+        let _place = context.handshakes.acquire().await;
+        tls.accept(io, peer).await
+    };
+    let (io, peer) = timeout(tls.config().handshake_timeout, handshake).await??;
+    Ok(Accepted { io, peer, tcp })
+}
+
+/// How a connection ended.
+#[derive(Debug)]
+enum Ending {
+    /// By itself, or because one side had asked for it and no stream was open.
+    Closed,
+    /// It broke, or broke the rules.
+    Failed(#[expect(dead_code, reason = "it is read by its Debug")] hyper::Error),
+    /// Streams were still open when the grace after its age was over.
+    GraceOver,
+    /// The server stopped before the client had said anything.
+    NotBegun,
+}
+
+impl Ending {
+    fn of(ended: hyper::Result<()>) -> Self {
+        ended.map_or_else(Self::Failed, |()| Self::Closed)
+    }
+}
+
+async fn drive(
+    io: WatchedIo,
+    connection: &Arc<Connection>,
+    context: &Context,
+    mut stopping: watch::Receiver<bool>,
+    seed: u64,
+) -> Ending {
+    let config = &context.config;
+    let service = CallService {
+        acceptor: context.acceptor.clone(),
+        mounts: Arc::clone(&context.mounts),
+        connection: Arc::clone(connection),
+    };
+    let http = http(config).serve_connection(TokioIo::new(io), service);
+    let mut http = pin!(http);
+    let old_at = config.connection_age_max;
+    let old_at = old_at.and_then(|age| Instant::now().checked_add(jittered(age, seed)));
+    let grace = select! {
+        biased;
+        ended = http.as_mut() => return Ending::of(ended),
+        _ = stopping.wait_for(|stopping| *stopping) => {
+            if !connection.spoken.load(Ordering::Acquire) {
+                return Ending::NotBegun;
+            }
+            None
+        }
+        why = retirement(connection, old_at, config.idle_timeout) => {
+            tracing::debug!(target: "headwater_http2", connection = connection.id, ?why, "connection retires");
+            config.connection_age_grace
+        }
+    };
+    http.as_mut().graceful_shutdown();
+    let cut_at = grace.and_then(|grace| Instant::now().checked_add(grace));
+    select! {
+        biased;
+        ended = http.as_mut() => Ending::of(ended),
+        () = at(cut_at) => Ending::GraceOver,
+    }
+}
+
+/// Why a connection that works is ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Retirement {
+    Age,
+    Idle,
+}
+
+/// Waits until the connection is too old, or was without a stream for too long.
+async fn retirement(
+    connection: &Connection,
+    old_at: Option<Instant>,
+    idle_timeout: Option<Duration>,
+) -> Retirement {
+    loop {
+        let now = Instant::now();
+        if old_at.is_some_and(|at| at <= now) {
+            return Retirement::Age;
+        }
+        let idle_since = connection.idle_since();
+        let idle_at = idle_timeout.and_then(|bound| idle_since.unwrap_or(now).checked_add(bound));
+        if idle_since.is_some() && idle_at.is_some_and(|at| at <= now) {
+            return Retirement::Idle;
+        }
+        at([old_at, idle_at].into_iter().flatten().min()).await;
+    }
+}
+
+/// hyper's server of one connection, within these bounds.
+fn http(config: &Http2ServerConfig) -> http2::Builder<TokioExecutor> {
+    let mut http = http2::Builder::new(TokioExecutor::new());
+    http.timer(TokioTimer::new())
+        .auto_date_header(false)
+        .max_concurrent_streams(config.concurrent_streams_max)
+        .max_header_list_size(config.header_list_bytes_max)
+        .max_pending_accept_reset_streams(config.pending_reset_streams_max)
+        .max_local_error_reset_streams(config.error_reset_streams_max)
+        .keep_alive_interval(config.keepalive_interval)
+        .keep_alive_timeout(config.keepalive_timeout)
+        .max_frame_size(config.frame_bytes())
+        .initial_stream_window_size(config.stream_window())
+        .initial_connection_window_size(config.connection_window());
+    http
+}
+
+/// At this moment, or never.
+async fn at(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => pending().await,
+    }
+}
