@@ -7,7 +7,7 @@
 
 use std::{net::SocketAddr, process::ExitCode, time::Duration};
 
-use clap::Parser;
+use clap::{ArgGroup, Parser};
 use headwater_http2::{Http2Client, Http2ClientConfig, Http2Server, Http2ServerConfig};
 use headwater_rpc::{
     CallOptions, Client, Code, Router, Server, ServerConfig, Status, stub::Request,
@@ -24,15 +24,11 @@ mod helloworld {
 ///
 /// Start a server in one terminal with --listen, and call it from another with --call.
 #[derive(Debug, Parser)]
+#[command(group = ArgGroup::new("role").args(["listen", "call"]).required(true))]
 #[command(after_help = "Any gRPC client can call it: the service is proto/hello_world.proto.")]
 struct Arguments {
     /// Serves at this address; port 0 takes a free one.
-    #[arg(
-        long,
-        value_name = "ADDRESS",
-        required_unless_present = "call",
-        conflicts_with = "call"
-    )]
+    #[arg(long, value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
     /// Calls the server at this URL, such as http://127.0.0.1:50051.
     #[arg(long, value_name = "URL")]

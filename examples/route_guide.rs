@@ -7,7 +7,7 @@
 
 use std::{net::SocketAddr, process::ExitCode};
 
-use clap::Parser;
+use clap::{ArgGroup, Parser};
 use futures_util::stream;
 use headwater_http2::{Http2Client, Http2ClientConfig, Http2Server, Http2ServerConfig};
 use headwater_rpc::{Client, Code, Router, Server, ServerConfig, Status};
@@ -26,15 +26,11 @@ mod routeguide {
 ///
 /// Start a server in one terminal with --listen, and have all of its methods called from another with --call.
 #[derive(Debug, Parser)]
+#[command(group = ArgGroup::new("role").args(["listen", "call"]).required(true))]
 #[command(after_help = "Any gRPC client can call it: the service is proto/route_guide.proto.")]
 struct Arguments {
     /// Serves at this address; port 0 takes a free one.
-    #[arg(
-        long,
-        value_name = "ADDRESS",
-        required_unless_present = "call",
-        conflicts_with = "call"
-    )]
+    #[arg(long, value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
     /// Calls the server at this URL, such as http://127.0.0.1:50051.
     #[arg(long, value_name = "URL")]
