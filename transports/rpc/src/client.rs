@@ -3,11 +3,12 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use headwater_core::call::{CallConfig, Credit, EndedBy, SendError, Shape};
+use headwater_core::call::{CallConfig, Credit, Encoding, Encodings, EndedBy, SendError, Shape};
 use headwater_proto::{Code, Metadata, Status};
 use tokio::sync::watch;
 
 use crate::{
+    compression::{SUPPORTED_ENCODINGS, supported_or_identity},
     interceptor::{ClientInterceptor, ClientNext, Filter, OutgoingCall, chains::Chains},
     receiver::{CallError, Receiver},
     registry::Registry,
@@ -25,12 +26,17 @@ pub struct CallOptions {
     pub timeout: Option<Duration>,
     /// How many messages the method has each way; checked on both sides. Default: bidirectional.
     pub shape: Shape,
-    /// The largest response that is taken. Default: 4 MiB.
+    /// The largest response that is taken, decompressed; 0: only empty ones. Default: 4 MiB.
     pub receive_message_bytes_max: usize,
-    /// The largest request that is sent. Default: 4 MiB.
+    /// The largest request that is sent, before it is compressed; 0: only empty ones. Default: 4 MiB.
     pub send_message_bytes_max: usize,
     /// What may wait for the transport before sends block. Default: 1024 messages, 256 KiB.
     pub send_window: Credit,
+    /// What the requests are compressed with, as far as the build has it. A server that does not take it ends the call
+    /// with `UNIMPLEMENTED`. Default: not at all.
+    pub compression: Encoding,
+    /// What the responses may be compressed with, which the server is told. Default: not at all, which says nothing.
+    pub accepted_encodings: Encodings,
 }
 
 impl Default for CallOptions {
@@ -42,6 +48,8 @@ impl Default for CallOptions {
             receive_message_bytes_max: config.receive_message_bytes_max,
             send_message_bytes_max: config.send_message_bytes_max,
             send_window: config.send_window,
+            compression: config.send_encoding,
+            accepted_encodings: config.accepted_encodings,
         }
     }
 }
@@ -55,6 +63,8 @@ impl CallOptions {
             receive_message_bytes_max: self.receive_message_bytes_max,
             send_window: self.send_window,
             receive_window: None,
+            send_encoding: supported_or_identity(self.compression),
+            accepted_encodings: self.accepted_encodings.intersection(SUPPORTED_ENCODINGS),
         }
     }
 }
@@ -171,7 +181,7 @@ impl Client {
     /// # Errors
     ///
     /// `FAILED_PRECONDITION` if the client is stopping or stopped, `DEADLINE_EXCEEDED` if the time was over before the
-    /// call could start, or what the transport says.
+    /// call could start, what an interceptor refused it with, or what the transport says.
     ///
     /// # Cancel safety
     ///
@@ -182,59 +192,119 @@ impl Client {
         metadata: Metadata,
         options: CallOptions,
     ) -> Result<(Sender, Receiver), CallError> {
-        let mut call = OutgoingCall {
+        let call = OutgoingCall {
             path: path.into(),
             metadata,
             options,
         };
+        self.start(call, None).await
+    }
+
+    /// Opens a call whose only request is `request`. It goes out with the headers, which is cheaper than sending it on
+    /// a call that is open.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::call`]; `RESOURCE_EXHAUSTED` if the request is over the limit.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is done, the call is cancelled.
+    pub async fn call_with_request(
+        &self,
+        path: impl Into<Arc<str>>,
+        metadata: Metadata,
+        request: Bytes,
+        options: CallOptions,
+    ) -> Result<(Sender, Receiver), CallError> {
+        let call = OutgoingCall {
+            path: path.into(),
+            metadata,
+            options,
+        };
+        self.start(call, Some(request)).await
+    }
+
+    async fn start(
+        &self,
+        mut call: OutgoingCall,
+        request: Option<Bytes>,
+    ) -> Result<(Sender, Receiver), CallError> {
         let Some(chain) = self.inner.interceptors.of(&call.path) else {
-            return self.open(call).await;
+            return self.open(call, request).await;
         };
         let config = &self.inner.config;
         call.options = config.apply(&call.path, call.options);
         let timeout = call.options.timeout;
         let next = ClientNext::new(chain, self.clone());
-        next.run_within(call, timeout).await
+        let halves = next.run_within(call, timeout).await?;
+        if let Some(request) = request {
+            send_only(&halves.0, request)?;
+        }
+        Ok(halves)
     }
 
     /// Opens a call that has passed the interceptors.
-    pub(crate) async fn open(&self, call: OutgoingCall) -> Result<(Sender, Receiver), CallError> {
+    pub(crate) async fn open(
+        &self,
+        call: OutgoingCall,
+        request: Option<Bytes>,
+    ) -> Result<(Sender, Receiver), CallError> {
+        let (halves, headers) = self.begin(call);
+        if let Some(request) = request {
+            send_only(&halves.0, request)?;
+        }
+        self.hand_over(&halves, headers).await?;
+        Ok(halves)
+    }
+
+    /// A call that the transport does not have yet: what it is given now goes out with its headers.
+    fn begin(&self, call: OutgoingCall) -> ((Sender, Receiver), RequestHeaders) {
         let inner = &*self.inner;
         let OutgoingCall {
             path,
-            metadata,
+            mut metadata,
             options,
         } = call;
         let options = inner.config.apply(&path, options);
         let call = Shared::new(Side::Client, &options.config(), inner.clock);
-        let halves = (
-            Sender::new(Arc::clone(&call)),
-            Receiver::new(Arc::clone(&call)),
-        );
         if options.timeout.is_some() {
             call.start_timer();
         }
+        call.look(|state| state.call.announce(&mut metadata));
         let headers = RequestHeaders {
             path,
             metadata,
             timeout: options.timeout,
             wait_for_ready: false,
         };
+        let halves = (Sender::new(Arc::clone(&call)), Receiver::new(call));
+        (halves, headers)
+    }
+
+    /// Gives a call to the transport.
+    async fn hand_over(
+        &self,
+        (sender, receiver): &(Sender, Receiver),
+        headers: RequestHeaders,
+    ) -> Result<(), CallError> {
+        let inner = &*self.inner;
+        let call = sender.call();
         let open = async {
             if *inner.phase.borrow() != Phase::Running {
                 inner.running().await?;
             }
-            inner.calls.add(&call, None);
+            inner.calls.add(call, None);
             // Stopped in between: then nobody saw this call in the registry.
             if *inner.phase.borrow() == Phase::Stopped {
                 return Err(precondition("the client is stopped"));
             }
-            let outbound = Outbound::new(Arc::clone(&call));
+            let outbound = Outbound::new(Arc::clone(call));
             inner.transport.open(headers, outbound).await
         };
         let stream = tokio::select! {
             biased;
-            () = halves.0.ended() => return Err(ended_early(&halves.1)),
+            () = sender.ended() => return Err(ended_early(receiver)),
             stream = open => stream,
         };
         match stream {
@@ -244,7 +314,7 @@ impl Client {
                 return Err(CallError::local(status));
             }
         }
-        Ok(halves)
+        Ok(())
     }
 
     /// A call of one request and one response.
@@ -267,13 +337,8 @@ impl Client {
             shape: Shape::Unary,
             ..options
         };
-        let (sender, mut receiver) = self.call(path, metadata, options).await?;
-        // An ended call says why where it is received.
-        match sender.try_send(request) {
-            Ok(()) | Err(SendError::Ended) => {}
-            Err(error) => return Err(Status::new(Code::ResourceExhausted, error.to_string())),
-        }
-        let _ = sender.finish(Ok(()), Metadata::new());
+        let call = self.call_with_request(path, metadata, request, options);
+        let (_sender, mut receiver) = call.await?;
         let mut messages = Vec::new();
         while receiver.next_batch(&mut messages).await? > 0 {}
         // The machine lets no unary call succeed without its one response.
@@ -321,6 +386,21 @@ impl fmt::Debug for ClientBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientBuilder").finish_non_exhaustive()
     }
+}
+
+/// Sends a call's only request, and says that it is the last.
+fn send_only(sender: &Sender, request: Bytes) -> Result<(), CallError> {
+    match sender.try_send(request) {
+        // An ended call says why where it is received.
+        Ok(()) | Err(SendError::Ended) => {}
+        Err(error) => {
+            sender.cancel();
+            let status = Status::new(Code::ResourceExhausted, error.to_string());
+            return Err(CallError::local(status));
+        }
+    }
+    let _ = sender.finish(Ok(()), Metadata::new());
+    Ok(())
 }
 
 impl Inner {

@@ -17,6 +17,7 @@
 mod cancellation;
 pub mod channel;
 mod client;
+mod compression;
 mod handler;
 mod handler_error;
 pub mod interceptor;
@@ -34,10 +35,12 @@ mod transport;
 
 pub use cancellation::{CancelReason, Cancellation};
 pub use client::{CallOptions, Client, ClientBuilder};
+pub use compression::{Compress, SUPPORTED_ENCODINGS};
 pub use handler::{CallHandler, Request};
 pub use handler_error::HandlerError;
 pub use headwater_core::call::{
-    Closed, Credit, Ended, EndedBy, Frame, Reached, SendError, Shape, Trailers, Violation,
+    Closed, Credit, Encoding, Encodings, Ended, EndedBy, Frame, Reached, SendError, Shape,
+    Trailers, Violation,
 };
 pub use headwater_proto::{Code, Metadata, Status};
 pub use peer::Peer;

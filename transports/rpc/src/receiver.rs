@@ -13,6 +13,7 @@ use headwater_core::call::{Closed, Ended, EndedBy, Frame, Input, Trailers};
 use headwater_proto::{Metadata, Status};
 
 use crate::{
+    compression::Incoming,
     interceptor::{Stages, Transform},
     shared::{Shared, Side, State, register_one},
 };
@@ -61,6 +62,10 @@ impl CallError {
 pub struct Receiver {
     call: Arc<Shared>,
     frames: Vec<Frame>,
+    /// What has to be decompressed, as far as there was no room for it in the last batch.
+    incoming: Incoming,
+    /// Which messages of the last batch came compressed, in order.
+    compressed: Vec<usize>,
     through: Option<Box<Through>>,
 }
 
@@ -75,11 +80,12 @@ struct Through {
 }
 
 impl Receiver {
-    pub(crate) const fn new(call: Arc<Shared>) -> Self {
-        let frames = Vec::new();
+    pub(crate) fn new(call: Arc<Shared>) -> Self {
         Self {
             call,
-            frames,
+            frames: Vec::new(),
+            incoming: Incoming::default(),
+            compressed: Vec::new(),
             through: None,
         }
     }
@@ -96,6 +102,7 @@ impl Receiver {
     /// client sends no more, or the server has ended the call with OK.
     ///
     /// Not reading is what holds the peer back: at most one such batch is held beside what the transport's window lets in.
+    /// Of compressed messages, one batch has up to 64 KiB decompressed, and one message.
     ///
     /// # Errors
     ///
@@ -117,7 +124,8 @@ impl Receiver {
     ) -> Poll<Result<usize, CallError>> {
         let before = batch.len();
         loop {
-            let ready = self.call.look(|state| take_batch(state, batch));
+            let compressed = &mut self.compressed;
+            let ready = self.call.look(|state| take_batch(state, batch, compressed));
             if let Some(result) = ready {
                 return Poll::Ready(match &mut self.through {
                     Some(through) => through.received(&self.call, result, batch, before),
@@ -128,6 +136,11 @@ impl Receiver {
                 return Poll::Pending;
             }
         }
+    }
+
+    /// Whether a message of the last batch came compressed. The first one that [`Receiver::next_batch`] appended is 0.
+    pub fn was_compressed(&self, index: usize) -> bool {
+        self.compressed.binary_search(&index).is_ok()
     }
 
     /// Client: waits for the initial metadata. `None` if the server ended the call without; the end is then with
@@ -177,6 +190,10 @@ impl Receiver {
 
     /// Takes in what the transport has. Pending only if that is nothing, and then the waker is registered.
     fn poll_inbound(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.incoming.is_empty() {
+            self.incoming.unpack(&self.call);
+            return Poll::Ready(());
+        }
         let mut slot = self
             .call
             .inbound
@@ -193,6 +210,12 @@ impl Receiver {
             // The stream is taken away only from a call that has ended.
             None => Err(Closed::broken("the stream is gone")),
         };
+        let is_compressed = |frame: &Frame| matches!(frame, Frame::Compressed(_));
+        if self.frames.iter().any(is_compressed) {
+            self.incoming.push(self.frames.drain(..), result.err());
+            self.incoming.unpack(&self.call);
+            return Poll::Ready(());
+        }
         let mut frames = mem::take(&mut self.frames);
         self.call.act_now(|state, now| {
             for frame in frames.drain(..) {
@@ -227,8 +250,14 @@ impl Receiver {
     }
 }
 
-fn take_batch(state: &mut State, batch: &mut Vec<Bytes>) -> Option<Result<usize, CallError>> {
+fn take_batch(
+    state: &mut State,
+    batch: &mut Vec<Bytes>,
+    compressed: &mut Vec<usize>,
+) -> Option<Result<usize, CallError>> {
     if !state.messages.is_empty() {
+        compressed.clear();
+        mem::swap(compressed, &mut state.compressed);
         let count = state.messages.len();
         batch.extend(state.messages.drain(..));
         return Some(Ok(count));

@@ -8,10 +8,12 @@ use std::{
 };
 
 use bytes::Bytes;
-use headwater_core::call::{SendError, Trailers};
+use headwater_core::call::{Encoding, SendError, Trailers};
 use headwater_proto::{Code, Metadata, Status};
+use tokio::task::coop::consume_budget;
 
 use crate::{
+    compression::{self, Compress, Outgoing},
     interceptor::{Stages, Transform},
     shared::{Shared, Side, register},
 };
@@ -45,18 +47,41 @@ impl Sender {
         self
     }
 
+    pub(crate) const fn call(&self) -> &Arc<Shared> {
+        &self.call
+    }
+
     /// Sends a message without waiting.
     ///
     /// # Errors
     ///
     /// `Blocked` if the call's window is full: [`Sender::writable`] says when to try again. `Ended` if the call is over.
     pub fn try_send(&self, message: Bytes) -> Result<(), SendError> {
-        if let Some(stages) = &self.stages {
-            self.check_room(&message)?;
-            let message = self.transformed(stages, message)?;
-            return self.call.act(|state| state.call.send(message));
+        self.try_send_with(message, Compress::Auto)
+    }
+
+    /// [`Sender::try_send`], with a say in whether this message is compressed.
+    ///
+    /// # Errors
+    ///
+    /// As [`Sender::try_send`].
+    pub fn try_send_with(&self, message: Bytes, compress: Compress) -> Result<(), SendError> {
+        let message = match &self.stages {
+            Some(stages) => {
+                self.check_room(&message)?;
+                self.transformed(stages, message)?
+            }
+            None => message,
+        };
+        self.attempt(&mut Outgoing::new(message, compress))
+    }
+
+    /// Compresses outside of the mutex.
+    fn attempt(&self, outgoing: &mut Outgoing) -> Result<(), SendError> {
+        while let Some(encoding) = self.call.act(|state| outgoing.send(&mut state.call))? {
+            outgoing.pack(encoding);
         }
-        self.call.act(|state| state.call.send(message))
+        Ok(())
     }
 
     /// Sends messages without waiting, in order, up to the first that is refused, and says how many went.
@@ -73,8 +98,28 @@ impl Sender {
         if self.stages.is_some() {
             return all(messages, |message| self.try_send(message));
         }
-        self.call
-            .act(|state| all(messages, |message| state.call.send(message)))
+        let mut messages = messages.into_iter();
+        let mut sent = 0;
+        let mut sending = None;
+        loop {
+            let attempt = self.call.act(|state| {
+                while let Some(mut outgoing) = sending.take().or_else(|| next(&mut messages)) {
+                    if let Some(encoding) = outgoing.send(&mut state.call)? {
+                        return Ok(Some((outgoing, encoding)));
+                    }
+                    sent += 1;
+                }
+                Ok(None)
+            });
+            match attempt {
+                Ok(Some((mut outgoing, encoding))) => {
+                    outgoing.pack(encoding);
+                    sending = Some(outgoing);
+                }
+                Err(error) if sent == 0 => return Err(error),
+                Ok(None) | Err(_) => return Ok(sent),
+            }
+        }
     }
 
     /// Waits until a send is likely to have room, or the call is over.
@@ -107,17 +152,45 @@ impl Sender {
     ///
     /// Dropped before it is done, the message was not sent.
     pub async fn send(&self, message: Bytes) -> Result<(), SendError> {
+        self.send_with(message, Compress::Auto).await
+    }
+
+    /// [`Sender::send`], with a say in whether this message is compressed.
+    ///
+    /// # Errors
+    ///
+    /// As [`Sender::send`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Sender::send`].
+    pub async fn send_with(&self, message: Bytes, compress: Compress) -> Result<(), SendError> {
         let message = match &self.stages {
+            Some(_) if self.is_ended() => return Err(SendError::Ended),
             Some(stages) => self.transformed(stages, message)?,
             None => message,
         };
+        let mut outgoing = Outgoing::new(message, compress);
+        // A peer that reads no more never blocks a sender, which would not let others run, nor hear of the call's end.
+        consume_budget().await;
         loop {
-            let message = message.clone();
-            match self.call.act(|state| state.call.send(message)) {
+            match self.attempt(&mut outgoing) {
                 Err(SendError::Blocked) => self.writable().await,
                 result => return result,
             }
         }
+    }
+
+    /// Server: compresses this call's messages from now on, in place of [`crate::ServerConfig::compression`]. They stay
+    /// uncompressed if the client does not take this encoding, or the build does not have it.
+    ///
+    /// # Errors
+    ///
+    /// `Ended`; or `Misuse`, if the initial metadata went before, or this is the client's side.
+    pub fn set_compression(&self, encoding: Encoding) -> Result<(), SendError> {
+        let encoding = compression::supported_or_identity(encoding);
+        self.call
+            .act(|state| state.call.set_send_encoding(encoding))
     }
 
     /// Server: sends the initial metadata. Without this they go out, empty, with the first message.
@@ -265,4 +338,9 @@ impl fmt::Debug for Sender {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sender").finish_non_exhaustive()
     }
+}
+
+fn next(messages: &mut impl Iterator<Item = Bytes>) -> Option<Outgoing> {
+    let message = messages.next()?;
+    Some(Outgoing::new(message, Compress::Auto))
 }
