@@ -131,7 +131,7 @@ impl Router {
     }
 
     /// Has `handle` take the calls of all paths that have no handler, as streams, in place of what took them before: for a
-    /// proxy, which knows no methods. Without it they are `UNIMPLEMENTED`.
+    /// proxy, which knows no methods. Without it they are `UNIMPLEMENTED`. A server's interceptors see these calls too.
     ///
     /// What is said of an `async move` block at [`Router::stream`] is true here too.
     pub fn fallback<H, F>(&self, handle: H)
