@@ -11,6 +11,8 @@
 //! and in the crate, with `headwater-rpc`, `prost`, and `prost-types` if a well-known type is used, as dependencies:
 //!
 //! ```ignore
+//! // Prost's messages have only the comments of the file.
+//! #[allow(missing_docs)]
 //! mod routeguide {
 //!     headwater_rpc::include_proto!("routeguide");
 //! }

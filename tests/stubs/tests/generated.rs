@@ -45,6 +45,12 @@ impl Clock for Bare {
 
 impl Nothing for Bare {}
 
+impl bare::S for Bare {
+    async fn a(&self, item: Item) -> Result<Item, Status> {
+        Ok(item)
+    }
+}
+
 #[allow(deprecated, reason = "the file says so")]
 impl deep::Option for Bare {
     async fn result(&self, key: Key) -> Result<Key, Status> {
@@ -96,6 +102,10 @@ fn names_of_the_standard_library_do_not_disturb() {
         let service = deep::OptionServer::new(Bare).into_service();
         assert_eq!(&*service.name, "nested.deep.Option");
         pair.router.add(service).unwrap();
+        let service = bare::SServer::new(Bare).into_service();
+        pair.router.add(service).unwrap();
+        let short = bare::SClient::new(pair.client.clone());
+        assert_eq!(short.a(Item::default()).await, Ok(Item::default()));
         let client = deep::OptionClient::new(pair.client.clone());
         assert_eq!(client.result(key(b"x")).await, Ok(key(b"x")));
         let mut keys = client.kind(key(b"y")).await.unwrap();

@@ -71,6 +71,7 @@ type Routes = BTreeMap<Arc<str>, Arc<Route>>;
 #[derive(Default)]
 struct Table {
     routes: Routes,
+    fallback: Option<Arc<Route>>,
     last_id: u64,
     /// The open calls of each server that has these routes.
     servers: Vec<Weak<Registry>>,
@@ -78,10 +79,14 @@ struct Table {
 
 impl Table {
     fn insert(&mut self, path: Arc<str>, shape: Shape, handler: Arc<dyn CallHandler>) {
+        let route = self.route(shape, handler);
+        self.routes.insert(path, route);
+    }
+
+    fn route(&mut self, shape: Shape, handler: Arc<dyn CallHandler>) -> Arc<Route> {
         self.last_id += 1;
         let id = self.last_id;
-        self.routes
-            .insert(path, Arc::new(Route { id, shape, handler }));
+        Arc::new(Route { id, shape, handler })
     }
 
     /// The paths under this prefix.
@@ -123,6 +128,20 @@ impl Router {
         F: Future<Output = ()> + Send + 'static,
     {
         self.insert(path, Shape::Bidirectional, Arc::new(Streaming(handle)));
+    }
+
+    /// Has `handle` take the calls of all paths that have no handler, as streams, in place of what took them before: for a
+    /// proxy, which knows no methods. Without it they are `UNIMPLEMENTED`. A server's interceptors see these calls too.
+    ///
+    /// What is said of an `async move` block at [`Router::stream`] is true here too.
+    pub fn fallback<H, F>(&self, handle: H)
+    where
+        H: Fn(IncomingCall) -> F + Send + Sync + 'static,
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let mut table = self.write();
+        let route = table.route(Shape::Bidirectional, Arc::new(Streaming(handle)));
+        table.fallback = Some(route);
     }
 
     /// Has `handle` answer the calls of a unary method.
@@ -218,7 +237,8 @@ impl Router {
         path: &str,
         then: impl FnOnce(Option<&Arc<Route>>) -> R,
     ) -> R {
-        then(self.read().routes.get(path))
+        let table = self.read();
+        then(table.routes.get(path).or(table.fallback.as_ref()))
     }
 
     /// Has the calls of a server end with the methods that they are of.

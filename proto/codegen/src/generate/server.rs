@@ -119,6 +119,11 @@ const STREAMING: &str = r"
     }
 ";
 
+const TRAIT: &str = r"///
+/// Of each method, write one of three: with messages only; with all that goes with them, `…_with`; or as streams,
+/// `…_streaming`. Each calls the one before.
+";
+
 const SERVER: &str = r"
 /// Makes of a [`$Service`] what a router serves. Clones share it.
 #[derive(::core::fmt::Debug)]
@@ -163,6 +168,9 @@ impl Generator {
             ("$CONSTANT", &constant),
         ];
         service.document(buf);
+        if !service.methods.is_empty() {
+            buf.push_str(TRAIT);
+        }
         service.attributes(buf);
         let opening =
             "pub trait $Service: ::core::marker::Send + ::core::marker::Sync + 'static {\n";
@@ -174,7 +182,7 @@ impl Generator {
         buf.push_str(ALLOW);
         self.write(SERVER, &words, buf);
         buf.push_str(ALLOW);
-        self.write("impl<S: $Service> $ServiceServer<S> {", &words, buf);
+        self.write("impl<S: self::$Service> $ServiceServer<S> {", &words, buf);
         self.write(CONSTRUCTOR, &words, buf);
         for method in &service.methods {
             let mut words = method.words().to_vec();

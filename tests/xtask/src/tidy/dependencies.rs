@@ -44,8 +44,9 @@ const PURE: [(&str, &[&str]); 2] = [
 ];
 
 /// What a crate may use of the others. The service (`headwater`) may use all; tests and examples are not listed.
-const EDGES: [(&str, &[&str]); 8] = [
+const EDGES: [(&str, &[&str]); 9] = [
     ("proto", &[]),
+    ("proto/codegen", &[]),
     ("core", &[PROTO]),
     ("transports/rpc", &[PROTO, CORE]),
     ("transports/in-process", &[PROTO, CORE, RPC]),

@@ -1,0 +1,176 @@
+//! The smallest service, and its client.
+//!
+//! ```sh
+//! cargo run --example hello_world -- --listen 127.0.0.1:50051
+//! cargo run --example hello_world -- --call http://127.0.0.1:50051 --name you
+//! ```
+
+use std::{net::SocketAddr, process::ExitCode, time::Duration};
+
+use clap::{ArgGroup, Parser};
+use headwater_http2::{Http2Client, Http2ClientConfig, Http2Server, Http2ServerConfig};
+use headwater_rpc::{
+    CallOptions, Client, Code, Router, Server, ServerConfig, Status, stub::Request,
+};
+use helloworld::{Greeter, GreeterClient, GreeterServer, HelloReply, HelloRequest};
+
+/// What `build.rs` has generated from `proto/hello_world.proto`.
+#[allow(missing_docs, unreachable_pub, reason = "generated code")]
+mod helloworld {
+    headwater_rpc::include_proto!("helloworld");
+}
+
+/// Greets, or has itself greeted, by gRPC over HTTP/2.
+///
+/// Start a server in one terminal with --listen, and call it from another with --call.
+#[derive(Debug, Parser)]
+#[command(group = ArgGroup::new("role").args(["listen", "call"]).required(true))]
+#[command(after_help = "Any gRPC client can call it: the service is proto/hello_world.proto.")]
+struct Arguments {
+    /// Serves at this address; port 0 takes a free one.
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+    /// Calls the server at this URL, such as http://127.0.0.1:50051.
+    #[arg(long, value_name = "URL")]
+    call: Option<String>,
+    /// Who is greeted.
+    #[arg(long, default_value = "world", conflicts_with = "listen")]
+    name: String,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let outcome = match (arguments.listen, arguments.call) {
+        (Some(address), _) => serve(address).await,
+        (None, Some(url)) => call(&url, arguments.name).await,
+        // The arguments do not allow it.
+        (None, None) => Ok(()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(status) => {
+            eprintln!("error: {status}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+struct English;
+
+impl Greeter for English {
+    async fn say_hello(&self, request: HelloRequest) -> Result<HelloReply, Status> {
+        if request.name.is_empty() {
+            return Err(Status::new(Code::InvalidArgument, "the name is empty"));
+        }
+        let message = format!("Hello {}!", request.name);
+        Ok(HelloReply { message })
+    }
+}
+
+fn router() -> Router {
+    let router = Router::new();
+    let added = router.add(GreeterServer::new(English).into_service());
+    added.expect("no other service is there");
+    router
+}
+
+/// Serves until Ctrl-C, and then until the calls that are open have ended.
+async fn serve(address: SocketAddr) -> Result<(), Status> {
+    let bound = Http2Server::bind(address, Http2ServerConfig::default()).await;
+    let transport = bound.map_err(|error| {
+        let message = format!("cannot listen at {address}: {error}");
+        Status::new(Code::Unavailable, message)
+    })?;
+    println!("ready http://{}", transport.local_addr());
+    let server = Server::new(transport, router(), ServerConfig::default());
+    let stop = async {
+        // Without signals it serves until it is killed.
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        server.begin_graceful_shutdown();
+        std::future::pending().await
+    };
+    tokio::select! {
+        served = server.serve() => served,
+        never = stop => never,
+    }
+}
+
+async fn call(url: &str, name: String) -> Result<(), Status> {
+    let transport = Http2Client::new(url, &Http2ClientConfig::default())?;
+    let client = Client::new(transport);
+    let greeter = GreeterClient::new(client.clone());
+    tokio::select! {
+        // A client works while this runs.
+        stopped = client.connect() => stopped,
+        greeted = greet(&greeter, name) => {
+            println!("{}", greeted?);
+            Ok(())
+        }
+    }
+}
+
+/// `client.say_hello(HelloRequest { name })` is all that it takes without a deadline.
+async fn greet(client: &GreeterClient, name: String) -> Result<String, Status> {
+    let options = CallOptions {
+        timeout: Some(Duration::from_secs(5)),
+        ..CallOptions::default()
+    };
+    let request = Request {
+        options,
+        ..Request::new(HelloRequest { name })
+    };
+    let response = client.say_hello_with(request).await?;
+    Ok(response.message.message)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory as _, Parser as _};
+    use headwater_rpc::{Client, Code, Server, ServerConfig};
+
+    use super::{Arguments, GreeterClient, greet, router};
+
+    /// A client and a server in this process: no socket, and nothing else is different.
+    #[tokio::test]
+    async fn whoever_has_a_name_is_greeted() {
+        let (client, server) = headwater_in_process::pair();
+        let client = Client::new(client);
+        let server = Server::new(server, router(), ServerConfig::default());
+        let greeter = GreeterClient::new(client.clone());
+        let calls = async {
+            let hello = greet(&greeter, "Rhine".into()).await;
+            assert_eq!(hello.as_deref(), Ok("Hello Rhine!"));
+            let nobody = greet(&greeter, String::new()).await;
+            assert_eq!(
+                nobody.map_err(|status| status.code),
+                Err(Code::InvalidArgument)
+            );
+        };
+        tokio::select! {
+            () = calls => {}
+            stopped = client.connect() => panic!("the client stopped: {stopped:?}"),
+            stopped = server.serve() => panic!("the server stopped: {stopped:?}"),
+        }
+    }
+
+    #[test]
+    fn the_command_line_says_one_of_two_things() {
+        Arguments::command().debug_assert();
+        for (arguments, valid) in [
+            (&["--listen", "127.0.0.1:0"][..], true),
+            (&["--call", "http://127.0.0.1:1"], true),
+            (&[], false),
+            (
+                &["--listen", "127.0.0.1:0", "--call", "http://127.0.0.1:1"],
+                false,
+            ),
+            (&["--listen", "127.0.0.1:0", "--name", "you"], false),
+        ] {
+            let parsed = Arguments::try_parse_from([&["hello_world"], arguments].concat());
+            assert_eq!(parsed.is_ok(), valid, "{arguments:?}");
+        }
+    }
+}
