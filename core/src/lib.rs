@@ -16,6 +16,7 @@
 //! | machine | one for each | what it decides |
 //! |---|---|---|
 //! | [`call`] | RPC | which part may come when; deadlines, limits, credit |
+//! | [`policy`] | call under a policy | when it is sent again; retries, hedging, throttling |
 //! | [`link`] | Link, at either end | frames, numbering, lanes of the application |
 //! | [`session`] | client connection | WebSocket manners: keep-alive, closing, bad input |
 //! | [`hub`] | hub | who is connected, who hears what, which upstream gets which event |
@@ -30,6 +31,7 @@ mod hash;
 pub mod hub;
 pub mod link;
 pub mod outbox;
+pub mod policy;
 pub mod session;
 pub mod time;
 
