@@ -6,6 +6,7 @@
 
 pub mod control;
 mod fixture;
+pub mod flaky;
 mod transport;
 
 pub use fixture::{Fixture, Stopped, for_each_transport};

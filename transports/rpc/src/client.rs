@@ -8,25 +8,36 @@ use headwater_proto::{Code, Metadata, Status};
 use tokio::sync::watch;
 
 use crate::{
+    attempts::{Policies, RetryConfig},
     receiver::{CallError, Receiver},
     registry::Registry,
     sender::Sender,
-    service_config::ServiceConfig,
+    service_config::{ExecutionPolicy, RetryCounters, ServiceConfig},
     shared::{Clock, Shared, Side},
     transport::{ClientTransport, Outbound, RequestHeaders},
 };
 
 /// How a call is made.
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// What is `None` is what the service config says for the method. What is set comes before it, except that the earlier of
+/// two timeouts applies.
+#[derive(Debug, Clone, PartialEq)]
 pub struct CallOptions {
-    /// How long the call may take, from now to its status. Default: without bound.
+    /// How long the call may take, from now to its status, all its attempts together. Default: without bound.
     pub timeout: Option<Duration>,
+    /// Whether the call waits for a connection, until its deadline, instead of failing while there is none. Default: it
+    /// fails.
+    pub wait_for_ready: Option<bool>,
+    /// Whether the call is retried or hedged. Default: neither.
+    pub execution: Option<ExecutionPolicy>,
+    /// What the call may keep of its requests to send them again, in bytes. Default: as [`RetryConfig`] says.
+    pub retry_buffer_bytes_max: Option<usize>,
     /// How many messages the method has each way; checked on both sides. Default: bidirectional.
     pub shape: Shape,
-    /// The largest response that is taken. Default: 4 MiB.
-    pub receive_message_bytes_max: usize,
-    /// The largest request that is sent. Default: 4 MiB.
-    pub send_message_bytes_max: usize,
+    /// The largest response that is taken, in bytes after decompression; 0 takes only empty ones. Default: 4 MiB.
+    pub receive_message_bytes_max: Option<usize>,
+    /// The largest request that is sent, in bytes before compression; 0 sends only empty ones. Default: 4 MiB.
+    pub send_message_bytes_max: Option<usize>,
     /// What may wait for the transport before sends block. Default: 1024 messages, 256 KiB.
     pub send_window: Credit,
 }
@@ -36,21 +47,27 @@ impl Default for CallOptions {
         let config = CallConfig::default();
         Self {
             timeout: None,
+            wait_for_ready: None,
+            execution: None,
+            retry_buffer_bytes_max: None,
             shape: config.shape,
-            receive_message_bytes_max: config.receive_message_bytes_max,
-            send_message_bytes_max: config.send_message_bytes_max,
+            receive_message_bytes_max: None,
+            send_message_bytes_max: None,
             send_window: config.send_window,
         }
     }
 }
 
 impl CallOptions {
-    const fn config(&self) -> CallConfig {
+    fn config(&self) -> CallConfig {
+        let default = CallConfig::default();
+        let sent = self.send_message_bytes_max;
+        let received = self.receive_message_bytes_max;
         CallConfig {
             shape: self.shape,
             timeout: self.timeout,
-            send_message_bytes_max: self.send_message_bytes_max,
-            receive_message_bytes_max: self.receive_message_bytes_max,
+            send_message_bytes_max: sent.unwrap_or(default.send_message_bytes_max),
+            receive_message_bytes_max: received.unwrap_or(default.receive_message_bytes_max),
             send_window: self.send_window,
             receive_window: None,
         }
@@ -75,7 +92,7 @@ pub struct Client {
 
 struct Inner {
     transport: Arc<dyn ClientTransport>,
-    config: ServiceConfig,
+    policies: Policies,
     phase: watch::Sender<Phase>,
     calls: Arc<Registry>,
     clock: Clock,
@@ -87,17 +104,35 @@ impl Client {
         Self::with_service_config(transport, ServiceConfig::default())
     }
 
-    /// A client that is not connected yet, with bounds for the methods that it calls.
+    /// A client that is not connected yet, with bounds and policies for the methods that it calls.
     pub fn with_service_config(transport: impl ClientTransport, config: ServiceConfig) -> Self {
+        let clock = Clock::new();
         Self {
             inner: Arc::new(Inner {
+                policies: Policies::new(&transport, config, clock),
                 transport: Arc::new(transport),
-                config,
                 phase: watch::Sender::new(Phase::NotStarted),
                 calls: Arc::new(Registry::default()),
-                clock: Clock::new(),
+                clock,
             }),
         }
+    }
+
+    /// Gives the client other bounds and policies, for the calls that begin from now on. A configuration that the transport
+    /// brings ([`ClientTransport::service_config`]) still comes before it.
+    pub fn set_service_config(&self, config: ServiceConfig) {
+        self.inner.policies.set_service_config(config);
+    }
+
+    /// Bounds the policies, for the calls that begin from now on.
+    pub fn set_retry_config(&self, config: RetryConfig) {
+        self.inner.policies.set_retry_config(config);
+    }
+
+    /// What became of the calls that had a policy, since this client was made. A call is counted when it is over, or
+    /// committed to one attempt.
+    pub fn retry_counters(&self) -> RetryCounters {
+        self.inner.policies.counters()
     }
 
     /// Runs the client until it is drained after [`Client::begin_graceful_shutdown`]. Dropping this stops it at once:
@@ -165,7 +200,7 @@ impl Client {
     ) -> Result<(Sender, Receiver), CallError> {
         let inner = &*self.inner;
         let path = path.into();
-        let options = inner.config.apply(&path, options);
+        let (options, plan) = inner.policies.plan(&path, options);
         let call = Shared::new(Side::Client, &options.config(), inner.clock);
         let halves = (
             Sender::new(Arc::clone(&call)),
@@ -178,7 +213,7 @@ impl Client {
             path,
             metadata,
             timeout: options.timeout,
-            wait_for_ready: false,
+            wait_for_ready: options.wait_for_ready.unwrap_or(false),
         };
         let open = async {
             if *inner.phase.borrow() != Phase::Running {
@@ -190,7 +225,11 @@ impl Client {
                 return Err(precondition("the client is stopped"));
             }
             let outbound = Outbound::new(Arc::clone(&call));
-            inner.transport.open(headers, outbound).await
+            let transport = &inner.transport;
+            inner
+                .policies
+                .open(plan, transport, headers, outbound)
+                .await
         };
         let stream = tokio::select! {
             biased;

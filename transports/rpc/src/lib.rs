@@ -12,6 +12,7 @@
 //!
 //! This crate will never know a socket, a codec of messages, or a particular transport.
 
+mod attempts;
 pub mod channel;
 mod client;
 mod peer;
@@ -24,6 +25,7 @@ mod service_config;
 mod shared;
 mod transport;
 
+pub use attempts::RetryConfig;
 pub use client::{CallOptions, Client};
 pub use headwater_core::call::{
     Closed, Credit, Ended, EndedBy, Frame, Reached, SendError, Shape, Trailers, Violation,
@@ -34,7 +36,10 @@ pub use receiver::{CallError, CancelReason, Cancellation, Receiver};
 pub use router::{CallHandler, Request, Router};
 pub use sender::Sender;
 pub use server::{AcceptedStream, Acceptor, IncomingCall, Server, ServerConfig};
-pub use service_config::{MethodConfig, ServiceConfig};
+pub use service_config::{
+    Codes, ConfigError, ExecutionPolicy, HedgingPolicy, LoadBalancing, MethodConfig, RetryCounters,
+    RetryPolicy, RetryThrottling, ServiceConfig,
+};
 pub use transport::{
     ClientTransport, Inbound, Outbound, Pulled, RequestHeaders, ResetWatch, ServerTransport,
 };

@@ -161,6 +161,11 @@ impl Attempts {
         &self.counters
     }
 
+    /// The same, and from now on it is counted anew: to add up calls as they go.
+    pub fn take_counters(&mut self) -> RetryCounters {
+        mem::take(&mut self.counters)
+    }
+
     fn ended(&mut self, id: AttemptId, end: AttemptEnd, throttle: &mut Throttle) {
         let Some(index) = self.live.iter().position(|live| live.id == id) else {
             return;
