@@ -16,6 +16,7 @@ use bytes::Bytes;
 use headwater_conformance::{
     Fixture, Transport,
     flaky::{FLAKY, Flaky, Reply},
+    for_each_transport_on_virtual_time,
 };
 use headwater_core::policy::Backoff;
 use headwater_rpc::{
@@ -47,10 +48,7 @@ impl Case {
     }
 
     async fn with_config(transport: Transport, config: ServiceConfig) -> Self {
-        let exact = transport.peer_kind == "in-process";
-        if exact {
-            tokio::time::pause();
-        }
+        let exact = transport.is_within_process();
         let pair = Fixture::with_service_config(transport, config).await;
         let flaky = Flaky::serve(&pair.router);
         // The connection is up before anything is measured.

@@ -1,6 +1,6 @@
 //! Several attempts at the same time.
 
-use headwater_conformance::{flaky::Seen, for_each_transport};
+use headwater_conformance::flaky::Seen;
 
 use super::*;
 
@@ -11,7 +11,7 @@ fn cancelled(seen: &[Seen]) -> Vec<bool> {
 /// S4-49 and S4-76: an attempt each delay; the first that is answered wins, and the others are cancelled on the wire.
 #[test]
 fn s4_49_the_first_answer_wins_and_the_others_are_cancelled() {
-    for_each_transport(|transport| async move {
+    for_each_transport_on_virtual_time(|transport| async move {
         let case = Case::with_policy(transport, hedging(5, 20)).await;
         let outcome = case.run([Reply::Hang, Reply::Hang, Reply::Echo]).await;
         assert_eq!(outcome, answered());
@@ -31,7 +31,7 @@ fn s4_49_the_first_answer_wins_and_the_others_are_cancelled() {
 /// S4-49: without a delay all attempts go out at once.
 #[test]
 fn s4_49_no_delay_sends_all_at_once() {
-    for_each_transport(|transport| async move {
+    for_each_transport_on_virtual_time(|transport| async move {
         let case = Case::with_policy(transport, hedging(4, 0)).await;
         let call = case.run([Reply::Hang, Reply::Hang, Reply::Hang, Reply::Echo]);
         assert_eq!(call.await, answered());
@@ -47,7 +47,7 @@ fn s4_49_no_delay_sends_all_at_once() {
 /// S4-49: a failure that is not fatal sends the next at once; a fatal one ends all.
 #[test]
 fn s4_49_failures_shorten_the_wait_or_end_the_call() {
-    for_each_transport(|transport| async move {
+    for_each_transport_on_virtual_time(|transport| async move {
         let case = Case::with_policy(transport, hedging(5, 10_000)).await;
         assert_eq!(case.run(unavailable(2)).await, answered());
         assert_eq!(case.attempts(), 3);
@@ -66,7 +66,7 @@ fn s4_49_failures_shorten_the_wait_or_end_the_call() {
 /// S4-49: when all fail, the call ends as the last did.
 #[test]
 fn s4_49_all_may_fail() {
-    for_each_transport(|transport| async move {
+    for_each_transport_on_virtual_time(|transport| async move {
         let case = Case::with_policy(transport, hedging(3, 10_000)).await;
         assert_eq!(case.run(unavailable(9)).await, Err(Code::Unavailable));
         assert_eq!(case.attempts(), 3);
@@ -76,7 +76,7 @@ fn s4_49_all_may_fail() {
 /// S4-52: a push-back moves the next hedge, or forbids it.
 #[test]
 fn s4_52_a_push_back_moves_or_forbids_the_next_hedge() {
-    for_each_transport(|transport| async move {
+    for_each_transport_on_virtual_time(|transport| async move {
         let case = Case::with_policy(transport, hedging(3, 10_000)).await;
         let pushed = Reply::PushBack(Code::Unavailable, "30");
         assert_eq!(case.run([pushed]).await, answered());
@@ -94,7 +94,7 @@ fn s4_52_a_push_back_moves_or_forbids_the_next_hedge() {
 /// S4-50: hedges are throttled as well: not at 5.0 of 10, and again at 5.1.
 #[test]
 fn s4_50_hedges_need_tokens() {
-    for_each_transport(|transport| async move {
+    for_each_transport_on_virtual_time(|transport| async move {
         let case = Case::with_config(transport, throttled(hedging(2, 5), 10, 100)).await;
         let fatal = [Reply::PushBack(Code::InvalidArgument, "-1")];
         for _ in 0..5 {
@@ -121,7 +121,7 @@ fn s4_50_hedges_need_tokens() {
 /// Dropping the call cancels every attempt on the wire.
 #[test]
 fn a_dropped_call_cancels_every_attempt() {
-    for_each_transport(|transport| async move {
+    for_each_transport_on_virtual_time(|transport| async move {
         let case = Case::with_policy(transport, hedging(3, 0)).await;
         case.flaky.reply(vec![Reply::Hang; 3]);
         let halves = case.pair.call(FLAKY).await;

@@ -1,6 +1,6 @@
 //! What a call's options and its method's configuration say.
 
-use headwater_conformance::{control::ECHO, for_each_transport};
+use headwater_conformance::control::ECHO;
 use headwater_http2::{Http2Client, Http2ClientConfig};
 use headwater_rpc::{Client, SendError};
 
@@ -16,7 +16,7 @@ fn with(execution: ExecutionPolicy) -> CallOptions {
 /// S4-40: the options' policy wins over the method's, and is enough where that has none.
 #[test]
 fn s4_40_the_options_policy_wins() {
-    for_each_transport(|transport| async move {
+    for_each_transport_on_virtual_time(|transport| async move {
         let case = Case::with_policy(transport, retry(2)).await;
         let outcome = case.run_with(unavailable(9), with(retry(3))).await;
         assert_eq!((outcome, case.attempts()), (Err(Code::Unavailable), 3));
@@ -33,7 +33,7 @@ fn s4_40_the_options_policy_wins() {
 /// S4-42: the deadline covers all attempts together, whatever the policy would still do.
 #[test]
 fn s4_42_the_deadline_covers_all_attempts() {
-    for_each_transport(|transport| async move {
+    for_each_transport_on_virtual_time(|transport| async move {
         for policy in [retry(5), hedging(5, 20)] {
             let case = Case::with_policy(transport, policy).await;
             let options = CallOptions {
@@ -58,7 +58,7 @@ fn s4_42_the_deadline_covers_all_attempts() {
 /// S4-42: of the options' and the method's timeout the earlier holds.
 #[test]
 fn s4_42_the_earlier_timeout_holds() {
-    for_each_transport(|transport| async move {
+    for_each_transport_on_virtual_time(|transport| async move {
         let mut config = ServiceConfig::default();
         let method = MethodConfig {
             timeout: Some(ms(40)),
@@ -83,7 +83,7 @@ fn s4_42_the_earlier_timeout_holds() {
 /// S4-43: a limit of 0 lets only empty messages through, each way.
 #[test]
 fn s4_43_a_limit_of_zero_lets_only_empty_messages_through() {
-    for_each_transport(|transport| async move {
+    for_each_transport_on_virtual_time(|transport| async move {
         let case = Case::new(transport).await;
         let client = &case.pair.client;
         let empty = CallOptions {
@@ -132,7 +132,7 @@ async fn s4_44_a_call_without_a_connection_fails_at_once() {
 /// S4-57: a new configuration holds for the next call, and not for one that runs.
 #[test]
 fn s4_57_a_new_config_holds_for_new_calls() {
-    for_each_transport(|transport| async move {
+    for_each_transport_on_virtual_time(|transport| async move {
         let case = Case::with_policy(transport, retry(2)).await;
         case.flaky.reply([Reply::Hang]);
         let (_sender, running) = case.pair.call(FLAKY).await;
@@ -154,7 +154,7 @@ fn s4_57_a_new_config_holds_for_new_calls() {
 /// S4-57: the tokens outlast a change of anything but the throttling itself.
 #[test]
 fn s4_57_a_new_config_keeps_the_tokens() {
-    for_each_transport(|transport| async move {
+    for_each_transport_on_virtual_time(|transport| async move {
         let case = Case::with_config(transport, throttled(retry(2), 2, 1)).await;
         assert_eq!(case.run(unavailable(1)).await, Err(Code::Unavailable));
         let client = &case.pair.client;

@@ -1,6 +1,5 @@
 //! One attempt after the other.
 
-use headwater_conformance::for_each_transport;
 use headwater_rpc::RetryCounters;
 
 use super::*;
@@ -9,7 +8,7 @@ use super::*;
 /// those of the seed, to the millisecond.
 #[test]
 fn s4_47_a_failing_method_is_retried_after_exact_waits() {
-    for_each_transport(|transport| async move {
+    for_each_transport_on_virtual_time(|transport| async move {
         let case = Case::with_policy(transport, retry(4)).await;
         for call in 0..2 {
             assert_eq!(case.run(unavailable(3)).await, answered());
@@ -21,7 +20,7 @@ fn s4_47_a_failing_method_is_retried_after_exact_waits() {
                     .map(|_| {
                         at += waits.next_delay();
                         // Timers tick in milliseconds, and never early.
-                        at = Duration::from_millis(at.as_micros().div_ceil(1000) as u64);
+                        at = ms(at.as_nanos().div_ceil(1_000_000) as u64);
                         at.as_millis()
                     })
                     .collect();
@@ -34,7 +33,7 @@ fn s4_47_a_failing_method_is_retried_after_exact_waits() {
 /// S4-46: no more attempts than the policy has, nor than the client allows; then the failure is the application's.
 #[test]
 fn s4_46_attempts_are_limited_by_policy_and_client() {
-    for_each_transport(|transport| async move {
+    for_each_transport_on_virtual_time(|transport| async move {
         for (policy, limit, expected) in [(3, None, 3), (9, None, 5), (9, Some(7), 7)] {
             let case = Case::with_policy(transport, retry(policy)).await;
             if let Some(attempts_max) = limit {
@@ -54,7 +53,7 @@ fn s4_46_attempts_are_limited_by_policy_and_client() {
 /// S4-48: headers and then an error: no retry.
 #[test]
 fn s4_48_headers_commit_the_call() {
-    for_each_transport(|transport| async move {
+    for_each_transport_on_virtual_time(|transport| async move {
         let case = Case::with_policy(transport, retry(4)).await;
         let outcome = case.run([Reply::HeadersAndFail(Code::Unavailable)]).await;
         assert_eq!(outcome, Err(Code::Unavailable));
@@ -64,7 +63,7 @@ fn s4_48_headers_commit_the_call() {
 
 #[test]
 fn a_code_that_is_not_listed_is_not_retried() {
-    for_each_transport(|transport| async move {
+    for_each_transport_on_virtual_time(|transport| async move {
         let case = Case::with_policy(transport, retry(4)).await;
         let outcome = case.run([Reply::Fail(Code::InvalidArgument)]).await;
         assert_eq!(outcome, Err(Code::InvalidArgument));
@@ -75,7 +74,7 @@ fn a_code_that_is_not_listed_is_not_retried() {
 /// S4-52: `0` and `150` wait exactly so long; `-1` and `abc` forbid the retry.
 #[test]
 fn s4_52_a_push_back_says_when_or_never() {
-    for_each_transport(|transport| async move {
+    for_each_transport_on_virtual_time(|transport| async move {
         let case = Case::with_policy(transport, retry(4)).await;
         for (value, wait) in [("0", 0), ("150", 150)] {
             let outcome = case.run([Reply::PushBack(Code::Unavailable, value)]).await;
@@ -97,7 +96,7 @@ fn s4_52_a_push_back_says_when_or_never() {
 /// S4-53: `grpc-previous-rpc-attempts` is absent, 1, 2.
 #[test]
 fn s4_53_a_server_is_told_of_the_attempts_before() {
-    for_each_transport(|transport| async move {
+    for_each_transport_on_virtual_time(|transport| async move {
         let case = Case::with_policy(transport, retry(4)).await;
         assert_eq!(case.run(unavailable(2)).await, answered());
         let seen = case.flaky.seen();
@@ -110,7 +109,7 @@ fn s4_53_a_server_is_told_of_the_attempts_before() {
 /// their successes bring the tokens back.
 #[test]
 fn s4_50_too_many_failures_stop_the_retries() {
-    for_each_transport(|transport| async move {
+    for_each_transport_on_virtual_time(|transport| async move {
         let case = Case::with_config(transport, throttled(retry(5), 10, 100)).await;
         // Five failures: the fifth leaves 5.0, which is not more than half.
         assert_eq!(case.run(unavailable(9)).await, Err(Code::Unavailable));
@@ -135,7 +134,7 @@ fn s4_50_too_many_failures_stop_the_retries() {
 /// S4-51: INVALID_ARGUMENT does not count, and a push-back that forbids the retry does.
 #[test]
 fn s4_51_what_counts_as_a_failure() {
-    for_each_transport(|transport| async move {
+    for_each_transport_on_virtual_time(|transport| async move {
         let case = Case::with_config(transport, throttled(retry(3), 4, 1)).await;
         for _ in 0..10 {
             let outcome = case.run([Reply::Fail(Code::InvalidArgument)]).await;
@@ -152,7 +151,7 @@ fn s4_51_what_counts_as_a_failure() {
 /// S4-50: what fails after its headers counts like any other failure.
 #[test]
 fn s4_50_a_failure_after_headers_counts() {
-    for_each_transport(|transport| async move {
+    for_each_transport_on_virtual_time(|transport| async move {
         let case = Case::with_config(transport, throttled(retry(3), 2, 1)).await;
         let outcome = case.run([Reply::HeadersAndFail(Code::Unavailable)]).await;
         assert_eq!(outcome, Err(Code::Unavailable));
@@ -164,7 +163,7 @@ fn s4_50_a_failure_after_headers_counts() {
 /// S4-56: what became of all calls.
 #[test]
 fn s4_56_a_client_counts_its_attempts() {
-    for_each_transport(|transport| async move {
+    for_each_transport_on_virtual_time(|transport| async move {
         let case = Case::with_policy(transport, retry(3)).await;
         let before = case.pair.client.retry_counters();
         let pushed = Reply::PushBack(Code::Unavailable, "20");

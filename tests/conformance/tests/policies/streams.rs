@@ -1,9 +1,6 @@
 //! What is sent is sent again, within bounds.
 
-use headwater_conformance::{
-    control::{done, read},
-    for_each_transport,
-};
+use headwater_conformance::control::{done, read};
 use headwater_rpc::SendError;
 use tokio::task::yield_now;
 
@@ -12,7 +9,7 @@ use super::*;
 /// What was sent before a failure is sent again, and what is sent after it follows, in order.
 #[test]
 fn a_stream_is_replayed_in_order() {
-    for_each_transport(|transport| async move {
+    for_each_transport_on_virtual_time(|transport| async move {
         let case = Case::with_policy(transport, retry(3)).await;
         case.flaky.reply([
             Reply::ReadAndFail(Code::Unavailable),
@@ -36,7 +33,7 @@ fn a_stream_is_replayed_in_order() {
 /// A stream goes on both ways once it is committed.
 #[test]
 fn a_stream_converses_after_it_was_retried() {
-    for_each_transport(|transport| async move {
+    for_each_transport_on_virtual_time(|transport| async move {
         let case = Case::with_policy(transport, retry(3)).await;
         case.flaky.reply(unavailable(1));
         let (sender, mut receiver) = case.pair.call(FLAKY).await;
@@ -57,7 +54,7 @@ fn a_stream_converses_after_it_was_retried() {
 /// call's, the client's for each call, or the client's for all of them.
 #[test]
 fn s4_55_a_call_that_sends_much_is_committed() {
-    for_each_transport(|transport| async move {
+    for_each_transport_on_virtual_time(|transport| async move {
         let case = Case::with_policy(transport, retry(3)).await;
         let small = CallOptions {
             retry_buffer_bytes_max: Some(1024),
@@ -103,7 +100,7 @@ fn s4_55_a_call_that_sends_much_is_committed() {
 /// S4-55: a hedged call that sends too much goes on with one attempt, and the others are cancelled.
 #[test]
 fn s4_55_a_full_buffer_ends_the_other_hedges() {
-    for_each_transport(|transport| async move {
+    for_each_transport_on_virtual_time(|transport| async move {
         let case = Case::with_policy(transport, hedging(3, 0)).await;
         case.flaky.reply(vec![Reply::Echo; 3]);
         let options = CallOptions {
@@ -124,7 +121,7 @@ fn s4_55_a_full_buffer_ends_the_other_hedges() {
 /// An application that is not read from is held back, with a policy as without one.
 #[test]
 fn the_application_is_held_back_while_nobody_reads() {
-    for_each_transport(|transport| async move {
+    for_each_transport_on_virtual_time(|transport| async move {
         let case = Case::with_policy(transport, retry(3)).await;
         case.flaky.reply([Reply::Hang]);
         let (sender, _receiver) = case.pair.call(FLAKY).await;
