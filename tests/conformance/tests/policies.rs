@@ -9,6 +9,8 @@ mod options;
 mod retries;
 #[path = "policies/streams.rs"]
 mod streams;
+#[path = "policies/threads.rs"]
+mod threads;
 
 use std::{sync::Arc, time::Duration};
 
