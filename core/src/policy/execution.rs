@@ -42,6 +42,15 @@ pub struct HedgingPolicy {
 }
 
 impl ExecutionPolicy {
+    /// No failure is worth another attempt; only what no handler has seen is sent again (gRFC A6, "Transparent Retries").
+    pub const TRANSPARENT: Self = Self::Retry(RetryPolicy {
+        attempts_max: 1,
+        initial_backoff: Duration::ZERO,
+        max_backoff: Duration::ZERO,
+        backoff_multiplier: 1.0,
+        retryable_status_codes: Codes::NONE,
+    });
+
     /// The failures that are worth another attempt.
     pub const fn codes(&self) -> Codes {
         match self {

@@ -28,7 +28,8 @@ pub struct CallOptions {
     /// Whether the call waits for a connection, until its deadline, instead of failing while there is none. Default: it
     /// fails.
     pub wait_for_ready: Option<bool>,
-    /// Whether the call is retried or hedged. Default: neither.
+    /// Whether the call is retried or hedged. Default: neither; nor is it then sent again when no handler has seen it, for
+    /// which there is [`ExecutionPolicy::TRANSPARENT`].
     pub execution: Option<ExecutionPolicy>,
     /// What the call may keep of its requests to send them again, in bytes. Default: as [`RetryConfig`] says.
     pub retry_buffer_bytes_max: Option<usize>,

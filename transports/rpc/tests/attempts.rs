@@ -2,7 +2,7 @@
 
 use std::{
     collections::VecDeque,
-    future::pending,
+    future::{pending, poll_fn},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
     time::Duration,
@@ -35,6 +35,8 @@ enum Step {
     Silence,
     /// Nothing is read, and nothing comes.
     Discard,
+    /// All that there is is read, and then the stream is gone.
+    ReadAndGone,
 }
 
 /// A transport with a script, and the headers of all streams so far.
@@ -87,6 +89,7 @@ impl ClientTransport for Scripted {
     ) -> Result<Box<dyn Inbound>, Status> {
         lock(&self.opened).push(headers);
         let step = lock(&self.steps).pop_front();
+        let mut outbound = outbound;
         let (next, discards) = match step.unwrap_or(Step::Silence) {
             Step::Refuse(code) => return Err(Status::new(code, "refused")),
             Step::Gone(reached) => {
@@ -96,6 +99,10 @@ impl ClientTransport for Scripted {
             Step::Answer(frames) => (Some(Ok(frames)), false),
             Step::Silence => (None, false),
             Step::Discard => (None, true),
+            Step::ReadAndGone => {
+                poll_fn(|cx| outbound.poll_frames(cx, &mut Vec::new())).await;
+                (Some(Err(Closed::broken("gone"))), false)
+            }
         };
         let _outbound = Some(outbound).filter(|_| !discards);
         Ok(Box::new(Responses { next, _outbound }))
@@ -243,6 +250,26 @@ async fn s4_54_what_no_handler_saw_is_tried_again_once() {
     assert_eq!((counters.transparent_retries, counters.retries), (1, 1));
 }
 
+/// S4-54: also where no failure is worth another attempt.
+#[tokio::test(start_paused = true)]
+async fn s4_54_transparent_retries_need_no_other() {
+    let method = || MethodConfig {
+        execution: Some(ExecutionPolicy::TRANSPARENT),
+        ..MethodConfig::default()
+    };
+    let steps = [
+        Step::Gone(Reached::Nothing),
+        Step::Gone(Reached::Library),
+        success(),
+    ];
+    let client = Scripted::new(steps).client(config(method()));
+    assert_eq!(call(&client, None).await, Ok(Bytes::from("answer")));
+    let transport = Scripted::new([unavailable(), success()]);
+    let client = transport.client(config(method()));
+    assert_eq!(call(&client, None).await, Err(Code::Unavailable));
+    assert_eq!(transport.opened().len(), 1);
+}
+
 /// S4-54: a handler may have seen it: only the policy says.
 #[tokio::test(start_paused = true)]
 async fn s4_54_what_a_handler_may_have_seen_is_the_policys() {
@@ -358,6 +385,24 @@ async fn what_a_server_does_not_read_does_not_block() {
     }
     sender.cancel();
     assert_eq!(sender.try_send(Bytes::new()), Err(SendError::Ended));
+}
+
+/// S4-55: an attempt that fails just as the buffer is full is followed by one more, which is the last: all that was sent is
+/// still there, and nothing that follows will be.
+#[tokio::test(start_paused = true)]
+async fn s4_55_the_attempt_after_a_full_buffer_is_the_last() {
+    let transport = Scripted::new([Step::ReadAndGone, unavailable(), success()]);
+    let client = transport.client(config(retrying(5)));
+    let options = CallOptions {
+        retry_buffer_bytes_max: Some(10),
+        ..CallOptions::default()
+    };
+    let request = Bytes::from_static(&[0; 100]);
+    let answer = client.unary(PATH, Metadata::new(), request, options);
+    let outcome = answer.await.map_err(|status| status.code);
+    assert_eq!(outcome, Err(Code::Unavailable));
+    assert_eq!(transport.opened().len(), 2);
+    assert_eq!(client.retry_counters().buffer_full, 1);
 }
 
 /// S4-56: a call that is cancelled is counted as well, with what it came to.

@@ -17,6 +17,7 @@ use crate::{
 };
 
 mod hedging;
+mod random;
 mod retries;
 
 const SEED: u64 = 7;

@@ -154,7 +154,11 @@ impl Replay {
     pub(super) fn poll_full(&self, cx: &mut Context<'_>) -> Poll<Vec<(AttemptId, usize)>> {
         let mut state = self.lock();
         self.waiting.register(cx.waker());
-        self.pull_discarded(&mut state);
+        if self.pull_discarded(&mut state) {
+            drop(state);
+            self.waiting.wake_all();
+            state = self.lock();
+        }
         if !state.full || mem::replace(&mut state.full_told, true) {
             return Poll::Pending;
         }
@@ -167,19 +171,23 @@ impl Replay {
     }
 
     /// What is sent to an attempt that takes nothing is still kept for the next one, and does not block the application.
-    fn pull_discarded(&self, state: &mut State) {
+    /// Whether there is more for the others.
+    fn pull_discarded(&self, state: &mut State) -> bool {
         let discards = |cursor: &Cursor| cursor.standing == Standing::Discarding;
         if state.committed.is_some() || !state.cursors.iter().any(discards) {
-            return;
+            return false;
         }
+        let before = state.frames.len();
         while !state.full && !state.ended {
             let Poll::Ready(Pulled::Frames) = self.pull(state) else {
-                return;
+                break;
             };
         }
+        state.frames.len() > before
     }
 
-    /// Takes what the application has sent. Whoever waits is woken when there is more, so register first.
+    /// Takes what the application has sent. Whoever waits is woken when the application sends more, so register first;
+    /// after this has taken something, the caller wakes them.
     fn pull(&self, state: &mut State) -> Poll<Pulled> {
         let Some(source) = &mut state.source else {
             return Poll::Ready(Pulled::Done);
@@ -192,7 +200,6 @@ impl Replay {
         state.ended |= matches!(new.last(), Some(Frame::End(_)));
         let bytes = new.iter().map(cost).sum();
         state.full |= !state.share.take(bytes);
-        self.waiting.wake_all();
         Poll::Ready(pulled)
     }
 }
@@ -252,7 +259,8 @@ impl Attempt {
             return Poll::Ready(Next::Pulled(Pulled::Reset(Code::Cancelled)));
         }
         let committed = state.committed == Some(self.id);
-        if next == state.frames.len() && !committed {
+        let pulls = next == state.frames.len() && !committed;
+        if pulls {
             replay.waiting.register(cx.waker());
             if state.full {
                 // Whom the call is committed to is about to be decided.
@@ -272,6 +280,10 @@ impl Attempt {
             state.forget(taken);
         } else if let Some(cursor) = state.cursor(self.id) {
             cursor.next += taken;
+        }
+        drop(state);
+        if pulls {
+            replay.waiting.wake_all();
         }
         Poll::Ready(Next::Pulled(Pulled::Frames))
     }
