@@ -17,7 +17,7 @@ pub enum ExecutionPolicy {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RetryPolicy {
     /// How many attempts there may be, the first included: 2 or more. More than the client allows count as that many
-    /// ([`super::AttemptLimits`]).
+    /// ([`super::attempts::Attempts::new`]).
     pub attempts_max: u32,
     /// The wait before the first retry; more than zero.
     pub initial_backoff: Duration,
@@ -33,7 +33,7 @@ pub struct RetryPolicy {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HedgingPolicy {
     /// How many attempts there may be, the first included: 2 or more. More than the client allows count as that many
-    /// ([`super::AttemptLimits`]).
+    /// ([`super::attempts::Attempts::new`]).
     pub attempts_max: u32,
     /// How long after an attempt the next one is begun; zero begins all at once.
     pub hedging_delay: Duration,

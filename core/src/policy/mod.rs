@@ -1,7 +1,7 @@
 //! What a client does about a call that fails or takes long, without being told at every call: gRPC's service config
 //! (gRFC A2), and retries, hedging and throttling exactly as gRFC A6 has them.
 //!
-//! Everything here is a pure decision. [`ServiceConfig`] says which policy a method has, [`Attempts`] is the machine of one
+//! Everything here is a pure decision. [`ServiceConfig`] says which policy a method has, [`Attempts`](attempts::Attempts) is the machine of one
 //! call under a policy, [`Throttle`] is what the calls of one channel share, and [`Backoff`] is how long to wait. Two
 //! things of A6 differ between gRPC's own libraries, and here:
 //!
@@ -9,7 +9,7 @@
 //!   call, whatever the server says about waiting: which calls may be sent twice is the owner's word.
 //! - *A failure is counted before the throttle is asked*, so that the failure which empties the bucket is not retried.
 
-mod attempts;
+pub mod attempts;
 mod backoff;
 mod codes;
 mod execution;
@@ -17,9 +17,6 @@ mod pushback;
 mod service_config;
 mod throttle;
 
-pub use attempts::{
-    AttemptEnd, AttemptId, AttemptLimits, Attempts, Input, Output, RetryCounters, Start,
-};
 pub use backoff::Backoff;
 pub use codes::Codes;
 pub use execution::{ExecutionPolicy, HedgingPolicy, RetryPolicy};

@@ -37,6 +37,8 @@ enum Step {
     Discard,
     /// All that there is is read, and then the stream is gone.
     ReadAndGone,
+    /// The stream takes so long to open, and all that there is is read.
+    Later(Duration, Box<Self>),
 }
 
 /// A transport with a script, and the headers of all streams so far.
@@ -44,6 +46,8 @@ enum Step {
 struct Scripted {
     steps: Arc<Mutex<VecDeque<Step>>>,
     opened: Arc<Mutex<Vec<RequestHeaders>>>,
+    /// What was read, of each stream that was read from.
+    sent: Arc<Mutex<Vec<Vec<Frame>>>>,
     config: Option<watch::Receiver<Arc<ServiceConfig>>>,
 }
 
@@ -88,9 +92,14 @@ impl ClientTransport for Scripted {
         outbound: Outbound,
     ) -> Result<Box<dyn Inbound>, Status> {
         lock(&self.opened).push(headers);
-        let step = lock(&self.steps).pop_front();
+        let mut step = lock(&self.steps).pop_front().unwrap_or(Step::Silence);
+        let mut reads = false;
+        if let Step::Later(wait, then) = step {
+            tokio::time::sleep(wait).await;
+            (step, reads) = (*then, true);
+        }
         let mut outbound = outbound;
-        let (next, discards) = match step.unwrap_or(Step::Silence) {
+        let (next, discards) = match step {
             Step::Refuse(code) => return Err(Status::new(code, "refused")),
             Step::Gone(reached) => {
                 let closed = Closed::broken("gone").having_reached(reached);
@@ -99,11 +108,14 @@ impl ClientTransport for Scripted {
             Step::Answer(frames) => (Some(Ok(frames)), false),
             Step::Silence => (None, false),
             Step::Discard => (None, true),
-            Step::ReadAndGone => {
-                poll_fn(|cx| outbound.poll_frames(cx, &mut Vec::new())).await;
+            Step::ReadAndGone | Step::Later(..) => {
+                self.read(&mut outbound).await;
                 (Some(Err(Closed::broken("gone"))), false)
             }
         };
+        if reads {
+            self.read(&mut outbound).await;
+        }
         let _outbound = Some(outbound).filter(|_| !discards);
         Ok(Box::new(Responses { next, _outbound }))
     }
@@ -130,6 +142,12 @@ impl Scripted {
         let connecting = client.clone();
         tokio::spawn(async move { connecting.connect().await });
         client
+    }
+
+    async fn read(&self, outbound: &mut Outbound) {
+        let mut frames = Vec::new();
+        poll_fn(|cx| outbound.poll_frames(cx, &mut frames)).await;
+        lock(&self.sent).push(frames);
     }
 
     fn opened(&self) -> Vec<RequestHeaders> {
@@ -403,6 +421,34 @@ async fn s4_55_the_attempt_after_a_full_buffer_is_the_last() {
     assert_eq!(outcome, Err(Code::Unavailable));
     assert_eq!(transport.opened().len(), 2);
     assert_eq!(client.retry_counters().buffer_full, 1);
+}
+
+/// S4-55: an attempt to which the call is committed before its stream is there goes on when it is, to its end.
+#[tokio::test(start_paused = true)]
+async fn s4_55_a_call_may_be_committed_before_its_stream_is_open() {
+    let slow = || Step::Later(ms(1000), success().into());
+    let refused = || Step::Later(ms(1000), Step::Refuse(Code::Unavailable).into());
+    let cases = [
+        (slow(), Ok(Bytes::from("answer"))),
+        (refused(), Err(Code::Unavailable)),
+    ];
+    for (second, expected) in cases {
+        let transport = Scripted::new([Step::ReadAndGone, second, success()]);
+        let client = transport.client(config(retrying(5)));
+        let options = CallOptions {
+            retry_buffer_bytes_max: Some(10),
+            ..CallOptions::default()
+        };
+        let request = Bytes::from_static(&[7; 100]);
+        let answer = client.unary(PATH, Metadata::new(), request.clone(), options);
+        let outcome = answer.await.map_err(|status| status.code);
+        assert_eq!(outcome, expected);
+        assert_eq!(transport.opened().len(), 2);
+        let sent = lock(&transport.sent).clone();
+        let whole = vec![Frame::Message(request), Frame::End(Trailers::ok())];
+        assert!(sent.iter().all(|frames| *frames == whole), "{sent:?}");
+        assert_eq!(sent.len(), if expected.is_ok() { 2 } else { 1 });
+    }
 }
 
 /// S4-56: a call that is cancelled is counted as well, with what it came to.

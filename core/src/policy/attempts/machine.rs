@@ -3,7 +3,7 @@
 use alloc::{collections::VecDeque, vec::Vec};
 use core::{mem, time::Duration};
 
-use super::parts::{AttemptEnd, AttemptId, AttemptLimits, Input, Output, RetryCounters, Start};
+use super::parts::{AttemptEnd, AttemptId, Input, Output, RetryCounters, Start};
 use crate::{
     call::Reached,
     policy::{Backoff, Codes, ExecutionPolicy, Pushback, Throttle},
@@ -75,8 +75,12 @@ enum Kind {
 }
 
 impl Attempts {
-    /// The attempts of a call that begins now; the first is among the outputs. The same seed draws the same waits.
-    pub fn new(policy: &ExecutionPolicy, limits: AttemptLimits, seed: u64, now: Time) -> Self {
+    /// How many attempts a client allows unless it says otherwise (gRFC A6, "Limits on Retries and Hedges").
+    pub const MAX_DEFAULT: u32 = 5;
+
+    /// The attempts of a call that begins now; the first is among the outputs. A policy that has more than `attempts_max`
+    /// counts as having that many. The same seed draws the same waits.
+    pub fn new(policy: &ExecutionPolicy, attempts_max: u32, seed: u64, now: Time) -> Self {
         let plan = match policy {
             ExecutionPolicy::Retry(policy) => Plan::Retry(Backoff::new(
                 policy.initial_backoff,
@@ -94,7 +98,7 @@ impl Attempts {
         let mut attempts = Self {
             plan,
             codes: policy.codes(),
-            attempts_max: policy.attempts_max().min(limits.attempts_max).max(1),
+            attempts_max: policy.attempts_max().min(attempts_max).max(1),
             now,
             made: 0,
             next_id: 0,

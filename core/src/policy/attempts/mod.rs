@@ -12,7 +12,7 @@
 //!
 //! ```
 //! use core::time::Duration;
-//! use headwater_core::{Time, call::Trailers, policy::*};
+//! use headwater_core::{Time, call::Trailers, policy::{attempts::*, *}};
 //! use headwater_proto::{Code, Status};
 //!
 //! let policy = ExecutionPolicy::Retry(RetryPolicy {
@@ -23,7 +23,7 @@
 //!     retryable_status_codes: Codes::from([Code::Unavailable]),
 //! });
 //! let mut throttle = Throttle::new(None);
-//! let mut attempts = Attempts::new(&policy, AttemptLimits::default(), 42, Time::ZERO);
+//! let mut attempts = Attempts::new(&policy, Attempts::MAX_DEFAULT, 42, Time::ZERO);
 //! let Some(Output::Start(first)) = attempts.poll_output() else {
 //!     panic!("the first attempt goes out at once")
 //! };
@@ -47,4 +47,4 @@ mod parts;
 mod tests;
 
 pub use machine::Attempts;
-pub use parts::{AttemptEnd, AttemptId, AttemptLimits, Input, Output, RetryCounters, Start};
+pub use parts::{AttemptEnd, AttemptId, Input, Output, RetryCounters, Start};

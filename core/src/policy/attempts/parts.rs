@@ -10,20 +10,6 @@ use crate::call::{Closed, Reached, Trailers};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AttemptId(pub u32);
 
-/// What the client allows, whatever a policy says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct AttemptLimits {
-    /// How many attempts a call has at most; a policy that says more counts as this. Default: 5 (gRFC A6, "Limits on Retries
-    /// and Hedges").
-    pub attempts_max: u32,
-}
-
-impl Default for AttemptLimits {
-    fn default() -> Self {
-        Self { attempts_max: 5 }
-    }
-}
-
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]

@@ -112,9 +112,8 @@ impl Script {
     }
 
     fn throttled(policy: &ExecutionPolicy, throttling: Option<RetryThrottling>) -> Self {
-        let limits = AttemptLimits::default();
         Self {
-            attempts: Attempts::new(policy, limits, SEED, Time::ZERO),
+            attempts: Attempts::new(policy, Attempts::MAX_DEFAULT, SEED, Time::ZERO),
             throttle: Throttle::new(throttling),
             now: Time::ZERO,
         }

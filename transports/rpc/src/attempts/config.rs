@@ -1,6 +1,6 @@
 //! What a client allows its policies.
 
-use headwater_core::policy::AttemptLimits;
+use headwater_core::policy::attempts::Attempts;
 
 /// The bounds of a client's retries and hedges, whatever a service config says (gRFC A6, "Limits on Retries and Hedges" and
 /// "Memory Management").
@@ -22,7 +22,7 @@ pub struct RetryConfig {
 impl Default for RetryConfig {
     fn default() -> Self {
         Self {
-            attempts_max: AttemptLimits::default().attempts_max,
+            attempts_max: Attempts::MAX_DEFAULT,
             call_buffer_bytes_max: 256 << 10,
             channel_buffer_bytes_max: 16 << 20,
             seed: None,

@@ -10,7 +10,7 @@ use std::{
 
 use headwater_core::{
     call::{Closed, EndedBy, Frame, Reached},
-    policy::{AttemptEnd, AttemptId, Attempts, Input, Output, Start},
+    policy::attempts::{AttemptEnd, AttemptId, Attempts, Input, Output, Start},
 };
 use headwater_proto::Status;
 use tokio::{
@@ -53,9 +53,7 @@ pub(super) struct Running {
 
 enum Stream {
     Opening(Opening),
-    Open(Box<dyn Inbound>),
-    /// It was answered with more than an end.
-    Answered(Answer),
+    Open(Answer),
 }
 
 impl Future for Driver {
@@ -101,15 +99,9 @@ impl Driver {
                 self.hand_over();
             }
             Output::End(end) => {
-                let (frames, closed) = match end {
-                    AttemptEnd::Status(trailers) => (vec![Frame::End(trailers)], None),
-                    AttemptEnd::Closed(closed) => (Vec::new(), Some(closed)),
-                };
-                let inbound = None;
-                self.reply(Answer {
-                    frames,
-                    closed,
-                    inbound,
+                self.reply(match end {
+                    AttemptEnd::Status(trailers) => Answer::ended(trailers),
+                    AttemptEnd::Closed(closed) => Answer::closed(closed),
                 });
             }
         }
@@ -150,26 +142,14 @@ impl Driver {
 
     /// Gives the application the committed attempt, once its stream is there.
     fn hand_over(&mut self) {
-        let committed = self
-            .running
-            .iter()
-            .position(|attempt| attempt.committed && !matches!(attempt.stream, Stream::Opening(_)));
-        let Some(index) = committed else {
+        let is_ready = |it: &Running| it.committed && matches!(it.stream, Stream::Open(_));
+        let Some(index) = self.running.iter().position(is_ready) else {
             return;
         };
-        match self.running.swap_remove(index).stream {
-            Stream::Opening(_) => {}
-            Stream::Answered(answer) => self.reply_counted(answer),
-            Stream::Open(inbound) => self.reply_counted(Answer {
-                frames: Vec::new(),
-                closed: None,
-                inbound: Some(inbound),
-            }),
-        }
-    }
-
-    /// An answer of which the machine does not know the end.
-    fn reply_counted(&mut self, mut answer: Answer) {
+        let Stream::Open(mut answer) = self.running.swap_remove(index).stream else {
+            return;
+        };
+        // The machine does not hear of what comes from here on, so the end is counted apart.
         self.tally.count(&answer.frames, answer.closed.as_ref());
         let inbound = answer.inbound.take();
         answer.inbound = inbound.map(|inbound| self.tally.clone().counting(inbound));
@@ -208,8 +188,8 @@ impl Driver {
                 self.forget(id);
                 Input::Ended(id, end)
             }
-            Heard::Committed(answer) => {
-                self.reply_counted(answer);
+            Heard::Committed => {
+                self.hand_over();
                 Input::Timeout
             }
         }
@@ -258,79 +238,50 @@ impl Drop for Driver {
 enum Heard {
     Headers(AttemptId),
     Ended(AttemptId, AttemptEnd),
-    /// The call was committed to it before it was open, and now it is.
-    Committed(Answer),
+    /// The call was committed to it before it was open, and now it is, or cannot be.
+    Committed,
 }
 
 impl Running {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Heard> {
         if let Stream::Opening(opening) = &mut self.stream {
-            match ready!(opening.as_mut().poll(cx)) {
-                Ok(inbound) if self.committed => {
-                    return Poll::Ready(Heard::Committed(Answer {
-                        frames: Vec::new(),
-                        closed: None,
-                        inbound: Some(inbound),
-                    }));
-                }
-                Ok(inbound) => self.stream = Stream::Open(inbound),
-                Err(status) => return Poll::Ready(self.unopened(status)),
+            let opened = ready!(opening.as_mut().poll(cx));
+            self.stream = Stream::Open(match opened {
+                Ok(inbound) => Answer::open(inbound),
+                Err(status) => Answer::closed(unopened(status)),
+            });
+            if self.committed {
+                return Poll::Ready(Heard::Committed);
             }
         }
-        let Stream::Open(inbound) = &mut self.stream else {
+        let Stream::Open(answer) = &mut self.stream else {
             return Poll::Pending;
         };
-        let mut frames = Vec::new();
-        let result = ready!(inbound.poll_frames(cx, &mut frames));
-        Poll::Ready(self.received(frames, result.err()))
-    }
-
-    fn received(&mut self, mut frames: Vec<Frame>, closed: Option<Closed>) -> Heard {
-        match frames.first() {
+        if let Some(inbound) = &mut answer.inbound {
+            answer.closed = ready!(inbound.poll_frames(cx, &mut answer.frames)).err();
+        }
+        Poll::Ready(match answer.frames.first() {
+            Some(Frame::Headers(_) | Frame::Message(_) | Frame::Compressed(_)) => {
+                Heard::Headers(self.id)
+            }
+            Some(Frame::End(trailers)) => {
+                Heard::Ended(self.id, AttemptEnd::Status(trailers.clone()))
+            }
             None => {
+                let closed = answer.closed.take();
                 let closed = closed.unwrap_or_else(Closed::without_status);
                 Heard::Ended(self.id, AttemptEnd::Closed(closed))
             }
-            Some(Frame::End(_)) => match frames.swap_remove(0) {
-                Frame::End(trailers) => Heard::Ended(self.id, AttemptEnd::Status(trailers)),
-                Frame::Headers(_) | Frame::Message(_) | Frame::Compressed(_) => {
-                    Heard::Headers(self.id)
-                }
-            },
-            Some(Frame::Headers(_) | Frame::Message(_) | Frame::Compressed(_)) => {
-                self.answered(frames, closed);
-                Heard::Headers(self.id)
-            }
-        }
+        })
     }
+}
 
-    fn answered(&mut self, frames: Vec<Frame>, closed: Option<Closed>) {
-        let none = Stream::Answered(Answer {
-            frames,
-            closed,
-            inbound: None,
-        });
-        let stream = mem::replace(&mut self.stream, none);
-        if let (Stream::Open(inbound), Stream::Answered(answer)) = (stream, &mut self.stream) {
-            answer.inbound = Some(inbound);
-        }
-    }
-
-    /// A transport that opens no stream has a reason, which the policy judges by its code. It is not tried again without
-    /// end: what can be opened elsewhere, the transport has opened elsewhere.
-    fn unopened(&self, status: Status) -> Heard {
-        let closed = Closed {
-            status,
-            by: EndedBy::Transport,
-            reached: Reached::Handler,
-        };
-        if self.committed {
-            return Heard::Committed(Answer {
-                frames: Vec::new(),
-                closed: Some(closed),
-                inbound: None,
-            });
-        }
-        Heard::Ended(self.id, AttemptEnd::Closed(closed))
+/// A transport that opens no stream has a reason, which the policy judges by its code. It is not tried again without end:
+/// what can be opened elsewhere, the transport has opened elsewhere.
+const fn unopened(status: Status) -> Closed {
+    Closed {
+        status,
+        by: EndedBy::Transport,
+        reached: Reached::Handler,
     }
 }

@@ -9,7 +9,8 @@ use std::{
 };
 
 use headwater_core::policy::{
-    AttemptLimits, Attempts, Codes, ExecutionPolicy, RetryCounters, ServiceConfig, Throttle,
+    Codes, ExecutionPolicy, ServiceConfig, Throttle,
+    attempts::{Attempts, RetryCounters},
 };
 use headwater_proto::Status;
 use tokio::sync::{oneshot, watch};
@@ -174,11 +175,9 @@ impl Policies {
     }
 
     fn attempts(&self, policy: &ExecutionPolicy) -> Attempts {
-        let limits = AttemptLimits {
-            attempts_max: self.retry().attempts_max,
-        };
+        let attempts_max = self.retry().attempts_max;
         let seed = self.seed.fetch_add(1, Ordering::Relaxed);
-        Attempts::new(policy, limits, seed, self.clock.now())
+        Attempts::new(policy, attempts_max, seed, self.clock.now())
     }
 
     fn share(&self, call_max: Option<usize>) -> Share {

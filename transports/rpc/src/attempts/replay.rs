@@ -9,7 +9,7 @@ use std::{
     task::{Context, Poll, Wake, Waker, ready},
 };
 
-use headwater_core::{call::Frame, policy::AttemptId};
+use headwater_core::{call::Frame, policy::attempts::AttemptId};
 use headwater_proto::Code;
 use tokio::time::Instant;
 

@@ -24,6 +24,35 @@ pub(super) struct Answer {
     pub(super) inbound: Option<Box<dyn Inbound>>,
 }
 
+impl Answer {
+    /// A stream of which nothing has come yet.
+    pub(super) const fn open(inbound: Box<dyn Inbound>) -> Self {
+        Self {
+            frames: Vec::new(),
+            closed: None,
+            inbound: Some(inbound),
+        }
+    }
+
+    /// A status alone.
+    pub(super) fn ended(trailers: Trailers) -> Self {
+        Self {
+            frames: vec![Frame::End(trailers)],
+            closed: None,
+            inbound: None,
+        }
+    }
+
+    /// No stream any more.
+    pub(super) const fn closed(closed: Closed) -> Self {
+        Self {
+            frames: Vec::new(),
+            closed: Some(closed),
+            inbound: None,
+        }
+    }
+}
+
 /// The call's inbound: first the decision which attempt counts, and then that attempt's own.
 pub(super) enum Response {
     Waiting(oneshot::Receiver<Answer>),

@@ -55,8 +55,7 @@ proptest! {
             token_ratio_thousandths: 500,
         });
         let mut throttle = Throttle::new(throttling);
-        let limits = AttemptLimits { attempts_max: 5 };
-        let mut attempts = Attempts::new(&policy, limits, SEED, Time::ZERO);
+        let mut attempts = Attempts::new(&policy, 5, SEED, Time::ZERO);
         let mut now = Time::ZERO;
         let mut live = Vec::new();
         let mut over = false;

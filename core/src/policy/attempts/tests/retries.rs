@@ -24,11 +24,8 @@ fn s4_47_a_call_is_retried_after_exact_waits() {
 #[test]
 fn s4_46_the_client_limits_the_attempts() {
     for (policy, limit, expected) in [(9, 5, 5), (9, 7, 7), (9, 100, 9), (3, 5, 3), (9, 0, 1)] {
-        let limits = AttemptLimits {
-            attempts_max: limit,
-        };
         let policy = retry(policy);
-        let mut attempts = Attempts::new(&policy, limits, SEED, Time::ZERO);
+        let mut attempts = Attempts::new(&policy, limit, SEED, Time::ZERO);
         let mut throttle = Throttle::new(None);
         let mut made = 0;
         let mut now = Time::ZERO;
@@ -49,7 +46,7 @@ fn s4_46_the_client_limits_the_attempts() {
         }
         assert_eq!(made, expected, "{policy:?} with a limit of {limit}");
     }
-    assert_eq!(AttemptLimits::default().attempts_max, 5);
+    assert_eq!(Attempts::MAX_DEFAULT, 5);
 }
 
 /// S4-48: headers commit the call; what fails after them is not retried.
