@@ -3,15 +3,18 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use headwater_core::call::{CallConfig, Credit, EndedBy, SendError, Shape};
+use headwater_core::call::{CallConfig, Credit, Encoding, Encodings, EndedBy, SendError, Shape};
 use headwater_proto::{Code, Metadata, Status};
 use tokio::sync::watch;
 
 use crate::{
-    attempts::{Policies, RetryConfig},
+    attempts::{Plan, Policies, RetryConfig},
+    compression::{SUPPORTED_ENCODINGS, supported_or_identity},
+    interceptor::{ClientInterceptor, ClientNext, Filter, OutgoingCall, chains::Chains},
     receiver::{CallError, Receiver},
     registry::Registry,
     sender::Sender,
+    server::until,
     service_config::{ExecutionPolicy, RetryCounters, ServiceConfig},
     shared::{Clock, Shared, Side},
     transport::{ClientTransport, Outbound, RequestHeaders},
@@ -41,6 +44,11 @@ pub struct CallOptions {
     pub send_message_bytes_max: Option<usize>,
     /// What may wait for the transport before sends block. Default: 1024 messages, 256 KiB.
     pub send_window: Credit,
+    /// What the requests are compressed with, as far as the build has it. A server that does not take it ends the call
+    /// with `UNIMPLEMENTED`. Default: not at all.
+    pub compression: Encoding,
+    /// What the responses may be compressed with, which the server is told. Default: not at all, which says nothing.
+    pub accepted_encodings: Encodings,
 }
 
 impl Default for CallOptions {
@@ -55,6 +63,8 @@ impl Default for CallOptions {
             receive_message_bytes_max: None,
             send_message_bytes_max: None,
             send_window: config.send_window,
+            compression: config.send_encoding,
+            accepted_encodings: config.accepted_encodings,
         }
     }
 }
@@ -71,6 +81,8 @@ impl CallOptions {
             receive_message_bytes_max: received.unwrap_or(default.receive_message_bytes_max),
             send_window: self.send_window,
             receive_window: None,
+            send_encoding: supported_or_identity(self.compression),
+            accepted_encodings: self.accepted_encodings.intersection(SUPPORTED_ENCODINGS),
         }
     }
 }
@@ -94,6 +106,7 @@ pub struct Client {
 struct Inner {
     transport: Arc<dyn ClientTransport>,
     policies: Policies,
+    interceptors: Chains<dyn ClientInterceptor>,
     phase: watch::Sender<Phase>,
     calls: Arc<Registry>,
     clock: Clock,
@@ -102,20 +115,20 @@ struct Inner {
 impl Client {
     /// A client that is not connected yet.
     pub fn new(transport: impl ClientTransport) -> Self {
-        Self::with_service_config(transport, ServiceConfig::default())
+        Self::builder(transport).build()
     }
 
     /// A client that is not connected yet, with bounds and policies for the methods that it calls.
     pub fn with_service_config(transport: impl ClientTransport, config: ServiceConfig) -> Self {
-        let clock = Clock::new();
-        Self {
-            inner: Arc::new(Inner {
-                policies: Policies::new(&transport, config, clock),
-                transport: Arc::new(transport),
-                phase: watch::Sender::new(Phase::NotStarted),
-                calls: Arc::new(Registry::default()),
-                clock,
-            }),
+        Self::builder(transport).service_config(config).build()
+    }
+
+    /// As [`Client::new`], for a client that has more than a transport.
+    pub fn builder(transport: impl ClientTransport) -> ClientBuilder {
+        ClientBuilder {
+            transport: Arc::new(transport),
+            config: ServiceConfig::default(),
+            interceptors: Chains::default(),
         }
     }
 
@@ -169,6 +182,21 @@ impl Client {
         }
     }
 
+    /// As [`Client::connect`], until `signal` is done. Then it stops gracefully, and after `grace` at once, whatever is
+    /// open; without a `grace` the open calls have all the time they need.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::connect`]. That calls had to be ended is no error.
+    pub async fn connect_until(
+        &self,
+        signal: impl Future<Output = ()>,
+        grace: Option<Duration>,
+    ) -> Result<(), Status> {
+        let stop = || self.begin_graceful_shutdown();
+        until(self.connect(), signal, stop, grace).await
+    }
+
     /// Refuses new calls from now on, and lets [`Client::connect`] return when the open ones have ended.
     pub fn begin_graceful_shutdown(&self) {
         self.inner.phase.send_if_modified(|phase| {
@@ -188,7 +216,7 @@ impl Client {
     /// # Errors
     ///
     /// `FAILED_PRECONDITION` if the client is stopping or stopped, `DEADLINE_EXCEEDED` if the time was over before the
-    /// call could start, or what the transport says.
+    /// call could start, what an interceptor refused it with, or what the transport says.
     ///
     /// # Cancel safety
     ///
@@ -199,33 +227,114 @@ impl Client {
         metadata: Metadata,
         options: CallOptions,
     ) -> Result<(Sender, Receiver), CallError> {
+        let call = OutgoingCall {
+            path: path.into(),
+            metadata,
+            options,
+        };
+        self.start(call, None).await
+    }
+
+    /// Opens a call whose only request is `request`. It goes out with the headers, which is cheaper than sending it on
+    /// a call that is open.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::call`]; `RESOURCE_EXHAUSTED` if the request is over the limit.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is done, the call is cancelled.
+    pub async fn call_with_request(
+        &self,
+        path: impl Into<Arc<str>>,
+        metadata: Metadata,
+        request: Bytes,
+        options: CallOptions,
+    ) -> Result<(Sender, Receiver), CallError> {
+        let call = OutgoingCall {
+            path: path.into(),
+            metadata,
+            options,
+        };
+        self.start(call, Some(request)).await
+    }
+
+    async fn start(
+        &self,
+        mut call: OutgoingCall,
+        request: Option<Bytes>,
+    ) -> Result<(Sender, Receiver), CallError> {
+        let Some(chain) = self.inner.interceptors.of(&call.path) else {
+            return self.open(call, request).await;
+        };
+        call.options = self.inner.policies.plan(&call.path, call.options).0;
+        let timeout = call.options.timeout;
+        let next = ClientNext::new(chain, self.clone());
+        let halves = next.run_within(call, timeout).await?;
+        if let Some(request) = request {
+            send_only(&halves.0, request)?;
+        }
+        Ok(halves)
+    }
+
+    /// Opens a call that has passed the interceptors.
+    pub(crate) async fn open(
+        &self,
+        call: OutgoingCall,
+        request: Option<Bytes>,
+    ) -> Result<(Sender, Receiver), CallError> {
+        let (halves, headers, plan) = self.begin(call);
+        if let Some(request) = request {
+            send_only(&halves.0, request)?;
+        }
+        self.hand_over(&halves, headers, plan).await?;
+        Ok(halves)
+    }
+
+    /// A call that the transport does not have yet: what it is given now goes out with its headers.
+    fn begin(&self, call: OutgoingCall) -> ((Sender, Receiver), RequestHeaders, Plan) {
         let inner = &*self.inner;
-        let path = path.into();
+        let OutgoingCall {
+            path,
+            mut metadata,
+            options,
+        } = call;
         let (options, plan) = inner.policies.plan(&path, options);
         let call = Shared::new(Side::Client, &options.config(), inner.clock);
-        let halves = (
-            Sender::new(Arc::clone(&call)),
-            Receiver::new(Arc::clone(&call)),
-        );
         if options.timeout.is_some() {
             call.start_timer();
         }
+        call.look(|state| state.call.announce(&mut metadata));
         let headers = RequestHeaders {
             path,
             metadata,
             timeout: options.timeout,
             wait_for_ready: options.wait_for_ready.unwrap_or(false),
         };
+        let halves = (Sender::new(Arc::clone(&call)), Receiver::new(call));
+        (halves, headers, plan)
+    }
+
+    /// Gives a call to the transport.
+    async fn hand_over(
+        &self,
+        (sender, receiver): &(Sender, Receiver),
+        headers: RequestHeaders,
+        plan: Plan,
+    ) -> Result<(), CallError> {
+        let inner = &*self.inner;
+        let call = sender.call();
         let open = async {
             if *inner.phase.borrow() != Phase::Running {
                 inner.running().await?;
             }
-            inner.calls.add(&call);
+            inner.calls.add(call, None);
             // Stopped in between: then nobody saw this call in the registry.
             if *inner.phase.borrow() == Phase::Stopped {
                 return Err(precondition("the client is stopped"));
             }
-            let outbound = Outbound::new(Arc::clone(&call));
+            let outbound = Outbound::new(Arc::clone(call));
             let transport = &inner.transport;
             inner
                 .policies
@@ -234,7 +343,7 @@ impl Client {
         };
         let stream = tokio::select! {
             biased;
-            () = halves.0.ended() => return Err(ended_early(&halves.1)),
+            () = sender.ended() => return Err(ended_early(receiver)),
             stream = open => stream,
         };
         match stream {
@@ -244,7 +353,7 @@ impl Client {
                 return Err(CallError::local(status));
             }
         }
-        Ok(halves)
+        Ok(())
     }
 
     /// A call of one request and one response.
@@ -267,19 +376,71 @@ impl Client {
             shape: Shape::Unary,
             ..options
         };
-        let (sender, mut receiver) = self.call(path, metadata, options).await?;
-        // An ended call says why where it is received.
-        match sender.try_send(request) {
-            Ok(()) | Err(SendError::Ended) => {}
-            Err(error) => return Err(Status::new(Code::ResourceExhausted, error.to_string())),
-        }
-        let _ = sender.finish(Ok(()), Metadata::new());
+        let call = self.call_with_request(path, metadata, request, options);
+        let (_sender, mut receiver) = call.await?;
         let mut messages = Vec::new();
         while receiver.next_batch(&mut messages).await? > 0 {}
         // The machine lets no unary call succeed without its one response.
         let missing = || Status::new(Code::Internal, "the response is missing");
         messages.pop().ok_or_else(missing)
     }
+}
+
+/// A client that is being put together.
+#[must_use]
+pub struct ClientBuilder {
+    transport: Arc<dyn ClientTransport>,
+    config: ServiceConfig,
+    interceptors: Chains<dyn ClientInterceptor>,
+}
+
+impl ClientBuilder {
+    /// The bounds and policies of the methods that it calls. Default: none.
+    pub fn service_config(self, config: ServiceConfig) -> Self {
+        Self { config, ..self }
+    }
+
+    /// Has an interceptor see the calls of the methods that `filter` admits, after those that were added before.
+    pub fn intercept(mut self, filter: Filter, interceptor: impl ClientInterceptor) -> Self {
+        self.interceptors.add(filter, Arc::new(interceptor));
+        self
+    }
+
+    /// The client, which is not connected yet.
+    pub fn build(self) -> Client {
+        let clock = Clock::new();
+        Client {
+            inner: Arc::new(Inner {
+                policies: Policies::new(&*self.transport, self.config, clock),
+                transport: self.transport,
+                interceptors: self.interceptors,
+                phase: watch::Sender::new(Phase::NotStarted),
+                calls: Arc::new(Registry::default()),
+                clock,
+            }),
+        }
+    }
+}
+
+impl fmt::Debug for ClientBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientBuilder").finish_non_exhaustive()
+    }
+}
+
+/// Sends a call's only request, and says that it is the last.
+fn send_only(sender: &Sender, request: Bytes) -> Result<(), CallError> {
+    match sender.try_send(request) {
+        // An ended call says why where it is received.
+        Ok(()) | Err(SendError::Ended) => {}
+        Err(error) => {
+            sender.cancel();
+            let status = Status::new(Code::ResourceExhausted, error.to_string());
+            return Err(CallError::local(status));
+        }
+    }
+    let _ = sender.finish(Ok(()), Metadata::new());
+    Ok(())
 }
 
 impl Inner {

@@ -4,15 +4,19 @@ use std::{
     fmt,
     future::poll_fn,
     mem,
-    sync::{Arc, PoisonError},
+    sync::{Arc, OnceLock, PoisonError},
     task::{Context, Poll},
 };
 
 use bytes::Bytes;
 use headwater_core::call::{Closed, Ended, EndedBy, Frame, Input, Trailers};
-use headwater_proto::{Code, Metadata, Status};
+use headwater_proto::{Metadata, Status};
 
-use crate::shared::{Shared, Side, State, register_one};
+use crate::{
+    compression::Incoming,
+    interceptor::{Stages, Transform},
+    shared::{Shared, Side, State, register_one},
+};
 
 /// How a call failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +41,13 @@ impl From<CallError> for Status {
     }
 }
 
+/// The call failed on this side.
+impl From<Status> for CallError {
+    fn from(status: Status) -> Self {
+        Self::local(status)
+    }
+}
+
 impl CallError {
     pub(crate) const fn local(status: Status) -> Self {
         let by = EndedBy::Local;
@@ -51,18 +62,47 @@ impl CallError {
 pub struct Receiver {
     call: Arc<Shared>,
     frames: Vec<Frame>,
+    /// What has to be decompressed, as far as there was no room for it in the last batch.
+    incoming: Incoming,
+    /// Which messages of the last batch came compressed, in order.
+    compressed: Vec<usize>,
+    through: Option<Box<Through>>,
+}
+
+/// The transforms of what is received, and what they made of it.
+#[derive(Default)]
+struct Through {
+    stages: Stages,
+    headers: Option<Metadata>,
+    failed: Option<CallError>,
+    /// Client: the end, as they changed it.
+    ended: OnceLock<Ended>,
 }
 
 impl Receiver {
-    pub(crate) const fn new(call: Arc<Shared>) -> Self {
-        let frames = Vec::new();
-        Self { call, frames }
+    pub(crate) fn new(call: Arc<Shared>) -> Self {
+        Self {
+            call,
+            frames: Vec::new(),
+            incoming: Incoming::default(),
+            compressed: Vec::new(),
+            through: None,
+        }
+    }
+
+    /// Has all that is received from here on pass `transform`, after those that were attached before.
+    #[must_use]
+    pub fn through(mut self, transform: Arc<dyn Transform>) -> Self {
+        let through = self.through.get_or_insert_default();
+        through.stages.push_inner(transform);
+        self
     }
 
     /// Appends all messages that are there, at least one, waiting for the first, and says how many. 0 is the end: the
     /// client sends no more, or the server has ended the call with OK.
     ///
     /// Not reading is what holds the peer back: at most one such batch is held beside what the transport's window lets in.
+    /// Of compressed messages, one batch has up to 64 KiB decompressed, and one message.
     ///
     /// # Errors
     ///
@@ -82,15 +122,25 @@ impl Receiver {
         cx: &mut Context<'_>,
         batch: &mut Vec<Bytes>,
     ) -> Poll<Result<usize, CallError>> {
+        let before = batch.len();
         loop {
-            let ready = self.call.look(|state| take_batch(state, batch));
+            let compressed = &mut self.compressed;
+            let ready = self.call.look(|state| take_batch(state, batch, compressed));
             if let Some(result) = ready {
-                return Poll::Ready(result);
+                return Poll::Ready(match &mut self.through {
+                    Some(through) => through.received(&self.call, result, batch, before),
+                    None => result,
+                });
             }
             if self.poll_inbound(cx).is_pending() {
                 return Poll::Pending;
             }
         }
+    }
+
+    /// Whether a message of the last batch came compressed. The first one that [`Receiver::next_batch`] appended is 0.
+    pub fn was_compressed(&self, index: usize) -> bool {
+        self.compressed.binary_search(&index).is_ok()
     }
 
     /// Client: waits for the initial metadata. `None` if the server ended the call without; the end is then with
@@ -107,7 +157,10 @@ impl Receiver {
                     None => state.ended.as_ref().map(|_| None),
                 });
                 if let Some(headers) = ready {
-                    return Poll::Ready(headers);
+                    return Poll::Ready(match &mut self.through {
+                        Some(through) => through.headers(&self.call),
+                        None => headers,
+                    });
                 }
                 if self.poll_inbound(cx).is_pending() {
                     return Poll::Pending;
@@ -119,19 +172,28 @@ impl Receiver {
 
     /// Client: the trailing metadata, once the call is over.
     pub fn trailers(&self) -> Option<Metadata> {
-        self.call.look(|state| {
-            let ended = state.ended.as_ref()?;
-            Some(ended.trailers.metadata.clone())
-        })
+        self.ended().map(|ended| ended.trailers.metadata)
     }
 
     /// How the call ended, once it is over.
     pub fn ended(&self) -> Option<Ended> {
-        self.call.look(|state| state.ended.clone())
+        match &self.through {
+            Some(through) if self.call.side == Side::Client => through.ended(&self.call),
+            Some(_) | None => self.call.look(|state| state.ended.clone()),
+        }
+    }
+
+    /// Ends the call, because what was received cannot be used; the peer is told.
+    pub(crate) fn fail(&self, status: Status) {
+        self.call.fail(Trailers::failed(status));
     }
 
     /// Takes in what the transport has. Pending only if that is nothing, and then the waker is registered.
     fn poll_inbound(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.incoming.is_empty() {
+            self.incoming.unpack(&self.call);
+            return Poll::Ready(());
+        }
         let mut slot = self
             .call
             .inbound
@@ -148,6 +210,12 @@ impl Receiver {
             // The stream is taken away only from a call that has ended.
             None => Err(Closed::broken("the stream is gone")),
         };
+        let is_compressed = |frame: &Frame| matches!(frame, Frame::Compressed(_));
+        if self.frames.iter().any(is_compressed) {
+            self.incoming.push(self.frames.drain(..), result.err());
+            self.incoming.unpack(&self.call);
+            return Poll::Ready(());
+        }
         let mut frames = mem::take(&mut self.frames);
         self.call.act_now(|state, now| {
             for frame in frames.drain(..) {
@@ -182,8 +250,14 @@ impl Receiver {
     }
 }
 
-fn take_batch(state: &mut State, batch: &mut Vec<Bytes>) -> Option<Result<usize, CallError>> {
+fn take_batch(
+    state: &mut State,
+    batch: &mut Vec<Bytes>,
+    compressed: &mut Vec<usize>,
+) -> Option<Result<usize, CallError>> {
     if !state.messages.is_empty() {
+        compressed.clear();
+        mem::swap(compressed, &mut state.compressed);
         let count = state.messages.len();
         batch.extend(state.messages.drain(..));
         return Some(Ok(count));
@@ -201,8 +275,100 @@ fn take_batch(state: &mut State, batch: &mut Vec<Bytes>) -> Option<Result<usize,
     state.half_closed.then_some(Ok(0))
 }
 
+impl Through {
+    /// What became of a batch, whose messages are those from `before` on.
+    fn received(
+        &mut self,
+        call: &Shared,
+        result: Result<usize, CallError>,
+        batch: &mut Vec<Bytes>,
+        before: usize,
+    ) -> Result<usize, CallError> {
+        if let Some(failed) = &self.failed {
+            batch.truncate(before);
+            return Err(failed.clone());
+        }
+        self.headers(call);
+        match result {
+            Ok(count) if count > 0 => self.messages(call, batch, before),
+            end if call.side == Side::Client => match self.ended(call) {
+                Some(Ended { trailers, by }) => match trailers.outcome {
+                    Ok(()) => Ok(0),
+                    Err(status) => Err(CallError { status, by }),
+                },
+                None => end,
+            },
+            end => {
+                let outcome = end.clone().map(|_| ()).map_err(Status::from);
+                let metadata = Metadata::new();
+                let trailers = self.stages.end(Trailers { outcome, metadata });
+                match (end, trailers.outcome) {
+                    (Ok(_), Err(status)) => Err(self.fail(call, status)),
+                    (end, _) => end,
+                }
+            }
+        }
+    }
+
+    fn messages(
+        &mut self,
+        call: &Shared,
+        batch: &mut Vec<Bytes>,
+        before: usize,
+    ) -> Result<usize, CallError> {
+        for index in before..batch.len() {
+            match self.stages.message(mem::take(&mut batch[index])) {
+                Ok(message) => batch[index] = message,
+                Err(status) => {
+                    batch.truncate(index);
+                    let failed = self.fail(call, status);
+                    if index > before {
+                        break;
+                    }
+                    return Err(failed);
+                }
+            }
+        }
+        Ok(batch.len() - before)
+    }
+
+    /// Ends the call; everything that is read later is this failure.
+    fn fail(&mut self, call: &Shared, status: Status) -> CallError {
+        let trailers = self.stages.fail(status.clone());
+        let told = trailers.outcome.clone().err().unwrap_or(status);
+        call.fail(trailers);
+        let failed = CallError::local(told);
+        self.failed = Some(failed.clone());
+        failed
+    }
+
+    fn headers(&mut self, call: &Shared) -> Option<Metadata> {
+        if self.headers.is_none() {
+            let headers = call.look(|state| state.headers.clone());
+            self.headers = headers.map(|headers| self.stages.headers(headers));
+        }
+        self.headers.clone()
+    }
+
+    fn ended(&self, call: &Shared) -> Option<Ended> {
+        if let Some(ended) = self.ended.get() {
+            return Some(ended.clone());
+        }
+        let Ended { trailers, by } = call.look(|state| state.ended.clone())?;
+        let ended = self.ended.get_or_init(|| {
+            let trailers = self.stages.end(trailers);
+            Ended { trailers, by }
+        });
+        Some(ended.clone())
+    }
+}
+
 impl Drop for Receiver {
     fn drop(&mut self) {
+        if let Some(through) = self.through.take() {
+            let stages = through.stages.into_stages();
+            self.call.act(|state| state.end_stages.extend(stages));
+        }
         self.call.drop_receiver();
     }
 }
@@ -211,72 +377,4 @@ impl fmt::Debug for Receiver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Receiver").finish_non_exhaustive()
     }
-}
-
-/// Why a handler works for nobody any more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum CancelReason {
-    /// The deadline passed.
-    Deadline,
-    /// The client cancelled, broke the protocol, or its connection broke.
-    Peer,
-    /// The server is stopping. If it stops gracefully, the handler may still finish.
-    Stopping,
-}
-
-/// Tells a handler that its call was cancelled, without reading or sending. The handler itself runs on.
-#[derive(Clone)]
-pub struct Cancellation {
-    call: Arc<Shared>,
-}
-
-impl Cancellation {
-    pub(crate) const fn new(call: Arc<Shared>) -> Self {
-        Self { call }
-    }
-
-    /// Why the call was cancelled, if it was.
-    pub fn reason(&self) -> Option<CancelReason> {
-        debug_assert!(self.call.side == Side::Server, "handlers are on the server");
-        self.call.look(|state| reason(state))
-    }
-
-    /// Waits until the call is cancelled; for ever, if the handler ends it regularly first.
-    ///
-    /// # Cancel safety
-    ///
-    /// Nothing is lost.
-    pub async fn cancelled(&self) -> CancelReason {
-        poll_fn(|cx| {
-            self.call.look(|state| {
-                let Some(reason) = reason(state) else {
-                    crate::shared::register(&mut state.cancel_wakers, cx.waker());
-                    return Poll::Pending;
-                };
-                Poll::Ready(reason)
-            })
-        })
-        .await
-    }
-}
-
-impl fmt::Debug for Cancellation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Cancellation").finish_non_exhaustive()
-    }
-}
-
-fn reason(state: &State) -> Option<CancelReason> {
-    match state.ended.as_ref().map(|ended| ended.by) {
-        Some(EndedBy::Deadline) => Some(CancelReason::Deadline),
-        Some(EndedBy::Local) => Some(CancelReason::Stopping),
-        Some(EndedBy::Status) => None,
-        Some(_) => Some(CancelReason::Peer),
-        None => state.stopping.then_some(CancelReason::Stopping),
-    }
-}
-
-pub(crate) fn unavailable(message: &str) -> Status {
-    Status::new(Code::Unavailable, message)
 }

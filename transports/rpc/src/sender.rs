@@ -8,10 +8,15 @@ use std::{
 };
 
 use bytes::Bytes;
-use headwater_core::call::{SendError, Trailers};
+use headwater_core::call::{Encoding, SendError, Trailers};
 use headwater_proto::{Code, Metadata, Status};
+use tokio::task::coop::consume_budget;
 
-use crate::shared::{Shared, Side, register};
+use crate::{
+    compression::{self, Compress, Outgoing},
+    interceptor::{Stages, Transform},
+    shared::{Shared, Side, register},
+};
 
 /// Sends messages on a call, from any thread, also while another task holds the [`crate::Receiver`].
 ///
@@ -22,12 +27,28 @@ use crate::shared::{Shared, Side, register};
 /// is cancelled.
 pub struct Sender {
     call: Arc<Shared>,
+    stages: Option<Arc<Stages>>,
 }
 
 impl Sender {
     pub(crate) fn new(call: Arc<Shared>) -> Self {
         call.add_sender();
-        Self { call }
+        Self { call, stages: None }
+    }
+
+    /// Has all that is sent from here on, by this sender and the clones that are made of it, pass `transform` first, and
+    /// then those that were attached before.
+    #[must_use]
+    pub fn through(mut self, transform: Arc<dyn Transform>) -> Self {
+        let mut stages = self.stages.as_deref().cloned().unwrap_or_default();
+        let stage = stages.push_outer(transform);
+        self.stages = Some(Arc::new(stages));
+        self.call.act(|state| state.end_stages.insert(0, stage));
+        self
+    }
+
+    pub(crate) const fn call(&self) -> &Arc<Shared> {
+        &self.call
     }
 
     /// Sends a message without waiting.
@@ -36,7 +57,31 @@ impl Sender {
     ///
     /// `Blocked` if the call's window is full: [`Sender::writable`] says when to try again. `Ended` if the call is over.
     pub fn try_send(&self, message: Bytes) -> Result<(), SendError> {
-        self.call.act(|state| state.call.send(message))
+        self.try_send_with(message, Compress::Auto)
+    }
+
+    /// [`Sender::try_send`], with a say in whether this message is compressed.
+    ///
+    /// # Errors
+    ///
+    /// As [`Sender::try_send`].
+    pub fn try_send_with(&self, message: Bytes, compress: Compress) -> Result<(), SendError> {
+        let message = match &self.stages {
+            Some(stages) => {
+                self.check_room(&message)?;
+                self.transformed(stages, message)?
+            }
+            None => message,
+        };
+        self.attempt(&mut Outgoing::new(message, compress))
+    }
+
+    /// Compresses outside of the mutex.
+    fn attempt(&self, outgoing: &mut Outgoing) -> Result<(), SendError> {
+        while let Some(encoding) = self.call.act(|state| outgoing.send(&mut state.call))? {
+            outgoing.pack(encoding);
+        }
+        Ok(())
     }
 
     /// Sends messages without waiting, in order, up to the first that is refused, and says how many went.
@@ -50,17 +95,31 @@ impl Sender {
         &self,
         messages: impl IntoIterator<Item = Bytes>,
     ) -> Result<usize, SendError> {
-        self.call.act(|state| {
-            let mut sent = 0;
-            for message in messages {
-                match state.call.send(message) {
-                    Ok(()) => sent += 1,
-                    Err(error) if sent == 0 => return Err(error),
-                    Err(_) => break,
+        if self.stages.is_some() {
+            return all(messages, |message| self.try_send(message));
+        }
+        let mut messages = messages.into_iter();
+        let mut sent = 0;
+        let mut sending = None;
+        loop {
+            let attempt = self.call.act(|state| {
+                while let Some(mut outgoing) = sending.take().or_else(|| next(&mut messages)) {
+                    if let Some(encoding) = outgoing.send(&mut state.call)? {
+                        return Ok(Some((outgoing, encoding)));
+                    }
+                    sent += 1;
                 }
+                Ok(None)
+            });
+            match attempt {
+                Ok(Some((mut outgoing, encoding))) => {
+                    outgoing.pack(encoding);
+                    sending = Some(outgoing);
+                }
+                Err(error) if sent == 0 => return Err(error),
+                Ok(None) | Err(_) => return Ok(sent),
             }
-            Ok(sent)
-        })
+        }
     }
 
     /// Waits until a send is likely to have room, or the call is over.
@@ -93,12 +152,45 @@ impl Sender {
     ///
     /// Dropped before it is done, the message was not sent.
     pub async fn send(&self, message: Bytes) -> Result<(), SendError> {
+        self.send_with(message, Compress::Auto).await
+    }
+
+    /// [`Sender::send`], with a say in whether this message is compressed.
+    ///
+    /// # Errors
+    ///
+    /// As [`Sender::send`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Sender::send`].
+    pub async fn send_with(&self, message: Bytes, compress: Compress) -> Result<(), SendError> {
+        let message = match &self.stages {
+            Some(_) if self.is_ended() => return Err(SendError::Ended),
+            Some(stages) => self.transformed(stages, message)?,
+            None => message,
+        };
+        let mut outgoing = Outgoing::new(message, compress);
+        // A peer that reads no more never blocks a sender, which would not let others run, nor hear of the call's end.
+        consume_budget().await;
         loop {
-            match self.try_send(message.clone()) {
+            match self.attempt(&mut outgoing) {
                 Err(SendError::Blocked) => self.writable().await,
                 result => return result,
             }
         }
+    }
+
+    /// Server: compresses this call's messages from now on, in place of [`crate::ServerConfig::compression`]. They stay
+    /// uncompressed if the client does not take this encoding, or the build does not have it.
+    ///
+    /// # Errors
+    ///
+    /// `Ended`; or `Misuse`, if the initial metadata went before, or this is the client's side.
+    pub fn set_compression(&self, encoding: Encoding) -> Result<(), SendError> {
+        let encoding = compression::supported_or_identity(encoding);
+        self.call
+            .act(|state| state.call.set_send_encoding(encoding))
     }
 
     /// Server: sends the initial metadata. Without this they go out, empty, with the first message.
@@ -107,7 +199,39 @@ impl Sender {
     ///
     /// `Ended`; or `Misuse`, if they went before or this is the client's side.
     pub fn send_headers(&self, metadata: Metadata) -> Result<(), SendError> {
-        self.call.act(|state| state.call.send_headers(metadata))
+        let send = |metadata| self.call.act(|state| state.call.send_headers(metadata));
+        let stages = self.stages.as_ref();
+        let Some(stages) = stages.filter(|_| self.call.side == Side::Server) else {
+            return send(metadata);
+        };
+        let mut sent = Err(SendError::Misuse);
+        let once = &self.call.headers_sent;
+        once.call_once_force(|_| sent = send(stages.headers(metadata)));
+        sent
+    }
+
+    /// Has the machine refuse a message that there is no room for, before a transform has seen it.
+    fn check_room(&self, message: &Bytes) -> Result<(), SendError> {
+        self.call.act(|state| {
+            if state.call.has_credit(message.len()) {
+                return Ok(());
+            }
+            state.call.send(message.clone())
+        })
+    }
+
+    fn transformed(&self, stages: &Stages, message: Bytes) -> Result<Bytes, SendError> {
+        if self.is_ended() {
+            return Err(SendError::Ended);
+        }
+        if self.call.side == Side::Server {
+            // Headers are refused if they went before the transform came.
+            let _ = self.send_headers(Metadata::new());
+        }
+        stages.message(message).map_err(|status| {
+            self.call.fail(stages.fail(status));
+            SendError::Ended
+        })
     }
 
     /// Says that no more messages come.
@@ -119,14 +243,35 @@ impl Sender {
     ///
     /// `Ended`; or `Misuse`, if it was said before or the method's one message is missing.
     pub fn finish(&self, outcome: Result<(), Status>, metadata: Metadata) -> Result<(), SendError> {
-        self.call.act(|state| match (self.call.side, outcome) {
-            (Side::Client, Ok(())) => state.call.half_close(),
-            (Side::Client, Err(status)) => {
-                state.call.cancel(status);
-                Ok(())
+        let mut trailers = Trailers { outcome, metadata };
+        if let Some(stages) = &self.stages {
+            let succeeds = trailers.outcome.is_ok();
+            // A client may cancel at any time.
+            if succeeds || self.call.side == Side::Server {
+                self.call.look(|state| state.call.may_end(succeeds))?;
             }
-            (Side::Server, outcome) => state.call.finish(Trailers { outcome, metadata }),
-        })
+            trailers = stages.end(trailers);
+        }
+        self.call
+            .act(|state| match (self.call.side, trailers.outcome) {
+                (Side::Client, Ok(())) => state.call.half_close(),
+                (Side::Client, Err(status)) => {
+                    state.call.cancel(status);
+                    Ok(())
+                }
+                (Side::Server, outcome) => {
+                    let metadata = trailers.metadata;
+                    state.call.finish(Trailers { outcome, metadata })
+                }
+            })
+    }
+
+    /// Client: the half-close. The server's side is refused it, and so cannot end a call as a success by mistake.
+    pub(crate) fn finish_requests(&self) -> Result<(), SendError> {
+        if self.call.side == Side::Server {
+            return Err(SendError::Misuse);
+        }
+        self.finish(Ok(()), Metadata::new())
     }
 
     /// Gives the call up, from either side. Does nothing if it is over.
@@ -159,9 +304,27 @@ impl Sender {
     }
 }
 
+/// Does this to the messages up to the first that is refused.
+fn all(
+    messages: impl IntoIterator<Item = Bytes>,
+    mut send: impl FnMut(Bytes) -> Result<(), SendError>,
+) -> Result<usize, SendError> {
+    let mut sent = 0;
+    for message in messages {
+        match send(message) {
+            Ok(()) => sent += 1,
+            Err(error) if sent == 0 => return Err(error),
+            Err(_) => break,
+        }
+    }
+    Ok(sent)
+}
+
 impl Clone for Sender {
     fn clone(&self) -> Self {
-        Self::new(Arc::clone(&self.call))
+        let mut clone = Self::new(Arc::clone(&self.call));
+        clone.stages.clone_from(&self.stages);
+        clone
     }
 }
 
@@ -175,4 +338,9 @@ impl fmt::Debug for Sender {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sender").finish_non_exhaustive()
     }
+}
+
+fn next(messages: &mut impl Iterator<Item = Bytes>) -> Option<Outgoing> {
+    let message = messages.next()?;
+    Some(Outgoing::new(message, Compress::Auto))
 }

@@ -18,6 +18,7 @@ use tokio::{sync::watch, time::Instant};
 use crate::{
     attempts::{Attempt, AttemptWatch, Next},
     server::Acceptor,
+    service::MethodDescriptor,
     service_config::ServiceConfig,
     shared::{Shared, Side, register, register_one, sum},
 };
@@ -181,7 +182,8 @@ pub struct ResetWatch {
 }
 
 impl ResetWatch {
-    /// Ready once the call was reset; an [`Outbound`] that is polled says so too, and one that is not may be dropped.
+    /// Ready once the call was reset, or on the client is over; an [`Outbound`] that is polled says so too, and one that
+    /// is not may be dropped. (A server that has ended a call may still have to send what it said.)
     pub fn poll_reset(&self, cx: &mut Context<'_>) -> Poll<()> {
         if let Some(attempt) = &self.attempt
             && attempt.poll_cancelled(cx).is_ready()
@@ -192,7 +194,8 @@ impl ResetWatch {
             return Poll::Pending;
         };
         call.look(|state| {
-            if state.reset.is_some() {
+            let over = call.side == Side::Client && state.ended.is_some();
+            if state.reset.is_some() || over {
                 return Poll::Ready(());
             }
             if state.ended.is_none() {
@@ -253,6 +256,12 @@ pub trait ClientTransport: Send + Sync + 'static {
 /// The server's side of a transport.
 #[async_trait]
 pub trait ServerTransport: Send + Sync + 'static {
+    /// Tells which methods the server has. Called once, before [`ServerTransport::listen`]; methods may come and go
+    /// later. Does nothing by default.
+    fn configure(&self, methods: &[MethodDescriptor]) {
+        let _ = methods;
+    }
+
     /// Hands every stream that comes to `acceptor`. Runs until it is drained after
     /// [`ServerTransport::begin_graceful_shutdown`]; dropping it is an abrupt stop, after which no peer waits for ever.
     ///

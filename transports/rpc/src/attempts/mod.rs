@@ -17,5 +17,5 @@ mod response;
 mod tests;
 
 pub use config::RetryConfig;
-pub(crate) use policies::Policies;
+pub(crate) use policies::{Plan, Policies};
 pub(crate) use replay::{Attempt, AttemptWatch, Next};
