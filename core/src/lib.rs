@@ -15,6 +15,7 @@
 //!
 //! | machine | one for each | what it decides |
 //! |---|---|---|
+//! | [`balance`] | client of a name | which addresses are connected to, which connection a call takes |
 //! | [`call`] | RPC | which part may come when; deadlines, limits, credit |
 //! | [`policy`] | call under a policy | when it is sent again; retries, hedging, throttling |
 //! | [`link`] | Link, at either end | frames, numbering, lanes of the application |
@@ -26,6 +27,7 @@
 
 extern crate alloc;
 
+pub mod balance;
 pub mod call;
 mod hash;
 pub mod hub;

@@ -18,7 +18,7 @@ use tokio::{sync::watch, time::Instant};
 use crate::{
     attempts::{Attempt, AttemptWatch, Next},
     server::Acceptor,
-    service::MethodDescriptor,
+    service::RegisteredMethod,
     service_config::ServiceConfig,
     shared::{Shared, Side, register, register_one, sum},
 };
@@ -235,6 +235,11 @@ pub trait ClientTransport: Send + Sync + 'static {
     /// Lets [`ClientTransport::connect`] return.
     fn begin_graceful_shutdown(&self);
 
+    /// The client has begun to stop: what waits in [`ClientTransport::open`] for a connection, now or later, fails with
+    /// `FAILED_PRECONDITION`, for else a server that is away would hold up the stop. Open streams go on. Does nothing if
+    /// the transport has no connections to wait for.
+    fn refuse_waiting(&self) {}
+
     /// The service config that the transport brings, where name resolution knows one; what it holds may change at any
     /// time, and calls that begin later go by it. It comes before the client's own, unless it is empty. Asked once.
     fn service_config(&self) -> Option<watch::Receiver<Arc<ServiceConfig>>> {
@@ -258,7 +263,7 @@ pub trait ClientTransport: Send + Sync + 'static {
 pub trait ServerTransport: Send + Sync + 'static {
     /// Tells which methods the server has. Called once, before [`ServerTransport::listen`]; methods may come and go
     /// later. Does nothing by default.
-    fn configure(&self, methods: &[MethodDescriptor]) {
+    fn configure(&self, methods: &[RegisteredMethod]) {
         let _ = methods;
     }
 
