@@ -17,6 +17,7 @@
 //! |---|---|---|
 //! | [`balance`] | client of a name | which addresses are connected to, which connection a call takes |
 //! | [`call`] | RPC | which part may come when; deadlines, limits, credit |
+//! | [`policy`] | call under a policy | when it is sent again; retries, hedging, throttling |
 //! | [`link`] | Link, at either end | frames, numbering, lanes of the application |
 //! | [`session`] | client connection | WebSocket manners: keep-alive, closing, bad input |
 //! | [`hub`] | hub | who is connected, who hears what, which upstream gets which event |
@@ -32,6 +33,7 @@ mod hash;
 pub mod hub;
 pub mod link;
 pub mod outbox;
+pub mod policy;
 pub mod session;
 pub mod time;
 

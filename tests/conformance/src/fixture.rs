@@ -159,20 +159,43 @@ where
     F: Future<Output = ()>,
 {
     for &transport in TRANSPORTS {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .expect("a runtime can be built");
-        let run = AssertUnwindSafe(|| {
-            runtime.block_on(async { tokio::time::timeout(HANG, case(transport)).await })
-        });
-        match std::panic::catch_unwind(run) {
-            Ok(Ok(())) => {}
-            Ok(Err(_)) => panic!("the case hangs on {transport:?}"),
-            Err(cause) => {
-                eprintln!("the case failed on {transport:?}");
-                std::panic::resume_unwind(cause);
-            }
+        run(transport, false, &case);
+    }
+}
+
+/// The same, on a clock that stands still while anything is to be done, where the transport has no sockets
+/// ([`Transport::is_within_process`]).
+///
+/// # Panics
+///
+/// As [`for_each_transport`].
+pub fn for_each_transport_on_virtual_time<F>(case: impl Fn(Transport) -> F)
+where
+    F: Future<Output = ()>,
+{
+    for &transport in TRANSPORTS {
+        run(transport, transport.is_within_process(), &case);
+    }
+}
+
+fn run<F>(transport: Transport, paused: bool, case: impl Fn(Transport) -> F)
+where
+    F: Future<Output = ()>,
+{
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(paused)
+        .build()
+        .expect("a runtime can be built");
+    let run = AssertUnwindSafe(|| {
+        runtime.block_on(async { tokio::time::timeout(HANG, case(transport)).await })
+    });
+    match std::panic::catch_unwind(run) {
+        Ok(Ok(())) => {}
+        Ok(Err(_)) => panic!("the case hangs on {transport:?}"),
+        Err(cause) => {
+            eprintln!("the case failed on {transport:?}");
+            std::panic::resume_unwind(cause);
         }
     }
 }

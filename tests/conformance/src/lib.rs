@@ -6,7 +6,8 @@
 
 pub mod control;
 mod fixture;
+pub mod flaky;
 mod transport;
 
-pub use fixture::{Fixture, Stopped, for_each_transport};
+pub use fixture::{Fixture, Stopped, for_each_transport, for_each_transport_on_virtual_time};
 pub use transport::{TRANSPORTS, Transport};

@@ -39,6 +39,13 @@ pub struct Transport {
     pub stopped: Code,
 }
 
+impl Transport {
+    /// Whether nothing of it waits for the machine's own time, so that a test may stop the clock.
+    pub fn is_within_process(&self) -> bool {
+        self.peer_kind == "in-process"
+    }
+}
+
 impl fmt::Debug for Transport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name)

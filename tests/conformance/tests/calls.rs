@@ -365,7 +365,7 @@ fn a_response_over_the_clients_limit_is_refused() {
     for_each_transport(|transport| async move {
         let pair = Fixture::new(transport).await;
         let options = CallOptions {
-            receive_message_bytes_max: 1000,
+            receive_message_bytes_max: Some(1000),
             ..CallOptions::default()
         };
         let call = pair.client.call(RUN, Metadata::new(), options).await;
@@ -385,7 +385,7 @@ fn a_message_over_the_own_limit_is_not_sent() {
     for_each_transport(|transport| async move {
         let pair = Fixture::new(transport).await;
         let options = CallOptions {
-            send_message_bytes_max: 10,
+            send_message_bytes_max: Some(10),
             ..CallOptions::default()
         };
         let call = pair.client.call(RUN, Metadata::new(), options).await;

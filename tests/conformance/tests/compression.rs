@@ -253,8 +253,8 @@ fn s4_43_limits_are_on_the_uncompressed_size() {
         let message = |bytes: usize| Bytes::from(vec![b'z'; bytes]);
         for encoding in Encoding::ALL {
             let options = CallOptions {
-                send_message_bytes_max: 3000,
-                receive_message_bytes_max: 1000,
+                send_message_bytes_max: Some(3000),
+                receive_message_bytes_max: Some(1000),
                 ..compressed(encoding)
             };
             let unary = |bytes| {
@@ -298,7 +298,7 @@ fn a_bomb_ends_the_call_as_exhausted() {
                 "{encoding:?} there"
             );
             let options = CallOptions {
-                receive_message_bytes_max: 4000,
+                receive_message_bytes_max: Some(4000),
                 ..compressed(encoding)
             };
             let (sender, mut receiver) = open(&pair, options).await;

@@ -246,8 +246,8 @@ async fn settle(pair: &Fixture) {
     }
 }
 
-/// S4-76: every transport takes a service config, in-process like the others; so far for deadlines and limits. Retries and
-/// hedging come with their policies.
+/// S4-76: every transport takes a service config, in-process like the others, for deadlines and limits; `policies.rs` has
+/// what it says about retries and hedging.
 #[test]
 fn s4_76_a_service_config_bounds_calls_by_method() {
     for_each_transport(|transport| async move {
@@ -262,6 +262,7 @@ fn s4_76_a_service_config_bounds_calls_by_method() {
         let methods = [(WAIT, slow), (ECHO, small)];
         let config = ServiceConfig {
             methods: methods.map(|(path, method)| (path.into(), method)).into(),
+            ..ServiceConfig::default()
         };
         let pair = Fixture::with_service_config(transport, config).await;
         assert_eq!(code(&pair.unary(WAIT, "").await), Code::DeadlineExceeded);

@@ -53,8 +53,8 @@ fn s4_43_each_limit_takes_what_is_at_it_and_refuses_one_byte_more() {
                 };
                 let pair = Fixture::with_config(transport, config).await;
                 let options = CallOptions {
-                    send_message_bytes_max: client_sends,
-                    receive_message_bytes_max: client_takes,
+                    send_message_bytes_max: Some(client_sends),
+                    receive_message_bytes_max: Some(client_takes),
                     ..CallOptions::default()
                 };
                 let answer = unary(&pair, limit, options.clone()).await;
@@ -78,7 +78,7 @@ fn s4_43_a_stream_ends_by_the_limit_of_the_side_that_receives() {
         };
         let pair = Fixture::with_config(transport, config).await;
         let options = CallOptions {
-            send_message_bytes_max: 200,
+            send_message_bytes_max: Some(200),
             ..CallOptions::default()
         };
         let (sender, mut receiver) = open(&pair, options).await;
@@ -149,6 +149,7 @@ fn s4_42_the_earliest_of_all_bounds_counts() {
             };
             let methods = ServiceConfig {
                 methods: [(WAIT.into(), method)].into(),
+                ..ServiceConfig::default()
             };
             let config = ServerConfig {
                 timeout_max: server,

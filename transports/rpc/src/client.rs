@@ -8,28 +8,40 @@ use headwater_proto::{Code, Metadata, Status};
 use tokio::{runtime::Handle, sync::watch};
 
 use crate::{
+    attempts::{Plan, Policies, RetryConfig},
     compression::{SUPPORTED_ENCODINGS, supported_or_identity},
     interceptor::{ClientInterceptor, ClientNext, Filter, OutgoingCall, chains::Chains},
     receiver::{CallError, Receiver},
     registry::Registry,
     sender::Sender,
     server::until,
-    service_config::ServiceConfig,
+    service_config::{ExecutionPolicy, RetryCounters, ServiceConfig},
     shared::{Clock, Shared, Side},
     transport::{ClientTransport, Outbound, RequestHeaders},
 };
 
 /// How a call is made.
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// What is `None` is what the service config says for the method. What is set comes before it, except that the earlier of
+/// two timeouts applies.
+#[derive(Debug, Clone, PartialEq)]
 pub struct CallOptions {
-    /// How long the call may take, from now to its status. Default: without bound.
+    /// How long the call may take, from now to its status, all its attempts together. Default: without bound.
     pub timeout: Option<Duration>,
+    /// Whether the call waits for a connection, until its deadline, instead of failing while there is none. Default: it
+    /// fails.
+    pub wait_for_ready: Option<bool>,
+    /// Whether the call is retried or hedged. Default: neither; nor is it then sent again when no handler has seen it, for
+    /// which there is [`ExecutionPolicy::TRANSPARENT`].
+    pub execution: Option<ExecutionPolicy>,
+    /// What the call may keep of its requests to send them again, in bytes. Default: as [`RetryConfig`] says.
+    pub retry_buffer_bytes_max: Option<usize>,
     /// How many messages the method has each way; checked on both sides. Default: bidirectional.
     pub shape: Shape,
-    /// The largest response that is taken, decompressed; 0: only empty ones. Default: 4 MiB.
-    pub receive_message_bytes_max: usize,
-    /// The largest request that is sent, before it is compressed; 0: only empty ones. Default: 4 MiB.
-    pub send_message_bytes_max: usize,
+    /// The largest response that is taken, in bytes after decompression; 0 takes only empty ones. Default: 4 MiB.
+    pub receive_message_bytes_max: Option<usize>,
+    /// The largest request that is sent, in bytes before compression; 0 sends only empty ones. Default: 4 MiB.
+    pub send_message_bytes_max: Option<usize>,
     /// What may wait for the transport before sends block. Default: 1024 messages, 256 KiB.
     pub send_window: Credit,
     /// What the requests are compressed with, as far as the build has it. A server that does not take it ends the call
@@ -44,9 +56,12 @@ impl Default for CallOptions {
         let config = CallConfig::default();
         Self {
             timeout: None,
+            wait_for_ready: None,
+            execution: None,
+            retry_buffer_bytes_max: None,
             shape: config.shape,
-            receive_message_bytes_max: config.receive_message_bytes_max,
-            send_message_bytes_max: config.send_message_bytes_max,
+            receive_message_bytes_max: None,
+            send_message_bytes_max: None,
             send_window: config.send_window,
             compression: config.send_encoding,
             accepted_encodings: config.accepted_encodings,
@@ -55,12 +70,15 @@ impl Default for CallOptions {
 }
 
 impl CallOptions {
-    const fn config(&self) -> CallConfig {
+    fn config(&self) -> CallConfig {
+        let default = CallConfig::default();
+        let sent = self.send_message_bytes_max;
+        let received = self.receive_message_bytes_max;
         CallConfig {
             shape: self.shape,
             timeout: self.timeout,
-            send_message_bytes_max: self.send_message_bytes_max,
-            receive_message_bytes_max: self.receive_message_bytes_max,
+            send_message_bytes_max: sent.unwrap_or(default.send_message_bytes_max),
+            receive_message_bytes_max: received.unwrap_or(default.receive_message_bytes_max),
             send_window: self.send_window,
             receive_window: None,
             send_encoding: supported_or_identity(self.compression),
@@ -87,7 +105,7 @@ pub struct Client {
 
 struct Inner {
     transport: Arc<dyn ClientTransport>,
-    config: ServiceConfig,
+    policies: Policies,
     interceptors: Chains<dyn ClientInterceptor>,
     phase: watch::Sender<Phase>,
     calls: Arc<Registry>,
@@ -100,7 +118,7 @@ impl Client {
         Self::builder(transport).build()
     }
 
-    /// A client that is not connected yet, with bounds for the methods that it calls.
+    /// A client that is not connected yet, with bounds and policies for the methods that it calls.
     pub fn with_service_config(transport: impl ClientTransport, config: ServiceConfig) -> Self {
         Self::builder(transport).service_config(config).build()
     }
@@ -112,6 +130,23 @@ impl Client {
             config: ServiceConfig::default(),
             interceptors: Chains::default(),
         }
+    }
+
+    /// Gives the client other bounds and policies, for the calls that begin from now on. A configuration that the transport
+    /// brings ([`ClientTransport::service_config`]) still comes before it.
+    pub fn set_service_config(&self, config: ServiceConfig) {
+        self.inner.policies.set_service_config(config);
+    }
+
+    /// Bounds the policies, for the calls that begin from now on.
+    pub fn set_retry_config(&self, config: RetryConfig) {
+        self.inner.policies.set_retry_config(config);
+    }
+
+    /// What became of the calls that had a policy, since this client was made. A call is counted when it is over, or
+    /// committed to one attempt.
+    pub fn retry_counters(&self) -> RetryCounters {
+        self.inner.policies.counters()
     }
 
     /// Runs the client until it is drained after [`Client::begin_graceful_shutdown`]. Dropping this stops it at once:
@@ -234,8 +269,7 @@ impl Client {
         let Some(chain) = self.inner.interceptors.of(&call.path) else {
             return self.open(call, request).await;
         };
-        let config = &self.inner.config;
-        call.options = config.apply(&call.path, call.options);
+        call.options = self.inner.policies.plan(&call.path, call.options).0;
         let timeout = call.options.timeout;
         let next = ClientNext::new(chain, self.clone());
         let halves = next.run_within(call, timeout).await?;
@@ -251,23 +285,23 @@ impl Client {
         call: OutgoingCall,
         request: Option<Bytes>,
     ) -> Result<(Sender, Receiver), CallError> {
-        let (halves, headers) = self.begin(call);
+        let (halves, headers, plan) = self.begin(call);
         if let Some(request) = request {
             send_only(&halves.0, request)?;
         }
-        self.hand_over(&halves, headers).await?;
+        self.hand_over(&halves, headers, plan).await?;
         Ok(halves)
     }
 
     /// A call that the transport does not have yet: what it is given now goes out with its headers.
-    fn begin(&self, call: OutgoingCall) -> ((Sender, Receiver), RequestHeaders) {
+    fn begin(&self, call: OutgoingCall) -> ((Sender, Receiver), RequestHeaders, Plan) {
         let inner = &*self.inner;
         let OutgoingCall {
             path,
             mut metadata,
             options,
         } = call;
-        let options = inner.config.apply(&path, options);
+        let (options, plan) = inner.policies.plan(&path, options);
         let call = Shared::new(Side::Client, &options.config(), inner.clock);
         if options.timeout.is_some() {
             call.start_timer(&Handle::current());
@@ -277,10 +311,10 @@ impl Client {
             path,
             metadata,
             timeout: options.timeout,
-            wait_for_ready: false,
+            wait_for_ready: options.wait_for_ready.unwrap_or(false),
         };
         let halves = (Sender::new(Arc::clone(&call)), Receiver::new(call));
-        (halves, headers)
+        (halves, headers, plan)
     }
 
     /// Gives a call to the transport.
@@ -288,6 +322,7 @@ impl Client {
         &self,
         (sender, receiver): &(Sender, Receiver),
         headers: RequestHeaders,
+        plan: Plan,
     ) -> Result<(), CallError> {
         let inner = &*self.inner;
         let call = sender.call();
@@ -301,7 +336,11 @@ impl Client {
                 return Err(precondition("the client is stopped"));
             }
             let outbound = Outbound::new(Arc::clone(call));
-            inner.transport.open(headers, outbound).await
+            let transport = &inner.transport;
+            inner
+                .policies
+                .open(plan, transport, headers, outbound)
+                .await
         };
         let stream = tokio::select! {
             biased;
@@ -357,7 +396,7 @@ pub struct ClientBuilder {
 }
 
 impl ClientBuilder {
-    /// The bounds of the methods that it calls. Default: none.
+    /// The bounds and policies of the methods that it calls. Default: none.
     pub fn service_config(self, config: ServiceConfig) -> Self {
         Self { config, ..self }
     }
@@ -370,14 +409,15 @@ impl ClientBuilder {
 
     /// The client, which is not connected yet.
     pub fn build(self) -> Client {
+        let clock = Clock::new();
         Client {
             inner: Arc::new(Inner {
+                policies: Policies::new(&*self.transport, self.config, clock),
                 transport: self.transport,
-                config: self.config,
                 interceptors: self.interceptors,
                 phase: watch::Sender::new(Phase::NotStarted),
                 calls: Arc::new(Registry::default()),
-                clock: Clock::new(),
+                clock,
             }),
         }
     }

@@ -14,6 +14,7 @@
 //!
 //! This crate will never know a socket or a particular transport.
 
+mod attempts;
 mod cancellation;
 pub mod channel;
 mod client;
@@ -33,6 +34,7 @@ mod shared;
 pub mod stub;
 mod transport;
 
+pub use attempts::RetryConfig;
 pub use cancellation::{CancelReason, Cancellation};
 pub use client::{CallOptions, Client, ClientBuilder};
 pub use compression::{Compress, SUPPORTED_ENCODINGS};
@@ -49,7 +51,10 @@ pub use router::{AddError, Router, RunningCalls};
 pub use sender::Sender;
 pub use server::{AcceptedStream, Acceptor, IncomingCall, Server, ServerBuilder, ServerConfig};
 pub use service::{Method, RegisteredMethod, Service};
-pub use service_config::{MethodConfig, ServiceConfig};
+pub use service_config::{
+    Codes, ConfigError, ExecutionPolicy, HedgingPolicy, LoadBalancing, MethodConfig, RetryCounters,
+    RetryPolicy, RetryThrottling, ServiceConfig,
+};
 pub use transport::{
     ClientTransport, Inbound, Outbound, Pulled, RequestHeaders, ResetWatch, ServerTransport,
 };

@@ -1,92 +1,96 @@
-//! What a client does for each method without being told at every call, after gRPC's service config (gRFC A2).
+//! What a client does for each method without being told at every call; the rules are the core's.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+pub use headwater_core::policy::{
+    Codes, ConfigError, ExecutionPolicy, HedgingPolicy, LoadBalancing, MethodConfig, RetryPolicy,
+    RetryThrottling, ServiceConfig, attempts::RetryCounters,
+};
 
 use crate::client::CallOptions;
 
-/// The bounds of one or more methods. What a call's own options say counts too: the tighter of both applies.
-///
-/// Retry and hedging policies will be fields here.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct MethodConfig {
-    /// How long a call may take. Default: without bound.
-    pub timeout: Option<Duration>,
-    /// The largest request that is sent. Default: what the call's options say.
-    pub request_message_bytes_max: Option<usize>,
-    /// The largest response that is taken. Default: what the call's options say.
-    pub response_message_bytes_max: Option<usize>,
-}
-
-/// The configuration of each method that a client calls, on whatever transport.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct ServiceConfig {
-    /// By name: a method (`/package.Service/Method`), all of a service (`/package.Service/`), or all (empty). The most
-    /// exact name counts alone. Default: none.
-    pub methods: BTreeMap<Arc<str>, MethodConfig>,
-}
-
-impl ServiceConfig {
-    /// The configuration of the method at this path.
-    pub fn method(&self, path: &str) -> Option<&MethodConfig> {
-        let service = path.rfind('/').map_or("", |slash| &path[..=slash]);
-        let names = [path, service, ""];
-        names.into_iter().find_map(|name| self.methods.get(name))
-    }
-
-    pub(crate) fn apply(&self, path: &str, options: CallOptions) -> CallOptions {
-        let Some(method) = self.method(path) else {
-            return options;
-        };
-        let tighter = |own: usize, bound: Option<usize>| bound.map_or(own, |bound| bound.min(own));
-        CallOptions {
-            timeout: options.timeout.into_iter().chain(method.timeout).min(),
-            send_message_bytes_max: tighter(
-                options.send_message_bytes_max,
-                method.request_message_bytes_max,
-            ),
-            receive_message_bytes_max: tighter(
-                options.receive_message_bytes_max,
-                method.response_message_bytes_max,
-            ),
-            ..options
-        }
+/// The options of a call with what is configured for its method: what they say counts, and of two timeouts the earlier.
+pub(crate) fn apply(method: Option<&MethodConfig>, options: CallOptions) -> CallOptions {
+    let Some(method) = method else {
+        return options;
+    };
+    CallOptions {
+        timeout: options.timeout.into_iter().chain(method.timeout).min(),
+        wait_for_ready: options.wait_for_ready.or(method.wait_for_ready),
+        send_message_bytes_max: options
+            .send_message_bytes_max
+            .or(method.request_message_bytes_max),
+        receive_message_bytes_max: options
+            .receive_message_bytes_max
+            .or(method.response_message_bytes_max),
+        execution: options.execution.or(method.execution),
+        ..options
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
-    fn bound(millis: u64) -> MethodConfig {
-        MethodConfig {
-            timeout: Some(Duration::from_millis(millis)),
-            ..MethodConfig::default()
-        }
+    fn hedging(attempts_max: u32) -> ExecutionPolicy {
+        ExecutionPolicy::Hedging(HedgingPolicy {
+            attempts_max,
+            hedging_delay: Duration::ZERO,
+            non_fatal_status_codes: Codes::NONE,
+        })
     }
 
+    /// S4-40: what the options say counts before the method's configuration, which counts before the defaults.
     #[test]
-    fn the_most_exact_name_counts_alone() {
-        let methods = [("", bound(1)), ("/a.B/", bound(2)), ("/a.B/C", bound(3))];
-        let config = ServiceConfig {
-            methods: methods.map(|(name, method)| (name.into(), method)).into(),
+    fn s4_40_options_win_over_the_method_config() {
+        let method = MethodConfig {
+            timeout: None,
+            wait_for_ready: Some(true),
+            request_message_bytes_max: Some(10),
+            response_message_bytes_max: Some(20),
+            execution: Some(hedging(2)),
         };
-        for (path, expected) in [("/a.B/C", 3), ("/a.B/D", 2), ("/a.Bc/D", 1), ("odd", 1)] {
-            assert_eq!(config.method(path), Some(&bound(expected)), "{path}");
-        }
-        assert_eq!(ServiceConfig::default().method("/a.B/C"), None);
+        let set = CallOptions {
+            wait_for_ready: Some(false),
+            send_message_bytes_max: Some(1000),
+            receive_message_bytes_max: Some(0),
+            execution: Some(hedging(3)),
+            ..CallOptions::default()
+        };
+        assert_eq!(apply(Some(&method), set.clone()), set);
+        assert_eq!(apply(None, set.clone()), set);
+        let configured = CallOptions {
+            wait_for_ready: Some(true),
+            send_message_bytes_max: Some(10),
+            receive_message_bytes_max: Some(20),
+            execution: Some(hedging(2)),
+            ..CallOptions::default()
+        };
+        assert_eq!(apply(Some(&method), CallOptions::default()), configured);
     }
 
+    /// S4-42: the earlier of the two timeouts applies.
     #[test]
-    fn the_tighter_bound_applies() {
-        let methods = [("".into(), bound(5))].into();
-        let config = ServiceConfig { methods };
-        for (own, expected) in [(None, 5), (Some(9), 5), (Some(2), 2)] {
+    fn s4_42_the_earlier_timeout_applies() {
+        let millis = |millis: Option<u64>| millis.map(Duration::from_millis);
+        let cases = [
+            (None, None, None),
+            (None, Some(5), Some(5)),
+            (Some(9), Some(5), Some(5)),
+            (Some(2), Some(5), Some(2)),
+            (Some(2), None, Some(2)),
+        ];
+        for (own, configured, expected) in cases {
+            let method = MethodConfig {
+                timeout: millis(configured),
+                ..MethodConfig::default()
+            };
             let options = CallOptions {
-                timeout: own.map(Duration::from_millis),
+                timeout: millis(own),
                 ..CallOptions::default()
             };
-            let applied = config.apply("/x/y", options).timeout;
-            assert_eq!(applied, Some(Duration::from_millis(expected)), "{own:?}");
+            let applied = apply(Some(&method), options).timeout;
+            assert_eq!(applied, millis(expected), "{own:?} and {configured:?}");
         }
     }
 }

@@ -7,22 +7,24 @@
 
 use std::{
     sync::{Arc, Weak},
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use async_trait::async_trait;
 use headwater_core::call::{Closed, Credit, Frame, Input};
 use headwater_proto::{Code, Metadata, Status};
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 
 use crate::{
+    attempts::{Attempt, AttemptWatch, Next},
     server::Acceptor,
     service::RegisteredMethod,
+    service_config::ServiceConfig,
     shared::{Shared, Side, register, register_one, sum},
 };
 
 /// Bytes of messages after which one pull stops taking more.
-const PULL_BYTES: usize = 64 << 10;
+pub(crate) const PULL_BYTES: usize = 64 << 10;
 
 /// What opens a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,12 +77,27 @@ pub enum Pulled {
 /// that the server reads no more, and what is sent from then on goes nowhere.
 pub struct Outbound {
     call: Arc<Shared>,
+    /// This is one of several attempts of the call, and what it sends was or will be sent by others too.
+    attempt: Option<Attempt>,
     done: bool,
 }
 
 impl Outbound {
     pub(crate) const fn new(call: Arc<Shared>) -> Self {
-        Self { call, done: false }
+        Self {
+            call,
+            attempt: None,
+            done: false,
+        }
+    }
+
+    /// The outbound of one attempt of this call.
+    pub(crate) fn of_attempt(&self, attempt: Attempt) -> Self {
+        Self {
+            call: Arc::clone(&self.call),
+            attempt: Some(attempt),
+            done: false,
+        }
     }
 
     /// Appends all frames that wait, up to about 64 KiB, and gives their credit back to the senders.
@@ -89,6 +106,20 @@ impl Outbound {
     pub fn poll_frames(&mut self, cx: &mut Context<'_>, frames: &mut Vec<Frame>) -> Poll<Pulled> {
         if self.done {
             return Poll::Ready(Pulled::Done);
+        }
+        if let Some(attempt) = &self.attempt {
+            match ready!(attempt.poll_frames(cx, frames)) {
+                Next::Pulled(pulled) => {
+                    let ended = matches!(frames.last(), Some(Frame::End(_)));
+                    self.done = pulled != Pulled::Frames || ended;
+                    return Poll::Ready(pulled);
+                }
+                Next::Direct(outbound) => {
+                    self.done = true;
+                    *self = outbound;
+                    return self.poll_frames(cx, frames);
+                }
+            }
         }
         let done = &mut self.done;
         self.call.act_now(|state, now| {
@@ -124,6 +155,7 @@ impl Outbound {
     pub fn reset_watch(&self) -> ResetWatch {
         ResetWatch {
             call: Arc::downgrade(&self.call),
+            attempt: self.attempt.as_ref().map(Attempt::watch),
         }
     }
 
@@ -146,12 +178,18 @@ impl Outbound {
 /// Tells when this side resets a call, beside its [`Outbound`].
 pub struct ResetWatch {
     call: Weak<Shared>,
+    attempt: Option<AttemptWatch>,
 }
 
 impl ResetWatch {
     /// Ready once the call was reset, or on the client is over; an [`Outbound`] that is polled says so too, and one that
     /// is not may be dropped. (A server that has ended a call may still have to send what it said.)
     pub fn poll_reset(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(attempt) = &self.attempt
+            && attempt.poll_cancelled(cx).is_ready()
+        {
+            return Poll::Ready(());
+        }
         let Some(call) = self.call.upgrade() else {
             return Poll::Pending;
         };
@@ -172,6 +210,9 @@ impl Drop for Outbound {
     fn drop(&mut self) {
         if self.done {
             return;
+        }
+        if let Some(attempt) = &self.attempt {
+            return attempt.discard();
         }
         match self.call.side {
             Side::Client => self.call.discard(),
@@ -198,6 +239,12 @@ pub trait ClientTransport: Send + Sync + 'static {
     /// `FAILED_PRECONDITION`, for else a server that is away would hold up the stop. Open streams go on. Does nothing if
     /// the transport has no connections to wait for.
     fn refuse_waiting(&self) {}
+
+    /// The service config that the transport brings, where name resolution knows one; what it holds may change at any
+    /// time, and calls that begin later go by it. It comes before the client's own, unless it is empty. Asked once.
+    fn service_config(&self) -> Option<watch::Receiver<Arc<ServiceConfig>>> {
+        None
+    }
 
     /// Opens a stream. Called only while `connect` runs.
     ///

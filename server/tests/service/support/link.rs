@@ -22,7 +22,7 @@ impl Link {
     pub(crate) async fn open(client: RpcClient, token: &str) -> Self {
         let path = "/headwater.v1.Upstream/Link";
         let options = CallOptions {
-            receive_message_bytes_max: 64 << 20,
+            receive_message_bytes_max: Some(64 << 20),
             ..CallOptions::default()
         };
         let call = client.call(path, bearer(token), options);

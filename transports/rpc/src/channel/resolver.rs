@@ -10,7 +10,7 @@ use super::Address;
 use crate::service_config::ServiceConfig;
 
 /// What a name stands for.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Resolution {
     /// In order of preference. None at all is a failure: then nothing can be reached.
     pub addresses: Vec<Address>,

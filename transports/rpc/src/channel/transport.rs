@@ -237,6 +237,10 @@ impl ClientTransport for Channel {
         self.inner.enter(Phase::Refusing);
     }
 
+    fn service_config(&self) -> Option<watch::Receiver<Arc<ServiceConfig>>> {
+        Some(self.inner.service_config.subscribe())
+    }
+
     async fn open(
         &self,
         mut headers: RequestHeaders,

@@ -7,7 +7,7 @@ use headwater_proto::{Metadata, Status};
 use crate::{CallError, CallOptions, HandlerError};
 
 /// A request as a client makes it: the message, or the stream of messages, and what goes with it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Request<T> {
     /// What is asked.
     pub message: T,

@@ -1,0 +1,21 @@
+//! Sends a call as often as its policy says, on whatever transport.
+//!
+//! The decisions are [`headwater_core::policy`]'s. Here is what carries them out: what the application sends waits in a
+//! [`replay::Replay`], from which every attempt's outbound reads; a [`driver::Driver`], one task a call, opens the attempts
+//! and looks at how each is answered. When the call is committed to one attempt, that attempt gets the call's own outbound
+//! and the application gets the attempt's own inbound, and the task ends: from then on the call costs what any other does.
+//!
+//! A call without a policy does not come here.
+
+mod budget;
+mod config;
+mod driver;
+mod policies;
+mod replay;
+mod response;
+#[cfg(test)]
+mod tests;
+
+pub use config::RetryConfig;
+pub(crate) use policies::{Plan, Policies};
+pub(crate) use replay::{Attempt, AttemptWatch, Next};
