@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    install,
+    install, interop,
     process::{Report, cargo, run as run_command},
     workspace::{root, target},
 };
@@ -32,10 +32,11 @@ const SUITES: [Suite; 6] = [
 
 /// The programs under test and the variables that say where they are; the environment may name others, such as a
 /// release build.
-const PROGRAMS: [(&str, &str); 3] = [
+const PROGRAMS: [(&str, &str); 4] = [
     ("HEADWATER_BIN", "headwater"),
     ("HEADWATER_CHAT", "examples/chat"),
     ("HEADWATER_CHAT_UPSTREAM", "examples/chat-upstream"),
+    ("HEADWATER_INTEROP", "examples/interop"),
 ];
 
 const fn suite(name: &'static str) -> Suite {
@@ -49,6 +50,16 @@ const fn suite(name: &'static str) -> Suite {
 struct Tools {
     node: PathBuf,
     python: PathBuf,
+}
+
+impl Tools {
+    fn programs(&self) -> interop::Programs {
+        interop::Programs {
+            headwater: program("HEADWATER_INTEROP", "examples/interop"),
+            python: self.python.clone(),
+            node: self.node.clone(),
+        }
+    }
 }
 
 /// Runs the suites that `filter` names, or all of them with only the tests that it names.
@@ -70,13 +81,14 @@ pub(crate) fn run(report: &mut Report, filter: Option<&str>) {
         .iter()
         .filter(|suite| filter.is_some_and(|filter| suite.name.contains(filter)))
         .collect();
-    let pattern = filter.filter(|_| named.is_empty());
+    let pairs = interop::SUITES
+        .iter()
+        .filter(|(name, _)| filter.is_some_and(|filter| name.contains(filter)));
+    let pairs: Vec<_> = pairs.collect();
+    let pattern = filter.filter(|_| named.is_empty() && pairs.is_empty());
     let mut tests = 0;
-    let chosen = if named.is_empty() {
-        SUITES.iter().collect()
-    } else {
-        named
-    };
+    let all = filter == pattern;
+    let chosen = if all { SUITES.iter().collect() } else { named };
     for suite in chosen {
         report.step(&format!("e2e: {}", suite.name), || {
             let mut command = command_of(suite, &tools, pattern)?;
@@ -84,6 +96,16 @@ pub(crate) fn run(report: &mut Report, filter: Option<&str>) {
                 None => run_command(&mut command),
                 Some(_) => run_some(suite, &mut command).map(|some| tests += some),
             }
+        });
+    }
+    let chosen = if all {
+        interop::SUITES.iter().collect()
+    } else {
+        pairs
+    };
+    for (name, pairs) in chosen {
+        report.step(&format!("e2e: {name}"), || {
+            interop::run(pairs, &tools.programs(), pattern, &mut tests)
         });
     }
     if let Some(pattern) = pattern {
@@ -96,7 +118,11 @@ fn check_filter(pattern: &str, tests: usize) -> Result<(), String> {
     if tests > 0 {
         return Ok(());
     }
-    let suites = SUITES.map(|suite| suite.name).join(", ");
+    let suites = SUITES.iter().map(|suite| suite.name);
+    let suites: Vec<&str> = suites
+        .chain(interop::SUITES.iter().map(|(name, _)| *name))
+        .collect();
+    let suites = suites.join(", ");
     Err(format!(
         "no test was run: no suite and no test is named {pattern}; the suites are {suites}"
     ))
@@ -116,6 +142,7 @@ fn build() -> Result<(), String> {
             .args(["build", "--workspace", "--locked"])
             .args(["--bin", "headwater"])
             .args(["--example", "chat", "--example", "chat-upstream"])
+            .args(["--example", "interop"])
             .current_dir(root()),
     )
 }
@@ -144,13 +171,18 @@ fn command_of(suite: &Suite, tools: &Tools, pattern: Option<&str>) -> Result<Com
         command.env("HEADWATER_CHROMIUM", install::chromium()?);
     }
     for (variable, path) in PROGRAMS {
-        let built = target().join("debug").join(path).into_os_string();
-        command.env(variable, std::env::var_os(variable).unwrap_or(built));
+        command.env(variable, program(variable, path));
     }
     command
         .env("HEADWATER_NODE", &tools.node)
         .env("HEADWATER_PYTHON", &tools.python);
     Ok(command)
+}
+
+/// Where a program under test is.
+fn program(variable: &str, path: &str) -> PathBuf {
+    let built = || target().join("debug").join(path);
+    std::env::var_os(variable).map_or_else(built, PathBuf::from)
 }
 
 /// Runs the tests of a suite that fit the filter, and says how many there were.
