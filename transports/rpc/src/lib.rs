@@ -10,7 +10,9 @@
 //! Dropping is cancelling: both halves of a client's call, [`Client::connect`], [`Server::serve`]. No handler is stopped
 //! from outside; it is told.
 //!
-//! This crate will never know a socket, a codec of messages, or a particular transport.
+//! [`stub`] is the layer above: typed messages, and what `headwater-codegen` generates code for.
+//!
+//! This crate will never know a socket or a particular transport.
 
 pub mod channel;
 mod client;
@@ -22,6 +24,7 @@ mod sender;
 mod server;
 mod service_config;
 mod shared;
+pub mod stub;
 mod transport;
 
 pub use client::{CallOptions, Client};

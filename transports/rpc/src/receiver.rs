@@ -11,6 +11,7 @@ use std::{
 use bytes::Bytes;
 use headwater_core::call::{Closed, Ended, EndedBy, Frame, Input, Trailers};
 use headwater_proto::{Code, Metadata, Status};
+use tokio::time::Instant;
 
 use crate::shared::{Shared, Side, State, register_one};
 
@@ -130,6 +131,18 @@ impl Receiver {
         self.call.look(|state| state.ended.clone())
     }
 
+    /// Ends the call, because what was received cannot be used; the peer is told.
+    pub(crate) fn fail(&self, status: Status) {
+        match self.call.side {
+            Side::Client => self.call.cancel(status),
+            // A call that has ended needs no answer.
+            Side::Server => drop(
+                self.call
+                    .act(|state| state.call.finish(Trailers::failed(status))),
+            ),
+        }
+    }
+
     /// Takes in what the transport has. Pending only if that is nothing, and then the waker is registered.
     fn poll_inbound(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut slot = self
@@ -240,6 +253,11 @@ impl Cancellation {
     pub fn reason(&self) -> Option<CancelReason> {
         debug_assert!(self.call.side == Side::Server, "handlers are on the server");
         self.call.look(|state| reason(state))
+    }
+
+    /// When the call's time is over. `None` if it is without bound.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.call.deadline()
     }
 
     /// Waits until the call is cancelled; for ever, if the handler ends it regularly first.

@@ -129,6 +129,11 @@ impl Sender {
         })
     }
 
+    /// Client: the half-close. The server's side is refused it, and so cannot end a call as a success by mistake.
+    pub(crate) fn finish_requests(&self) -> Result<(), SendError> {
+        self.call.act(|state| state.call.half_close())
+    }
+
     /// Gives the call up, from either side. Does nothing if it is over.
     pub fn cancel(&self) {
         let status = Status::new(Code::Cancelled, "the call was cancelled");

@@ -1,0 +1,77 @@
+//! From messages to bytes and back.
+
+use std::fmt;
+
+use bytes::Bytes;
+use headwater_proto::{Code, Status};
+
+/// Makes bytes of messages. Has no state: a codec is a type, chosen where code is generated.
+pub trait Serializer<T> {
+    /// The message as it travels.
+    ///
+    /// # Errors
+    ///
+    /// The format has no way to say this. The call ends with `INTERNAL`, and the peer is told only so.
+    fn serialize(message: &T) -> Result<Bytes, CodecError>;
+}
+
+/// Makes messages of bytes. Has no state: a codec is a type, chosen where code is generated.
+pub trait Deserializer<T> {
+    /// The message that travelled.
+    ///
+    /// # Errors
+    ///
+    /// The bytes are no such message. The call ends with `INTERNAL`, on both sides.
+    fn deserialize(bytes: Bytes) -> Result<T, CodecError>;
+}
+
+pub(crate) type Serialize<T> = fn(&T) -> Result<Bytes, CodecError>;
+pub(crate) type Deserialize<T> = fn(Bytes) -> Result<T, CodecError>;
+
+/// Why a codec refused. The text reaches the peer, so it may name what is wrong and must not quote the message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CodecError(String);
+
+impl CodecError {
+    /// An error with this reason.
+    pub fn new(reason: impl fmt::Display) -> Self {
+        Self(reason.to_string())
+    }
+
+    pub(crate) fn sending(&self) -> Status {
+        let message = format!("a message could not be encoded: {self}");
+        Status::new(Code::Internal, message)
+    }
+
+    pub(crate) fn receiving(&self) -> Status {
+        let message = format!("a message could not be decoded: {self}");
+        Status::new(Code::Internal, message)
+    }
+}
+
+impl fmt::Display for CodecError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for CodecError {}
+
+/// Protocol buffers, by prost.
+#[cfg(feature = "prost")]
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ProstCodec;
+
+#[cfg(feature = "prost")]
+impl<T: prost::Message> Serializer<T> for ProstCodec {
+    fn serialize(message: &T) -> Result<Bytes, CodecError> {
+        Ok(message.encode_to_vec().into())
+    }
+}
+
+#[cfg(feature = "prost")]
+impl<T: prost::Message + Default> Deserializer<T> for ProstCodec {
+    fn deserialize(bytes: Bytes) -> Result<T, CodecError> {
+        T::decode(bytes).map_err(CodecError::new)
+    }
+}

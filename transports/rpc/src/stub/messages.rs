@@ -1,0 +1,154 @@
+//! The typed receiving half.
+
+use std::{
+    fmt,
+    future::poll_fn,
+    mem,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use futures_core::Stream;
+use headwater_core::call::Ended;
+use headwater_proto::{Metadata, Status};
+
+use super::codec::{Deserialize, Deserializer};
+use crate::Receiver;
+
+/// The messages of one direction of a call, in order. Also a [`Stream`].
+///
+/// Bytes that are no message of the type end the call with `INTERNAL`: a server tells the client, and a client cancels.
+///
+/// On the client, dropping this and every [`super::Sink`] of the call cancels it. On the server the rest of the request
+/// is thrown away.
+pub struct Messages<T> {
+    receiver: Receiver,
+    deserialize: Deserialize<T>,
+    /// What came in one poll; those before `next` are taken.
+    batch: Vec<Bytes>,
+    next: usize,
+    failed: Option<Status>,
+}
+
+impl<T> Messages<T> {
+    /// What `C` makes of what `receiver` gets.
+    pub const fn new<C: Deserializer<T>>(receiver: Receiver) -> Self {
+        Self {
+            receiver,
+            deserialize: C::deserialize,
+            batch: Vec::new(),
+            next: 0,
+            failed: None,
+        }
+    }
+
+    /// The next message, waiting for it. `None` is the regular end: the client sends no more, or the server has ended
+    /// the call with OK.
+    ///
+    /// # Errors
+    ///
+    /// What the call failed with, after all messages that came before. `INTERNAL` if a message cannot be decoded.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost.
+    pub async fn message(&mut self) -> Result<Option<T>, Status> {
+        poll_fn(|cx| self.poll_message(cx)).await
+    }
+
+    /// [`Messages::message`] as a poll. One task at a time may wait.
+    pub fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<T>, Status>> {
+        Poll::Ready(match ready!(self.poll_filled(cx)) {
+            Ok(0) => Ok(None),
+            Ok(_) => self.take().map(Some),
+            Err(status) => Err(status),
+        })
+    }
+
+    /// Appends all messages that are there, at least one, waiting for the first, and says how many; 0 is the end.
+    ///
+    /// # Errors
+    ///
+    /// As [`Messages::message`]. What was appended before the message that cannot be decoded, stays.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost.
+    pub async fn next_batch(&mut self, batch: &mut Vec<T>) -> Result<usize, Status> {
+        let count = poll_fn(|cx| self.poll_filled(cx)).await?;
+        batch.reserve(count);
+        for _ in 0..count {
+            batch.push(self.take()?);
+        }
+        Ok(count)
+    }
+
+    /// Client: waits for the initial metadata. `None` if the server ended the call without.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost.
+    pub async fn headers(&mut self) -> Option<Metadata> {
+        self.receiver.headers().await
+    }
+
+    /// Client: the trailing metadata, once the call is over.
+    pub fn trailers(&self) -> Option<Metadata> {
+        self.receiver.trailers()
+    }
+
+    /// How the call ended, once it is over.
+    pub fn ended(&self) -> Option<Ended> {
+        self.receiver.ended()
+    }
+
+    /// Waits until there is something to take, and says how much: 0 at the end.
+    fn poll_filled(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, Status>> {
+        if let Some(status) = &self.failed {
+            return Poll::Ready(Err(status.clone()));
+        }
+        if self.next == self.batch.len() {
+            self.batch.clear();
+            self.next = 0;
+            ready!(self.receiver.poll_next_batch(cx, &mut self.batch))?;
+        }
+        Poll::Ready(Ok(self.batch.len() - self.next))
+    }
+
+    /// The next of what is there; there must be one.
+    fn take(&mut self) -> Result<T, Status> {
+        let bytes = mem::take(&mut self.batch[self.next]);
+        self.next += 1;
+        (self.deserialize)(bytes).map_err(|error| {
+            let status = error.receiving();
+            self.receiver.fail(status.clone());
+            self.batch.clear();
+            self.next = 0;
+            self.failed = Some(status.clone());
+            status
+        })
+    }
+}
+
+/// Ends after the first error.
+impl<T> Stream for Messages<T> {
+    type Item = Result<T, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.failed.is_some() {
+            return Poll::Ready(None);
+        }
+        let message = ready!(self.poll_message(cx));
+        if let Err(status) = &message {
+            self.failed = Some(status.clone());
+        }
+        Poll::Ready(message.transpose())
+    }
+}
+
+impl<T> fmt::Debug for Messages<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Messages").finish_non_exhaustive()
+    }
+}

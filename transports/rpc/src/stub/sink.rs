@@ -1,0 +1,143 @@
+//! The typed sending half.
+
+use std::fmt;
+
+use headwater_core::call::SendError;
+use headwater_proto::{Code, Metadata, Status};
+
+use super::codec::{Serialize, Serializer};
+use crate::Sender;
+
+/// Sends the messages of one direction of a call, from any thread.
+///
+/// Dropping it does not say that the messages are complete. On the client [`Sink::finish`] says it; on the server the
+/// handler does, by returning.
+pub struct Sink<T> {
+    sender: Sender,
+    serialize: Serialize<T>,
+}
+
+impl<T> Sink<T> {
+    /// Sends on `sender` what `C` makes of messages.
+    pub fn new<C: Serializer<T>>(sender: Sender) -> Self {
+        let serialize = C::serialize;
+        Self { sender, serialize }
+    }
+
+    /// Sends a message, waiting for room.
+    ///
+    /// # Errors
+    ///
+    /// `INTERNAL` if it could not be encoded or the method does not have another message, `RESOURCE_EXHAUSTED` if it is
+    /// over the limit, and `CANCELLED` if the call is over: how it ended is then with [`super::Messages`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is done, the message was not sent.
+    pub async fn send(&self, message: T) -> Result<(), Status> {
+        let bytes = (self.serialize)(&message).map_err(|error| error.sending())?;
+        // What is waited with is the bytes.
+        drop(message);
+        self.sender.send(bytes).await.map_err(refused)
+    }
+
+    /// Sends a message without waiting. `false` if there is no room for it now.
+    ///
+    /// # Errors
+    ///
+    /// As [`Sink::send`].
+    pub fn try_send(&self, message: &T) -> Result<bool, Status> {
+        let bytes = (self.serialize)(message).map_err(|error| error.sending())?;
+        match self.sender.try_send(bytes) {
+            Ok(()) => Ok(true),
+            Err(SendError::Blocked) => Ok(false),
+            Err(error) => Err(refused(error)),
+        }
+    }
+
+    /// Sends messages in order, waiting for room. Cheaper than one [`Sink::send`] each.
+    ///
+    /// # Errors
+    ///
+    /// As [`Sink::send`]. If one cannot be encoded, none was sent; otherwise those before it were.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is done, the first of the messages were sent, and it is not known how many.
+    pub async fn send_all(&self, messages: &[T]) -> Result<(), Status> {
+        let bytes: Result<Vec<_>, _> = messages.iter().map(self.serialize).collect();
+        let bytes = bytes.map_err(|error| error.sending())?;
+        let mut sent = 0;
+        while sent < bytes.len() {
+            match self.sender.try_send_all(bytes[sent..].iter().cloned()) {
+                Ok(count) => sent += count,
+                Err(SendError::Blocked) => self.sender.writable().await,
+                Err(error) => return Err(refused(error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Server: sends the initial metadata. Without this they go out, empty, with the first message.
+    ///
+    /// # Errors
+    ///
+    /// `CANCELLED` if the call is over; `INTERNAL` if they went before, or this is the client's side.
+    pub fn send_headers(&self, metadata: Metadata) -> Result<(), Status> {
+        self.sender.send_headers(metadata).map_err(refused)
+    }
+
+    /// Client: says that no more messages come. The responses go on.
+    ///
+    /// # Errors
+    ///
+    /// `CANCELLED` if the call is over; `INTERNAL` if it was said before, the method's one message is missing, or this
+    /// is the server's side, where a handler ends the call by returning.
+    pub fn finish(&self) -> Result<(), Status> {
+        let done = self.sender.finish_requests();
+        done.map_err(refused)
+    }
+
+    /// Gives the call up, from either side. Does nothing if it is over.
+    pub fn cancel(&self) {
+        self.sender.cancel();
+    }
+
+    /// Whether the call is over; then nothing more is sent.
+    pub fn is_ended(&self) -> bool {
+        self.sender.is_ended()
+    }
+
+    /// The half below, which sends bytes.
+    pub const fn sender(&self) -> &Sender {
+        &self.sender
+    }
+}
+
+/// Sends on the same call.
+impl<T> Clone for Sink<T> {
+    fn clone(&self) -> Self {
+        Self {
+            sender: self.sender.clone(),
+            serialize: self.serialize,
+        }
+    }
+}
+
+impl<T> fmt::Debug for Sink<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sink").finish_non_exhaustive()
+    }
+}
+
+/// What the application is told when a send was refused.
+pub(super) fn refused(error: SendError) -> Status {
+    let code = match error {
+        SendError::Ended => Code::Cancelled,
+        SendError::Blocked | SendError::TooLarge => Code::ResourceExhausted,
+        SendError::Misuse => Code::Internal,
+        // A refusal of a later core.
+        _ => Code::Unknown,
+    };
+    Status::new(code, error.to_string())
+}
