@@ -2,6 +2,8 @@
 
 use core::time::Duration;
 
+use super::compression::{Encoding, Encodings};
+
 /// How many messages a method has in each direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Shape {
@@ -80,9 +82,11 @@ pub struct CallConfig {
     /// How long the call may take from now on. Default: without bound. On the server this is the earlier of what
     /// `grpc-timeout` says and the server's own limit.
     pub timeout: Option<Duration>,
-    /// The largest message that is sent; a larger one is the caller's mistake. Default: 4 MiB.
+    /// The largest message that is sent, before it is compressed; a larger one is the caller's mistake. 0: only empty
+    /// ones. Default: 4 MiB.
     pub send_message_bytes_max: usize,
-    /// The largest message that is taken; a larger one ends the call with `RESOURCE_EXHAUSTED`. Default: 4 MiB.
+    /// The largest message that is taken, after it was decompressed; a larger one ends the call with
+    /// `RESOURCE_EXHAUSTED`. 0: only empty ones. Default: 4 MiB.
     pub receive_message_bytes_max: usize,
     /// What may wait for the transport; more is refused with [`super::SendError::Blocked`]. This much memory one call
     /// can hold in its sending direction. Default: 1024 messages, 256 KiB.
@@ -90,6 +94,10 @@ pub struct CallConfig {
     /// What the peer may send before it is given credit back, on a transport that carries our credit; the call is
     /// ended if it sends more. `None` where the transport limits the peer itself (HTTP/2, HTTP/3). Default: `None`.
     pub receive_window: Option<Credit>,
+    /// What messages are compressed with. The server does so only if the client takes it. Default: not at all.
+    pub send_encoding: Encoding,
+    /// What of the peer's compression is taken; the peer is told. Default: none.
+    pub accepted_encodings: Encodings,
 }
 
 impl Default for CallConfig {
@@ -104,6 +112,8 @@ impl Default for CallConfig {
                 bytes: 256 << 10,
             },
             receive_window: None,
+            send_encoding: Encoding::Identity,
+            accepted_encodings: Encodings::NONE,
         }
     }
 }

@@ -6,9 +6,10 @@ use bytes::Bytes;
 use headwater_proto::{Code, Metadata, Status};
 
 use super::{
+    compression::{self, Agreement, Encoding},
     config::{CallConfig, Credit},
     parts::{Closed, Ended, EndedBy, Event, Frame, Input, Output, SendError, Trailers, Violation},
-    table::{self, Half},
+    table::{self, Half, Part},
 };
 use crate::time::{Deadline, Time, Why};
 
@@ -23,6 +24,7 @@ enum Role {
 pub struct Call {
     role: Role,
     config: CallConfig,
+    compression: Agreement,
     deadline: Option<Time>,
     /// The latest time that was told.
     now: Time,
@@ -61,6 +63,7 @@ impl Call {
         Self {
             role,
             config: *config,
+            compression: Agreement::new(config.send_encoding, config.accepted_encodings),
             deadline: config.timeout.map(|timeout| now + timeout),
             now,
             outbound,
@@ -96,6 +99,47 @@ impl Call {
         Credit::message(message_bytes).fits(self.in_flight, self.config.send_window)
     }
 
+    /// What this side's messages are compressed with.
+    pub const fn send_encoding(&self) -> Encoding {
+        self.compression.send
+    }
+
+    /// What the peer's compressed messages are to be decompressed with, before they are handed in. Identity: they are not
+    /// allowed, and are handed in as they are.
+    pub const fn receive_encoding(&self) -> Encoding {
+        self.compression.receive
+    }
+
+    /// Client: adds what the call itself says in the request's headers. Comes before they are sent.
+    pub fn announce(&self, metadata: &mut Metadata) {
+        self.compression.announce_request(metadata);
+    }
+
+    /// Server: takes out of the request's headers what they say of the call itself. Comes first; if the requests are in
+    /// an encoding that is not taken, this ends the call.
+    pub fn requested(&mut self, metadata: &mut Metadata) {
+        let Err(trailers) = self.compression.requested(metadata) else {
+            return;
+        };
+        self.outputs
+            .push_back(Output::Transmit(Frame::End(trailers.clone())));
+        self.end(trailers, EndedBy::Violation);
+    }
+
+    /// Server: compresses messages with this from now on, if the client takes it, and else not at all.
+    ///
+    /// # Errors
+    ///
+    /// The call has ended; or it is the client's side, or headers or a message were sent before.
+    pub fn set_send_encoding(&mut self, encoding: Encoding) -> Result<(), SendError> {
+        self.check_live()?;
+        if self.role == Role::Client || self.outbound != Half::Idle {
+            return Err(SendError::Misuse);
+        }
+        self.compression.choose(encoding);
+        Ok(())
+    }
+
     /// Server: sends the initial metadata. Without this the first message sends empty ones.
     ///
     /// # Errors
@@ -106,32 +150,56 @@ impl Call {
         if self.role == Role::Client {
             return Err(SendError::Misuse);
         }
-        self.transmit(Frame::Headers(metadata))
+        self.transmit_headers(metadata)
+    }
+
+    /// Says why a message of `message_bytes`, of which `sent_bytes` are left when it is compressed, would be refused now.
+    /// If it is with `Blocked`, [`Event::Writable`] follows.
+    ///
+    /// # Errors
+    ///
+    /// The window is full, the call has ended, the message is too large, or the method has no further message.
+    pub fn check_send(&mut self, message_bytes: usize, sent_bytes: usize) -> Result<(), SendError> {
+        self.check_live()?;
+        if message_bytes > self.config.send_message_bytes_max {
+            return Err(SendError::TooLarge);
+        }
+        if self.outbound == Half::Closed || (self.sent_any && self.sends_one()) {
+            return Err(SendError::Misuse);
+        }
+        if !self.has_credit(sent_bytes) {
+            self.blocked = true;
+            return Err(SendError::Blocked);
+        }
+        Ok(())
     }
 
     /// Sends a message.
     ///
     /// # Errors
     ///
-    /// The window is full, the call has ended, the message is too large, or the method has no further message.
+    /// As [`Call::check_send`].
     pub fn send(&mut self, message: Bytes) -> Result<(), SendError> {
-        self.check_live()?;
-        if message.len() > self.config.send_message_bytes_max {
-            return Err(SendError::TooLarge);
-        }
-        if self.outbound == Half::Closed || (self.sent_any && self.sends_one()) {
+        self.check_send(message.len(), message.len())?;
+        self.transmit_message(Frame::Message(message))
+    }
+
+    /// Sends a message that was compressed with this encoding, and had `message_bytes` before.
+    ///
+    /// # Errors
+    ///
+    /// As [`Call::check_send`]; or it is not the call's encoding ([`Call::send_encoding`]).
+    pub fn send_compressed(
+        &mut self,
+        encoding: Encoding,
+        compressed: Bytes,
+        message_bytes: usize,
+    ) -> Result<(), SendError> {
+        self.check_send(message_bytes, compressed.len())?;
+        if encoding == Encoding::Identity || encoding != self.compression.send {
             return Err(SendError::Misuse);
         }
-        if !self.has_credit(message.len()) {
-            self.blocked = true;
-            return Err(SendError::Blocked);
-        }
-        if self.outbound == Half::Idle {
-            self.transmit(Frame::Headers(Metadata::new()))?;
-        }
-        self.in_flight = self.in_flight.add(Credit::message(message.len()));
-        self.sent_any = true;
-        self.transmit(Frame::Message(message))
+        self.transmit_message(Frame::Compressed(compressed))
     }
 
     /// Client: says that no more messages come.
@@ -199,6 +267,10 @@ impl Call {
         }
         match input {
             Input::Frame(frame) => self.receive(frame),
+            Input::Decompressed {
+                message,
+                sent_bytes,
+            } => self.decompressed(message, sent_bytes),
             Input::Credit(credit) => self.credited(credit),
             Input::Closed(closed) => self.closed(closed),
             Input::Timeout => {}
@@ -226,38 +298,78 @@ impl Call {
     }
 
     fn receive(&mut self, frame: Frame) {
-        let part = frame.part();
-        let Some(half) = table::next(self.inbound, part) else {
-            return self.violated(Violation::Part(part));
-        };
-        self.inbound = half;
+        if let Err(violation) = self.try_receive(frame) {
+            self.violated(violation);
+        }
+    }
+
+    fn try_receive(&mut self, frame: Frame) -> Result<(), Violation> {
+        self.advance_inbound(frame.part())?;
         match frame {
-            Frame::Headers(metadata) => self.event(Event::Headers(metadata)),
-            Frame::Message(message) => self.received(message),
-            Frame::Compressed(_) => self.violated(Violation::Compressed),
+            Frame::Headers(mut metadata) => {
+                self.compression.responded(&mut metadata)?;
+                self.event(Event::Headers(metadata));
+                Ok(())
+            }
+            Frame::Message(message) => {
+                self.check_received(message.len(), message.len())?;
+                self.event(Event::Message(message));
+                Ok(())
+            }
+            Frame::Compressed(_) => Err(Violation::Compressed),
             Frame::End(trailers) => self.inbound_ended(trailers),
         }
     }
 
-    fn received(&mut self, message: Bytes) {
-        if message.len() > self.config.receive_message_bytes_max {
-            return self.violated(Violation::TooLarge);
+    fn decompressed(&mut self, message: Result<Bytes, Violation>, sent_bytes: usize) {
+        if let Err(violation) = self.try_decompressed(message, sent_bytes) {
+            self.violated(violation);
+        }
+    }
+
+    fn try_decompressed(
+        &mut self,
+        message: Result<Bytes, Violation>,
+        sent_bytes: usize,
+    ) -> Result<(), Violation> {
+        self.advance_inbound(Part::Message)?;
+        if self.compression.receive == Encoding::Identity {
+            return Err(Violation::Compressed);
+        }
+        let message = message?;
+        self.check_received(message.len(), sent_bytes)?;
+        self.event(Event::Decompressed {
+            message,
+            sent_bytes,
+        });
+        Ok(())
+    }
+
+    fn advance_inbound(&mut self, part: Part) -> Result<(), Violation> {
+        self.inbound = table::next(self.inbound, part).ok_or(Violation::Part(part))?;
+        Ok(())
+    }
+
+    fn check_received(&mut self, message_bytes: usize, sent_bytes: usize) -> Result<(), Violation> {
+        if message_bytes > self.config.receive_message_bytes_max {
+            return Err(Violation::TooLarge);
         }
         if self.received_any && self.receives_one() {
-            return self.violated(Violation::Count);
+            return Err(Violation::Count);
         }
         if let Some(window) = self.config.receive_window {
-            let credit = Credit::message(message.len());
+            let credit = Credit::message(sent_bytes);
             if !credit.fits(self.unread.add(self.owed), window) {
-                return self.violated(Violation::Credit);
+                return Err(Violation::Credit);
             }
             self.unread = self.unread.add(credit);
         }
         self.received_any = true;
-        self.event(Event::Message(message));
+        Ok(())
     }
 
-    fn inbound_ended(&mut self, trailers: Trailers) {
+    fn inbound_ended(&mut self, mut trailers: Trailers) -> Result<(), Violation> {
+        compression::strip(&mut trailers.metadata);
         // A call that fails need not have its message.
         let complete = self.received_any || !self.receives_one();
         match self.role {
@@ -268,8 +380,9 @@ impl Call {
                 }
                 self.end(trailers, EndedBy::Status);
             }
-            Role::Client | Role::Server => self.violated(Violation::Count),
+            Role::Client | Role::Server => return Err(Violation::Count),
         }
+        Ok(())
     }
 
     fn credited(&mut self, credit: Credit) {
@@ -330,6 +443,20 @@ impl Call {
 
     fn event(&mut self, event: Event) {
         self.outputs.push_back(Output::Event(event));
+    }
+
+    fn transmit_headers(&mut self, mut metadata: Metadata) -> Result<(), SendError> {
+        self.compression.announce_response(&mut metadata);
+        self.transmit(Frame::Headers(metadata))
+    }
+
+    fn transmit_message(&mut self, frame: Frame) -> Result<(), SendError> {
+        if self.outbound == Half::Idle {
+            self.transmit_headers(Metadata::new())?;
+        }
+        self.in_flight = self.in_flight.add(frame.credit());
+        self.sent_any = true;
+        self.transmit(frame)
     }
 
     fn transmit(&mut self, frame: Frame) -> Result<(), SendError> {

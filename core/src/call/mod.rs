@@ -31,6 +31,7 @@
 //! assert_eq!(call.poll_output(), None);
 //! ```
 
+mod compression;
 mod config;
 mod machine;
 mod parts;
@@ -38,6 +39,7 @@ pub mod table;
 #[cfg(test)]
 mod tests;
 
+pub use compression::{Encoding, Encodings};
 pub use config::{CallConfig, Credit, Shape};
 pub use machine::Call;
 pub use parts::{

@@ -73,8 +73,16 @@ impl Frame {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Input {
-    /// The peer sent this.
+    /// The peer sent this. A [`Frame::Compressed`] is decompressed first, if [`super::Call::receive_encoding`] says how.
     Frame(Frame),
+    /// The peer sent a compressed message.
+    Decompressed {
+        /// The message; or [`Violation::TooLarge`], which a driver finds without holding more than the limit, or
+        /// [`Violation::Corrupt`].
+        message: Result<Bytes, Violation>,
+        /// Its bytes as they came.
+        sent_bytes: usize,
+    },
     /// The transport took this much of what was to be transmitted, or the peer gave it back.
     Credit(Credit),
     /// The stream is gone: nothing more comes, and nothing more goes out.
@@ -170,6 +178,13 @@ pub enum Event {
     Headers(Metadata),
     /// The next message. Give its credit back with [`super::Call::consumed`] when it is done with.
     Message(Bytes),
+    /// The next message, which came compressed. Its credit is what was sent.
+    Decompressed {
+        /// The message.
+        message: Bytes,
+        /// Its bytes as they came.
+        sent_bytes: usize,
+    },
     /// Server: the client sends no more messages.
     HalfClosed,
     /// After [`SendError::Blocked`]: at least half of the window is free again.
@@ -218,8 +233,8 @@ pub enum SendError {
     /// The message is over [`super::CallConfig::send_message_bytes_max`].
     #[error("the message is over the limit")]
     TooLarge,
-    /// The caller's mistake: a message after the end, a second end, more or fewer messages than the method has, or a
-    /// verb of the other side.
+    /// The caller's mistake: a message after the end, a second end, more or fewer messages than the method has, a
+    /// message in another encoding than the call's, or a verb of the other side.
     #[error("the call does not allow this here")]
     Misuse,
 }
@@ -240,8 +255,12 @@ pub enum Violation {
     NoStatus,
     /// Bytes that are no frames, or that ended inside a frame.
     Undecodable,
-    /// A compressed message, and no compression was agreed on.
+    /// A compressed message, and its headers announced no encoding.
     Compressed,
+    /// Responses in an encoding that was not offered.
+    Encoding,
+    /// A compressed message that cannot be decompressed.
+    Corrupt,
 }
 
 impl Violation {
@@ -259,7 +278,12 @@ impl Violation {
             Self::Credit => (Code::ResourceExhausted, "more messages than credit"),
             Self::NoStatus => (Code::Internal, "the stream ended without a status"),
             Self::Undecodable => (Code::Internal, "the stream is not valid"),
-            Self::Compressed => (Code::Unimplemented, "compression is not supported"),
+            Self::Compressed => (
+                Code::Internal,
+                "a compressed message came without an encoding",
+            ),
+            Self::Encoding => (Code::Internal, "the responses' encoding was not offered"),
+            Self::Corrupt => (Code::Internal, "a message cannot be decompressed"),
         };
         Status::new(code, message)
     }

@@ -74,7 +74,8 @@ pub struct Deframer {
 }
 
 impl Deframer {
-    /// Refuses messages over this many bytes.
+    /// Refuses messages over this many bytes. A compressed one may have a little more, because the limit is on what it
+    /// is decompressed to, and compressing what cannot be compressed adds to it.
     pub const fn new(message_bytes_max: usize) -> Self {
         Self {
             message_bytes_max,
@@ -144,10 +145,15 @@ impl Deframer {
         if flag > 1 {
             return Err(self.fail(FramingError::Flag(flag)));
         }
-        if length > self.message_bytes_max {
+        let bytes_max = if flag == 1 {
+            compressed_bytes_max(self.message_bytes_max)
+        } else {
+            self.message_bytes_max
+        };
+        if length > bytes_max {
             return Err(self.fail(FramingError::TooLarge {
                 bytes: length,
-                bytes_max: self.message_bytes_max,
+                bytes_max,
             }));
         }
         Ok(Some((flag == 1, length)))
@@ -194,6 +200,11 @@ impl Deframer {
             rest = later;
         }
     }
+}
+
+/// What a message of this many bytes can grow to: more than zlib, gzip or zstd add to blocks that they only store.
+const fn compressed_bytes_max(message_bytes: usize) -> usize {
+    message_bytes.saturating_add(message_bytes / 1000 + 64)
 }
 
 #[cfg(test)]
@@ -253,6 +264,18 @@ mod tests {
         assert_eq!(deframer.next_message(), Err(error));
         deframer.push(Bytes::from_static(&[0; 5]));
         assert_eq!(deframer.next_message(), Err(error), "nothing after it");
+    }
+
+    /// S4-43: the limit is on the uncompressed size.
+    #[test]
+    fn s4_43_a_compressed_message_may_be_a_little_longer() {
+        let mut deframer = Deframer::new(0);
+        deframer.push(Bytes::from_static(&[1, 0, 0, 0, 64]));
+        assert_eq!(deframer.next_message(), Ok(None), "empty, in gzip");
+        let mut deframer = Deframer::new(0);
+        deframer.push(Bytes::from_static(&[1, 0, 0, 0, 65]));
+        let error = deframer.next_message();
+        assert!(matches!(error, Err(FramingError::TooLarge { .. })));
     }
 
     #[test]

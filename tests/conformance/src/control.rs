@@ -2,15 +2,20 @@
 //!
 //! Each message to [`RUN`] is a line of words: `echo TEXT`, `send COUNT BYTES`, `headers KEY VALUE`, `status CODE MESSAGE`,
 //! `trailer KEY VALUE`, `ok`, `wait` (for a cancel), `count` (the messages to the half-close, then OK), `stall` (reads
-//! nothing more until [`Control::go_on`]), and more that [`Control`]'s source shows.
+//! nothing more until [`Control::go_on`]), `compress ENCODING`, `plain TEXT` (never compressed), `flag` (whether this line
+//! came compressed), `deadline` (the milliseconds that are left, or `none`), and more that [`Control`]'s source shows.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use headwater_rpc::{
-    CancelReason, Code, IncomingCall, Metadata, Receiver, Router, SendError, Sender, Status,
+    CancelReason, Cancellation, Code, Compress, Encoding, IncomingCall, Metadata, Receiver, Router,
+    SendError, Sender, Status,
 };
-use tokio::sync::{Semaphore, mpsc};
+use tokio::{
+    sync::{Semaphore, mpsc},
+    time::Instant,
+};
 
 /// The method that does what its messages say.
 pub const RUN: &str = "/headwater.test.Control/Run";
@@ -152,8 +157,8 @@ impl Control {
                     return;
                 }
             }
-            let mut lines = batch.drain(..);
-            while let Some(line) = lines.next() {
+            let mut lines = batch.drain(..).enumerate();
+            while let Some((index, line)) = lines.next() {
                 let line = String::from_utf8_lossy(&line).into_owned();
                 let (verb, rest) = line.split_once(' ').unwrap_or((&line, ""));
                 match verb {
@@ -188,12 +193,29 @@ impl Control {
                     }
                     "drop" => return,
                     "panic" => panic!("the handler was told to panic"),
-                    "count" => return count(&mut receiver, &sender, lines.collect()).await,
+                    "count" => {
+                        let lines = lines.map(|(_, line)| line).collect();
+                        return count(&mut receiver, &sender, lines).await;
+                    }
                     "stall" => {
                         self.started.add_permits(1);
                         let permit = self.go_on.acquire().await;
                         permit.expect("it is never closed").forget();
                     }
+                    "compress" => {
+                        let encoding = Encoding::from_name(rest).expect("an encoding");
+                        let set = sender.set_compression(encoding);
+                        set.expect("no headers were sent");
+                    }
+                    "plain" => {
+                        let text = Bytes::from(rest.to_owned());
+                        let _ = sender.send_with(text, Compress::Never).await;
+                    }
+                    "flag" => {
+                        let compressed = receiver.was_compressed(index);
+                        send(&sender, compressed.to_string()).await;
+                    }
+                    "deadline" => send(&sender, time_left(&cancellation)).await,
                     other => panic!("the control service does not know {other:?}"),
                 }
             }
@@ -238,6 +260,14 @@ async fn count(receiver: &mut Receiver, sender: &Sender, mut batch: Vec<Bytes>) 
         messages += more;
         bytes += batch.drain(..).map(|message| message.len()).sum::<usize>();
     }
+}
+
+fn time_left(cancellation: &Cancellation) -> String {
+    let Some(deadline) = cancellation.deadline() else {
+        return "none".to_owned();
+    };
+    let left = deadline.saturating_duration_since(Instant::now());
+    left.as_millis().to_string()
 }
 
 async fn send(sender: &Sender, text: String) {

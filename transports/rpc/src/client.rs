@@ -3,11 +3,12 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use headwater_core::call::{CallConfig, Credit, EndedBy, SendError, Shape};
+use headwater_core::call::{CallConfig, Credit, Encoding, Encodings, EndedBy, SendError, Shape};
 use headwater_proto::{Code, Metadata, Status};
 use tokio::sync::watch;
 
 use crate::{
+    compression::{SUPPORTED_ENCODINGS, supported_or_identity},
     receiver::{CallError, Receiver},
     registry::Registry,
     sender::Sender,
@@ -23,12 +24,17 @@ pub struct CallOptions {
     pub timeout: Option<Duration>,
     /// How many messages the method has each way; checked on both sides. Default: bidirectional.
     pub shape: Shape,
-    /// The largest response that is taken. Default: 4 MiB.
+    /// The largest response that is taken, decompressed; 0: only empty ones. Default: 4 MiB.
     pub receive_message_bytes_max: usize,
-    /// The largest request that is sent. Default: 4 MiB.
+    /// The largest request that is sent, before it is compressed; 0: only empty ones. Default: 4 MiB.
     pub send_message_bytes_max: usize,
     /// What may wait for the transport before sends block. Default: 1024 messages, 256 KiB.
     pub send_window: Credit,
+    /// What the requests are compressed with, as far as the build has it. A server that does not take it ends the call
+    /// with `UNIMPLEMENTED`. Default: not at all.
+    pub compression: Encoding,
+    /// What the responses may be compressed with, which the server is told. Default: not at all, which says nothing.
+    pub accepted_encodings: Encodings,
 }
 
 impl Default for CallOptions {
@@ -40,6 +46,8 @@ impl Default for CallOptions {
             receive_message_bytes_max: config.receive_message_bytes_max,
             send_message_bytes_max: config.send_message_bytes_max,
             send_window: config.send_window,
+            compression: config.send_encoding,
+            accepted_encodings: config.accepted_encodings,
         }
     }
 }
@@ -53,6 +61,8 @@ impl CallOptions {
             receive_message_bytes_max: self.receive_message_bytes_max,
             send_window: self.send_window,
             receive_window: None,
+            send_encoding: supported_or_identity(self.compression),
+            accepted_encodings: self.accepted_encodings.intersection(SUPPORTED_ENCODINGS),
         }
     }
 }
@@ -160,7 +170,7 @@ impl Client {
     pub async fn call(
         &self,
         path: impl Into<Arc<str>>,
-        metadata: Metadata,
+        mut metadata: Metadata,
         options: CallOptions,
     ) -> Result<(Sender, Receiver), CallError> {
         let inner = &*self.inner;
@@ -174,6 +184,7 @@ impl Client {
         if options.timeout.is_some() {
             call.start_timer();
         }
+        call.look(|state| state.call.announce(&mut metadata));
         let headers = RequestHeaders {
             path,
             metadata,

@@ -16,6 +16,7 @@
 
 pub mod channel;
 mod client;
+mod compression;
 mod peer;
 mod receiver;
 mod registry;
@@ -28,8 +29,10 @@ pub mod stub;
 mod transport;
 
 pub use client::{CallOptions, Client};
+pub use compression::{Compress, SUPPORTED_ENCODINGS};
 pub use headwater_core::call::{
-    Closed, Credit, Ended, EndedBy, Frame, Reached, SendError, Shape, Trailers, Violation,
+    Closed, Credit, Encoding, Encodings, Ended, EndedBy, Frame, Reached, SendError, Shape,
+    Trailers, Violation,
 };
 pub use headwater_proto::{Code, Metadata, Status};
 pub use peer::Peer;

@@ -13,7 +13,10 @@ use headwater_core::call::{Closed, Ended, EndedBy, Frame, Input, Trailers};
 use headwater_proto::{Code, Metadata, Status};
 use tokio::time::Instant;
 
-use crate::shared::{Shared, Side, State, register_one};
+use crate::{
+    compression::Incoming,
+    shared::{Shared, Side, State, register_one},
+};
 
 /// How a call failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,18 +55,27 @@ impl CallError {
 pub struct Receiver {
     call: Arc<Shared>,
     frames: Vec<Frame>,
+    /// What has to be decompressed, as far as there was no room for it in the last batch.
+    incoming: Incoming,
+    /// Which messages of the last batch came compressed, in order.
+    compressed: Vec<usize>,
 }
 
 impl Receiver {
-    pub(crate) const fn new(call: Arc<Shared>) -> Self {
-        let frames = Vec::new();
-        Self { call, frames }
+    pub(crate) fn new(call: Arc<Shared>) -> Self {
+        Self {
+            call,
+            frames: Vec::new(),
+            incoming: Incoming::default(),
+            compressed: Vec::new(),
+        }
     }
 
     /// Appends all messages that are there, at least one, waiting for the first, and says how many. 0 is the end: the
     /// client sends no more, or the server has ended the call with OK.
     ///
     /// Not reading is what holds the peer back: at most one such batch is held beside what the transport's window lets in.
+    /// Of compressed messages, one batch has up to 64 KiB decompressed, and one message.
     ///
     /// # Errors
     ///
@@ -84,7 +96,8 @@ impl Receiver {
         batch: &mut Vec<Bytes>,
     ) -> Poll<Result<usize, CallError>> {
         loop {
-            let ready = self.call.look(|state| take_batch(state, batch));
+            let compressed = &mut self.compressed;
+            let ready = self.call.look(|state| take_batch(state, batch, compressed));
             if let Some(result) = ready {
                 return Poll::Ready(result);
             }
@@ -92,6 +105,11 @@ impl Receiver {
                 return Poll::Pending;
             }
         }
+    }
+
+    /// Whether a message of the last batch came compressed. The first one that [`Receiver::next_batch`] appended is 0.
+    pub fn was_compressed(&self, index: usize) -> bool {
+        self.compressed.binary_search(&index).is_ok()
     }
 
     /// Client: waits for the initial metadata. `None` if the server ended the call without; the end is then with
@@ -145,6 +163,10 @@ impl Receiver {
 
     /// Takes in what the transport has. Pending only if that is nothing, and then the waker is registered.
     fn poll_inbound(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.incoming.is_empty() {
+            self.incoming.unpack(&self.call);
+            return Poll::Ready(());
+        }
         let mut slot = self
             .call
             .inbound
@@ -161,6 +183,12 @@ impl Receiver {
             // The stream is taken away only from a call that has ended.
             None => Err(Closed::broken("the stream is gone")),
         };
+        let is_compressed = |frame: &Frame| matches!(frame, Frame::Compressed(_));
+        if self.frames.iter().any(is_compressed) {
+            self.incoming.push(self.frames.drain(..), result.err());
+            self.incoming.unpack(&self.call);
+            return Poll::Ready(());
+        }
         let mut frames = mem::take(&mut self.frames);
         self.call.act_now(|state, now| {
             for frame in frames.drain(..) {
@@ -195,8 +223,14 @@ impl Receiver {
     }
 }
 
-fn take_batch(state: &mut State, batch: &mut Vec<Bytes>) -> Option<Result<usize, CallError>> {
+fn take_batch(
+    state: &mut State,
+    batch: &mut Vec<Bytes>,
+    compressed: &mut Vec<usize>,
+) -> Option<Result<usize, CallError>> {
     if !state.messages.is_empty() {
+        compressed.clear();
+        mem::swap(compressed, &mut state.compressed);
         let count = state.messages.len();
         batch.extend(state.messages.drain(..));
         return Some(Ok(count));
@@ -255,7 +289,8 @@ impl Cancellation {
         self.call.look(|state| reason(state))
     }
 
-    /// When the call's time is over. `None` if it is without bound.
+    /// When the call's time is over, by what the client and the server's configuration give it: to be passed on to the calls
+    /// that a handler makes for this one.
     pub fn deadline(&self) -> Option<Instant> {
         self.call.deadline()
     }

@@ -8,10 +8,13 @@ use std::{
 };
 
 use bytes::Bytes;
-use headwater_core::call::{SendError, Trailers};
+use headwater_core::call::{Encoding, SendError, Trailers};
 use headwater_proto::{Code, Metadata, Status};
 
-use crate::shared::{Shared, Side, register};
+use crate::{
+    compression::{self, Compress, Outgoing},
+    shared::{Shared, Side, register},
+};
 
 /// Sends messages on a call, from any thread, also while another task holds the [`crate::Receiver`].
 ///
@@ -36,7 +39,24 @@ impl Sender {
     ///
     /// `Blocked` if the call's window is full: [`Sender::writable`] says when to try again. `Ended` if the call is over.
     pub fn try_send(&self, message: Bytes) -> Result<(), SendError> {
-        self.call.act(|state| state.call.send(message))
+        self.try_send_with(message, Compress::Auto)
+    }
+
+    /// [`Sender::try_send`], with a say in whether this message is compressed.
+    ///
+    /// # Errors
+    ///
+    /// As [`Sender::try_send`].
+    pub fn try_send_with(&self, message: Bytes, compress: Compress) -> Result<(), SendError> {
+        self.attempt(&mut Outgoing::new(message, compress))
+    }
+
+    /// Compresses outside of the mutex.
+    fn attempt(&self, outgoing: &mut Outgoing) -> Result<(), SendError> {
+        while let Some(encoding) = self.call.act(|state| outgoing.send(&mut state.call))? {
+            outgoing.pack(encoding);
+        }
+        Ok(())
     }
 
     /// Sends messages without waiting, in order, up to the first that is refused, and says how many went.
@@ -50,17 +70,28 @@ impl Sender {
         &self,
         messages: impl IntoIterator<Item = Bytes>,
     ) -> Result<usize, SendError> {
-        self.call.act(|state| {
-            let mut sent = 0;
-            for message in messages {
-                match state.call.send(message) {
-                    Ok(()) => sent += 1,
-                    Err(error) if sent == 0 => return Err(error),
-                    Err(_) => break,
+        let mut messages = messages.into_iter();
+        let mut sent = 0;
+        let mut sending = None;
+        loop {
+            let attempt = self.call.act(|state| {
+                while let Some(mut outgoing) = sending.take().or_else(|| next(&mut messages)) {
+                    if let Some(encoding) = outgoing.send(&mut state.call)? {
+                        return Ok(Some((outgoing, encoding)));
+                    }
+                    sent += 1;
                 }
+                Ok(None)
+            });
+            match attempt {
+                Ok(Some((mut outgoing, encoding))) => {
+                    outgoing.pack(encoding);
+                    sending = Some(outgoing);
+                }
+                Err(error) if sent == 0 => return Err(error),
+                Ok(None) | Err(_) => return Ok(sent),
             }
-            Ok(sent)
-        })
+        }
     }
 
     /// Waits until a send is likely to have room, or the call is over.
@@ -93,12 +124,38 @@ impl Sender {
     ///
     /// Dropped before it is done, the message was not sent.
     pub async fn send(&self, message: Bytes) -> Result<(), SendError> {
+        self.send_with(message, Compress::Auto).await
+    }
+
+    /// [`Sender::send`], with a say in whether this message is compressed.
+    ///
+    /// # Errors
+    ///
+    /// As [`Sender::send`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Sender::send`].
+    pub async fn send_with(&self, message: Bytes, compress: Compress) -> Result<(), SendError> {
+        let mut outgoing = Outgoing::new(message, compress);
         loop {
-            match self.try_send(message.clone()) {
+            match self.attempt(&mut outgoing) {
                 Err(SendError::Blocked) => self.writable().await,
                 result => return result,
             }
         }
+    }
+
+    /// Server: compresses this call's messages from now on, in place of [`crate::ServerConfig::compression`]. They stay
+    /// uncompressed if the client does not take this encoding, or the build does not have it.
+    ///
+    /// # Errors
+    ///
+    /// `Ended`; or `Misuse`, if the initial metadata went before, or this is the client's side.
+    pub fn set_compression(&self, encoding: Encoding) -> Result<(), SendError> {
+        let encoding = compression::supported_or_identity(encoding);
+        self.call
+            .act(|state| state.call.set_send_encoding(encoding))
     }
 
     /// Server: sends the initial metadata. Without this they go out, empty, with the first message.
@@ -180,4 +237,9 @@ impl fmt::Debug for Sender {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sender").finish_non_exhaustive()
     }
+}
+
+fn next(messages: &mut impl Iterator<Item = Bytes>) -> Option<Outgoing> {
+    let message = messages.next()?;
+    Some(Outgoing::new(message, Compress::Auto))
 }

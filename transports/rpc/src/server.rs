@@ -9,10 +9,11 @@ use std::{
     time::Duration,
 };
 
-use headwater_core::call::{CallConfig, Credit, Shape, Trailers};
+use headwater_core::call::{CallConfig, Credit, Encoding, Encodings, Shape, Trailers};
 use headwater_proto::{Code, Metadata, Status};
 
 use crate::{
+    compression::{SUPPORTED_ENCODINGS, supported_or_identity},
     peer::Peer,
     receiver::{Cancellation, Receiver, unavailable},
     registry::Registry,
@@ -25,9 +26,10 @@ use crate::{
 /// The bounds of a server's calls.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerConfig {
-    /// The largest request that is taken; a larger one ends its call with `RESOURCE_EXHAUSTED`. Default: 4 MiB.
+    /// The largest request that is taken, decompressed; a larger one ends its call with `RESOURCE_EXHAUSTED`. 0: only empty
+    /// ones. Default: 4 MiB.
     pub receive_message_bytes_max: usize,
-    /// The largest response that is sent. Default: 4 MiB.
+    /// The largest response that is sent, before it is compressed; 0: only empty ones. Default: 4 MiB.
     pub send_message_bytes_max: usize,
     /// What may wait for the transport before a handler's sends block, and so what a call that is not read holds.
     /// Default: 1024 messages, 256 KiB.
@@ -37,6 +39,12 @@ pub struct ServerConfig {
     /// A bound for unary calls alone, from the headers to the answer: a peer that opens one and never sends its message
     /// ends with `DEADLINE_EXCEEDED` and does not hold its stream for ever. Default: 10 s.
     pub unary_timeout_max: Option<Duration>,
+    /// What the requests may be compressed with; another one ends its call with `UNIMPLEMENTED`. Default: all that the
+    /// build has ([`SUPPORTED_ENCODINGS`]).
+    pub accepted_encodings: Encodings,
+    /// What responses are compressed with, where the client takes it and the handler does not say otherwise
+    /// ([`Sender::set_compression`]). Default: not at all.
+    pub compression: Encoding,
 }
 
 impl Default for ServerConfig {
@@ -48,6 +56,8 @@ impl Default for ServerConfig {
             send_window: config.send_window,
             timeout_max: None,
             unary_timeout_max: Some(Duration::from_secs(10)),
+            accepted_encodings: SUPPORTED_ENCODINGS,
+            compression: Encoding::Identity,
         }
     }
 }
@@ -115,7 +125,7 @@ impl Acceptor {
     /// Makes a call of a stream: its handler starts in a task of its own, and what it sends is in the result.
     pub fn accept(&self, accepted: AcceptedStream) -> Outbound {
         let AcceptedStream {
-            headers,
+            mut headers,
             peer,
             inbound,
         } = accepted;
@@ -126,6 +136,13 @@ impl Acceptor {
         let outbound = Outbound::new(Arc::clone(&call));
         inner.calls.add(&call);
         call.set_inbound(inbound);
+        let is_open = call.act(|state| {
+            state.call.requested(&mut headers.metadata);
+            !state.call.is_ended()
+        });
+        if !is_open {
+            return outbound;
+        }
         call.start_timer();
         let incoming = IncomingCall {
             path: headers.path,
@@ -163,6 +180,8 @@ impl Inner {
             receive_message_bytes_max: config.receive_message_bytes_max,
             send_window: config.send_window,
             receive_window: None,
+            send_encoding: supported_or_identity(config.compression),
+            accepted_encodings: config.accepted_encodings.intersection(SUPPORTED_ENCODINGS),
         }
     }
 }

@@ -71,6 +71,8 @@ pub(crate) struct State {
     pub(crate) discarding: bool,
     pub(crate) headers: Option<Metadata>,
     pub(crate) messages: VecDeque<Bytes>,
+    /// Which of `messages` came compressed, in order.
+    pub(crate) compressed: Vec<usize>,
     pub(crate) half_closed: bool,
     pub(crate) ended: Option<Ended>,
     /// The server is stopping; the handler may still finish.
@@ -113,6 +115,7 @@ impl Shared {
                 discarding: false,
                 headers: None,
                 messages: VecDeque::new(),
+                compressed: Vec::new(),
                 half_closed: false,
                 ended: None,
                 stopping: false,
@@ -351,6 +354,10 @@ impl State {
         match event {
             Event::Headers(metadata) => self.headers = Some(metadata),
             Event::Message(message) => self.messages.push_back(message),
+            Event::Decompressed { message, .. } => {
+                self.compressed.push(self.messages.len());
+                self.messages.push_back(message);
+            }
             Event::HalfClosed => self.half_closed = true,
             Event::Writable => after.writable.append(&mut self.writable_wakers),
             Event::Ended(ended) => {
