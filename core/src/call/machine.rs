@@ -208,8 +208,8 @@ impl Call {
     ///
     /// The call has ended; or it was said before, the method's one message is missing, or it is the server's side.
     pub fn half_close(&mut self) -> Result<(), SendError> {
-        self.check_live()?;
-        if self.role == Role::Server || (self.sends_one() && !self.sent_any) {
+        self.may_end(true)?;
+        if self.role == Role::Server {
             return Err(SendError::Misuse);
         }
         self.transmit(Frame::End(Trailers::ok()))
@@ -221,13 +221,28 @@ impl Call {
     ///
     /// The call has ended; or it is the client's side, or the outcome is success and the method's one message is missing.
     pub fn finish(&mut self, trailers: Trailers) -> Result<(), SendError> {
-        self.check_live()?;
-        let incomplete = trailers.outcome.is_ok() && self.sends_one() && !self.sent_any;
-        if self.role == Role::Client || incomplete {
+        self.may_end(trailers.outcome.is_ok())?;
+        if self.role == Role::Client {
             return Err(SendError::Misuse);
         }
         self.transmit(Frame::End(trailers.clone()))?;
         self.end(trailers, EndedBy::Status);
+        Ok(())
+    }
+
+    /// Whether [`Call::half_close`] or, on the server, [`Call::finish`] with this outcome would go.
+    ///
+    /// # Errors
+    ///
+    /// Those that it would have.
+    pub const fn may_end(&self, succeeds: bool) -> Result<(), SendError> {
+        if self.ended {
+            return Err(SendError::Ended);
+        }
+        let incomplete = succeeds && self.sends_one() && !self.sent_any;
+        if incomplete || matches!(self.outbound, Half::Closed) {
+            return Err(SendError::Misuse);
+        }
         Ok(())
     }
 

@@ -9,9 +9,11 @@ use tokio::sync::watch;
 
 use crate::{
     compression::{SUPPORTED_ENCODINGS, supported_or_identity},
+    interceptor::{ClientInterceptor, ClientNext, Filter, OutgoingCall, chains::Chains},
     receiver::{CallError, Receiver},
     registry::Registry,
     sender::Sender,
+    server::until,
     service_config::ServiceConfig,
     shared::{Clock, Shared, Side},
     transport::{ClientTransport, Outbound, RequestHeaders},
@@ -86,6 +88,7 @@ pub struct Client {
 struct Inner {
     transport: Arc<dyn ClientTransport>,
     config: ServiceConfig,
+    interceptors: Chains<dyn ClientInterceptor>,
     phase: watch::Sender<Phase>,
     calls: Arc<Registry>,
     clock: Clock,
@@ -94,19 +97,20 @@ struct Inner {
 impl Client {
     /// A client that is not connected yet.
     pub fn new(transport: impl ClientTransport) -> Self {
-        Self::with_service_config(transport, ServiceConfig::default())
+        Self::builder(transport).build()
     }
 
     /// A client that is not connected yet, with bounds for the methods that it calls.
     pub fn with_service_config(transport: impl ClientTransport, config: ServiceConfig) -> Self {
-        Self {
-            inner: Arc::new(Inner {
-                transport: Arc::new(transport),
-                config,
-                phase: watch::Sender::new(Phase::NotStarted),
-                calls: Arc::new(Registry::default()),
-                clock: Clock::new(),
-            }),
+        Self::builder(transport).service_config(config).build()
+    }
+
+    /// As [`Client::new`], for a client that has more than a transport.
+    pub fn builder(transport: impl ClientTransport) -> ClientBuilder {
+        ClientBuilder {
+            transport: Arc::new(transport),
+            config: ServiceConfig::default(),
+            interceptors: Chains::default(),
         }
     }
 
@@ -143,6 +147,21 @@ impl Client {
         }
     }
 
+    /// As [`Client::connect`], until `signal` is done. Then it stops gracefully, and after `grace` at once, whatever is
+    /// open; without a `grace` the open calls have all the time they need.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::connect`]. That calls had to be ended is no error.
+    pub async fn connect_until(
+        &self,
+        signal: impl Future<Output = ()>,
+        grace: Option<Duration>,
+    ) -> Result<(), Status> {
+        let stop = || self.begin_graceful_shutdown();
+        until(self.connect(), signal, stop, grace).await
+    }
+
     /// Refuses new calls from now on, and lets [`Client::connect`] return when the open ones have ended.
     pub fn begin_graceful_shutdown(&self) {
         self.inner.phase.send_if_modified(|phase| {
@@ -170,11 +189,32 @@ impl Client {
     pub async fn call(
         &self,
         path: impl Into<Arc<str>>,
-        mut metadata: Metadata,
+        metadata: Metadata,
         options: CallOptions,
     ) -> Result<(Sender, Receiver), CallError> {
+        let mut call = OutgoingCall {
+            path: path.into(),
+            metadata,
+            options,
+        };
+        let Some(chain) = self.inner.interceptors.of(&call.path) else {
+            return self.open(call).await;
+        };
+        let config = &self.inner.config;
+        call.options = config.apply(&call.path, call.options);
+        let timeout = call.options.timeout;
+        let next = ClientNext::new(chain, self.clone());
+        next.run_within(call, timeout).await
+    }
+
+    /// Opens a call that has passed the interceptors.
+    pub(crate) async fn open(&self, call: OutgoingCall) -> Result<(Sender, Receiver), CallError> {
         let inner = &*self.inner;
-        let path = path.into();
+        let OutgoingCall {
+            path,
+            mut metadata,
+            options,
+        } = call;
         let options = inner.config.apply(&path, options);
         let call = Shared::new(Side::Client, &options.config(), inner.clock);
         let halves = (
@@ -195,7 +235,7 @@ impl Client {
             if *inner.phase.borrow() != Phase::Running {
                 inner.running().await?;
             }
-            inner.calls.add(&call);
+            inner.calls.add(&call, None);
             // Stopped in between: then nobody saw this call in the registry.
             if *inner.phase.borrow() == Phase::Stopped {
                 return Err(precondition("the client is stopped"));
@@ -250,6 +290,47 @@ impl Client {
         // The machine lets no unary call succeed without its one response.
         let missing = || Status::new(Code::Internal, "the response is missing");
         messages.pop().ok_or_else(missing)
+    }
+}
+
+/// A client that is being put together.
+#[must_use]
+pub struct ClientBuilder {
+    transport: Arc<dyn ClientTransport>,
+    config: ServiceConfig,
+    interceptors: Chains<dyn ClientInterceptor>,
+}
+
+impl ClientBuilder {
+    /// The bounds of the methods that it calls. Default: none.
+    pub fn service_config(self, config: ServiceConfig) -> Self {
+        Self { config, ..self }
+    }
+
+    /// Has an interceptor see the calls of the methods that `filter` admits, after those that were added before.
+    pub fn intercept(mut self, filter: Filter, interceptor: impl ClientInterceptor) -> Self {
+        self.interceptors.add(filter, Arc::new(interceptor));
+        self
+    }
+
+    /// The client, which is not connected yet.
+    pub fn build(self) -> Client {
+        Client {
+            inner: Arc::new(Inner {
+                transport: self.transport,
+                config: self.config,
+                interceptors: self.interceptors,
+                phase: watch::Sender::new(Phase::NotStarted),
+                calls: Arc::new(Registry::default()),
+                clock: Clock::new(),
+            }),
+        }
+    }
+}
+
+impl fmt::Debug for ClientBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientBuilder").finish_non_exhaustive()
     }
 }
 

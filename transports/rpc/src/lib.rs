@@ -14,32 +14,41 @@
 //!
 //! This crate will never know a socket or a particular transport.
 
+mod cancellation;
 pub mod channel;
 mod client;
 mod compression;
+mod handler;
+mod handler_error;
+pub mod interceptor;
 mod peer;
 mod receiver;
 mod registry;
 mod router;
 mod sender;
 mod server;
+mod service;
 mod service_config;
 mod shared;
 pub mod stub;
 mod transport;
 
-pub use client::{CallOptions, Client};
+pub use cancellation::{CancelReason, Cancellation};
+pub use client::{CallOptions, Client, ClientBuilder};
 pub use compression::{Compress, SUPPORTED_ENCODINGS};
+pub use handler::{CallHandler, Request};
+pub use handler_error::HandlerError;
 pub use headwater_core::call::{
     Closed, Credit, Encoding, Encodings, Ended, EndedBy, Frame, Reached, SendError, Shape,
     Trailers, Violation,
 };
 pub use headwater_proto::{Code, Metadata, Status};
 pub use peer::Peer;
-pub use receiver::{CallError, CancelReason, Cancellation, Receiver};
-pub use router::{CallHandler, Request, Router};
+pub use receiver::{CallError, Receiver};
+pub use router::{AddError, Router, RunningCalls};
 pub use sender::Sender;
-pub use server::{AcceptedStream, Acceptor, IncomingCall, Server, ServerConfig};
+pub use server::{AcceptedStream, Acceptor, IncomingCall, Server, ServerBuilder, ServerConfig};
+pub use service::{Method, MethodDescriptor, Service};
 pub use service_config::{MethodConfig, ServiceConfig};
 pub use transport::{
     ClientTransport, Inbound, Outbound, Pulled, RequestHeaders, ResetWatch, ServerTransport,

@@ -4,17 +4,17 @@ use std::{
     fmt,
     future::poll_fn,
     mem,
-    sync::{Arc, PoisonError},
+    sync::{Arc, OnceLock, PoisonError},
     task::{Context, Poll},
 };
 
 use bytes::Bytes;
 use headwater_core::call::{Closed, Ended, EndedBy, Frame, Input, Trailers};
-use headwater_proto::{Code, Metadata, Status};
-use tokio::time::Instant;
+use headwater_proto::{Metadata, Status};
 
 use crate::{
     compression::Incoming,
+    interceptor::{Stages, Transform},
     shared::{Shared, Side, State, register_one},
 };
 
@@ -41,6 +41,13 @@ impl From<CallError> for Status {
     }
 }
 
+/// The call failed on this side.
+impl From<Status> for CallError {
+    fn from(status: Status) -> Self {
+        Self::local(status)
+    }
+}
+
 impl CallError {
     pub(crate) const fn local(status: Status) -> Self {
         let by = EndedBy::Local;
@@ -59,6 +66,17 @@ pub struct Receiver {
     incoming: Incoming,
     /// Which messages of the last batch came compressed, in order.
     compressed: Vec<usize>,
+    through: Option<Box<Through>>,
+}
+
+/// The transforms of what is received, and what they made of it.
+#[derive(Default)]
+struct Through {
+    stages: Stages,
+    headers: Option<Metadata>,
+    failed: Option<CallError>,
+    /// Client: the end, as they changed it.
+    ended: OnceLock<Ended>,
 }
 
 impl Receiver {
@@ -68,7 +86,16 @@ impl Receiver {
             frames: Vec::new(),
             incoming: Incoming::default(),
             compressed: Vec::new(),
+            through: None,
         }
+    }
+
+    /// Has all that is received from here on pass `transform`, after those that were attached before.
+    #[must_use]
+    pub fn through(mut self, transform: Arc<dyn Transform>) -> Self {
+        let through = self.through.get_or_insert_default();
+        through.stages.push_inner(transform);
+        self
     }
 
     /// Appends all messages that are there, at least one, waiting for the first, and says how many. 0 is the end: the
@@ -95,11 +122,15 @@ impl Receiver {
         cx: &mut Context<'_>,
         batch: &mut Vec<Bytes>,
     ) -> Poll<Result<usize, CallError>> {
+        let before = batch.len();
         loop {
             let compressed = &mut self.compressed;
             let ready = self.call.look(|state| take_batch(state, batch, compressed));
             if let Some(result) = ready {
-                return Poll::Ready(result);
+                return Poll::Ready(match &mut self.through {
+                    Some(through) => through.received(&self.call, result, batch, before),
+                    None => result,
+                });
             }
             if self.poll_inbound(cx).is_pending() {
                 return Poll::Pending;
@@ -126,7 +157,10 @@ impl Receiver {
                     None => state.ended.as_ref().map(|_| None),
                 });
                 if let Some(headers) = ready {
-                    return Poll::Ready(headers);
+                    return Poll::Ready(match &mut self.through {
+                        Some(through) => through.headers(&self.call),
+                        None => headers,
+                    });
                 }
                 if self.poll_inbound(cx).is_pending() {
                     return Poll::Pending;
@@ -138,27 +172,20 @@ impl Receiver {
 
     /// Client: the trailing metadata, once the call is over.
     pub fn trailers(&self) -> Option<Metadata> {
-        self.call.look(|state| {
-            let ended = state.ended.as_ref()?;
-            Some(ended.trailers.metadata.clone())
-        })
+        self.ended().map(|ended| ended.trailers.metadata)
     }
 
     /// How the call ended, once it is over.
     pub fn ended(&self) -> Option<Ended> {
-        self.call.look(|state| state.ended.clone())
+        match &self.through {
+            Some(through) if self.call.side == Side::Client => through.ended(&self.call),
+            Some(_) | None => self.call.look(|state| state.ended.clone()),
+        }
     }
 
     /// Ends the call, because what was received cannot be used; the peer is told.
     pub(crate) fn fail(&self, status: Status) {
-        match self.call.side {
-            Side::Client => self.call.cancel(status),
-            // A call that has ended needs no answer.
-            Side::Server => drop(
-                self.call
-                    .act(|state| state.call.finish(Trailers::failed(status))),
-            ),
-        }
+        self.call.fail(Trailers::failed(status));
     }
 
     /// Takes in what the transport has. Pending only if that is nothing, and then the waker is registered.
@@ -248,8 +275,100 @@ fn take_batch(
     state.half_closed.then_some(Ok(0))
 }
 
+impl Through {
+    /// What became of a batch, whose messages are those from `before` on.
+    fn received(
+        &mut self,
+        call: &Shared,
+        result: Result<usize, CallError>,
+        batch: &mut Vec<Bytes>,
+        before: usize,
+    ) -> Result<usize, CallError> {
+        if let Some(failed) = &self.failed {
+            batch.truncate(before);
+            return Err(failed.clone());
+        }
+        self.headers(call);
+        match result {
+            Ok(count) if count > 0 => self.messages(call, batch, before),
+            end if call.side == Side::Client => match self.ended(call) {
+                Some(Ended { trailers, by }) => match trailers.outcome {
+                    Ok(()) => Ok(0),
+                    Err(status) => Err(CallError { status, by }),
+                },
+                None => end,
+            },
+            end => {
+                let outcome = end.clone().map(|_| ()).map_err(Status::from);
+                let metadata = Metadata::new();
+                let trailers = self.stages.end(Trailers { outcome, metadata });
+                match (end, trailers.outcome) {
+                    (Ok(_), Err(status)) => Err(self.fail(call, status)),
+                    (end, _) => end,
+                }
+            }
+        }
+    }
+
+    fn messages(
+        &mut self,
+        call: &Shared,
+        batch: &mut Vec<Bytes>,
+        before: usize,
+    ) -> Result<usize, CallError> {
+        for index in before..batch.len() {
+            match self.stages.message(mem::take(&mut batch[index])) {
+                Ok(message) => batch[index] = message,
+                Err(status) => {
+                    batch.truncate(index);
+                    let failed = self.fail(call, status);
+                    if index > before {
+                        break;
+                    }
+                    return Err(failed);
+                }
+            }
+        }
+        Ok(batch.len() - before)
+    }
+
+    /// Ends the call; everything that is read later is this failure.
+    fn fail(&mut self, call: &Shared, status: Status) -> CallError {
+        let trailers = self.stages.fail(status.clone());
+        let told = trailers.outcome.clone().err().unwrap_or(status);
+        call.fail(trailers);
+        let failed = CallError::local(told);
+        self.failed = Some(failed.clone());
+        failed
+    }
+
+    fn headers(&mut self, call: &Shared) -> Option<Metadata> {
+        if self.headers.is_none() {
+            let headers = call.look(|state| state.headers.clone());
+            self.headers = headers.map(|headers| self.stages.headers(headers));
+        }
+        self.headers.clone()
+    }
+
+    fn ended(&self, call: &Shared) -> Option<Ended> {
+        if let Some(ended) = self.ended.get() {
+            return Some(ended.clone());
+        }
+        let Ended { trailers, by } = call.look(|state| state.ended.clone())?;
+        let ended = self.ended.get_or_init(|| {
+            let trailers = self.stages.end(trailers);
+            Ended { trailers, by }
+        });
+        Some(ended.clone())
+    }
+}
+
 impl Drop for Receiver {
     fn drop(&mut self) {
+        if let Some(through) = self.through.take() {
+            let stages = through.stages.into_stages();
+            self.call.act(|state| state.end_stages.extend(stages));
+        }
         self.call.drop_receiver();
     }
 }
@@ -258,78 +377,4 @@ impl fmt::Debug for Receiver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Receiver").finish_non_exhaustive()
     }
-}
-
-/// Why a handler works for nobody any more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum CancelReason {
-    /// The deadline passed.
-    Deadline,
-    /// The client cancelled, broke the protocol, or its connection broke.
-    Peer,
-    /// The server is stopping. If it stops gracefully, the handler may still finish.
-    Stopping,
-}
-
-/// Tells a handler that its call was cancelled, without reading or sending. The handler itself runs on.
-#[derive(Clone)]
-pub struct Cancellation {
-    call: Arc<Shared>,
-}
-
-impl Cancellation {
-    pub(crate) const fn new(call: Arc<Shared>) -> Self {
-        Self { call }
-    }
-
-    /// Why the call was cancelled, if it was.
-    pub fn reason(&self) -> Option<CancelReason> {
-        debug_assert!(self.call.side == Side::Server, "handlers are on the server");
-        self.call.look(|state| reason(state))
-    }
-
-    /// When the call's time is over, by what the client and the server's configuration give it: to be passed on to the calls
-    /// that a handler makes for this one.
-    pub fn deadline(&self) -> Option<Instant> {
-        self.call.deadline()
-    }
-
-    /// Waits until the call is cancelled; for ever, if the handler ends it regularly first.
-    ///
-    /// # Cancel safety
-    ///
-    /// Nothing is lost.
-    pub async fn cancelled(&self) -> CancelReason {
-        poll_fn(|cx| {
-            self.call.look(|state| {
-                let Some(reason) = reason(state) else {
-                    crate::shared::register(&mut state.cancel_wakers, cx.waker());
-                    return Poll::Pending;
-                };
-                Poll::Ready(reason)
-            })
-        })
-        .await
-    }
-}
-
-impl fmt::Debug for Cancellation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Cancellation").finish_non_exhaustive()
-    }
-}
-
-fn reason(state: &State) -> Option<CancelReason> {
-    match state.ended.as_ref().map(|ended| ended.by) {
-        Some(EndedBy::Deadline) => Some(CancelReason::Deadline),
-        Some(EndedBy::Local) => Some(CancelReason::Stopping),
-        Some(EndedBy::Status) => None,
-        Some(_) => Some(CancelReason::Peer),
-        None => state.stopping.then_some(CancelReason::Stopping),
-    }
-}
-
-pub(crate) fn unavailable(message: &str) -> Status {
-    Status::new(Code::Unavailable, message)
 }

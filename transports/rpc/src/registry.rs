@@ -1,7 +1,7 @@
 //! The open calls of a client or a server: to wait for the last one, or to end them all.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
@@ -18,8 +18,14 @@ pub(crate) struct Registry {
 #[derive(Default)]
 struct Calls {
     next: u64,
-    open: BTreeMap<u64, Weak<Shared>>,
+    open: BTreeMap<u64, Open>,
     stopping: bool,
+}
+
+struct Open {
+    call: Weak<Shared>,
+    /// The route that it was accepted for; 0 is none.
+    route: u64,
 }
 
 /// Takes its call out of the registry when it is dropped.
@@ -29,11 +35,16 @@ pub(crate) struct Registration {
 }
 
 impl Registry {
-    pub(crate) fn add(self: &Arc<Self>, call: &Arc<Shared>) {
+    /// Adds a call that was accepted for this route, if it has one.
+    pub(crate) fn add(self: &Arc<Self>, call: &Arc<Shared>, route: Option<u64>) {
         let mut calls = self.lock();
         let key = calls.next;
         calls.next += 1;
-        calls.open.insert(key, Arc::downgrade(call));
+        let open = Open {
+            call: Arc::downgrade(call),
+            route: route.unwrap_or(0),
+        };
+        calls.open.insert(key, open);
         let stopping = calls.stopping;
         drop(calls);
         let registry = Arc::clone(self);
@@ -56,7 +67,16 @@ impl Registry {
         self.lock()
             .open
             .values()
-            .filter_map(Weak::upgrade)
+            .filter_map(|open| open.call.upgrade())
+            .collect()
+    }
+
+    /// Those of them that were accepted for one of these routes.
+    pub(crate) fn of_routes(&self, routes: &BTreeSet<u64>) -> Vec<Arc<Shared>> {
+        let calls = self.lock();
+        let open = calls.open.values();
+        open.filter(|open| routes.contains(&open.route))
+            .filter_map(|open| open.call.upgrade())
             .collect()
     }
 

@@ -1,52 +1,104 @@
 //! Which handler a path has.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     future::Future,
-    sync::{Arc, PoisonError, RwLock},
+    ops::Bound,
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak},
 };
 
-use async_trait::async_trait;
 use bytes::Bytes;
-use headwater_core::call::Shape;
-use headwater_proto::{Metadata, Status};
+use headwater_core::call::{Shape, Trailers};
+use headwater_proto::Status;
 
-use crate::{peer::Peer, receiver::Cancellation, server::IncomingCall};
+use crate::{
+    handler::{CallHandler, Request, Streaming, Unary},
+    registry::Registry,
+    server::IncomingCall,
+    service::{MethodDescriptor, Service},
+};
 
-/// Handles the calls of a method. Closures given to [`Router::stream`] are handlers too.
-#[async_trait]
-pub trait CallHandler: Send + Sync + 'static {
-    /// Handles one call, in a task of its own. The task is not cancelled with the call: [`IncomingCall::cancellation`]
-    /// and the ends of its halves tell. A call that is not finished when the last [`crate::Sender`] is dropped, ends with
-    /// `UNKNOWN`.
-    async fn handle(&self, call: IncomingCall);
-}
-
-/// The request of a unary call.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct Request {
-    /// The request's metadata.
-    pub metadata: Metadata,
-    /// Who calls.
-    pub peer: Peer,
-    /// The message.
-    pub message: Bytes,
-    /// Tells that nobody waits for the answer any more.
-    pub cancellation: Cancellation,
-}
-
-#[derive(Clone)]
 pub(crate) struct Route {
+    /// Another one for every registration, also of the same path.
+    pub(crate) id: u64,
     pub(crate) shape: Shape,
     pub(crate) handler: Arc<dyn CallHandler>,
 }
 
+/// What becomes of the running calls of a method that is taken away.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RunningCalls {
+    /// They go on to their own end.
+    Finish,
+    /// They end with this status: the peer is told, after what was sent before, and the handler is told by its
+    /// [`crate::Cancellation`] ([`crate::CancelReason::Withdrawn`]).
+    End(Status),
+}
+
+/// Why a service was not added. The routes are as they were.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AddError {
+    /// This path of the service has a handler already: [`Router::replace`] exchanges it.
+    Exists(Arc<str>),
+    /// Two methods of the service have this name.
+    Twice(Arc<str>),
+    /// This name of the service or of a method is empty or has a slash, so that no path can be made of it.
+    Name(Arc<str>),
+}
+
+impl fmt::Display for AddError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exists(path) => write!(f, "{path} has a handler already"),
+            Self::Twice(name) => write!(f, "two methods are named {name}"),
+            Self::Name(name) => write!(f, "{name:?} is no name of a service or method"),
+        }
+    }
+}
+
+impl std::error::Error for AddError {}
+
 /// Handlers by path. Clones share the routes, which may change while a server runs.
 #[derive(Clone, Default)]
 pub struct Router {
-    routes: Arc<RwLock<BTreeMap<Arc<str>, Route>>>,
+    table: Arc<RwLock<Table>>,
+}
+
+type Routes = BTreeMap<Arc<str>, Arc<Route>>;
+
+#[derive(Default)]
+struct Table {
+    routes: Routes,
+    last_id: u64,
+    /// The open calls of each server that has these routes.
+    servers: Vec<Weak<Registry>>,
+}
+
+impl Table {
+    fn insert(&mut self, path: Arc<str>, shape: Shape, handler: Arc<dyn CallHandler>) {
+        self.last_id += 1;
+        let id = self.last_id;
+        self.routes
+            .insert(path, Arc::new(Route { id, shape, handler }));
+    }
+
+    /// The paths under this prefix.
+    fn under(&self, prefix: &str) -> Vec<Arc<str>> {
+        let from = (Bound::Included(prefix), Bound::Unbounded);
+        let paths = self.routes.range::<str, _>(from).map(|(path, _)| path);
+        paths
+            .take_while(|path| path.starts_with(prefix))
+            .cloned()
+            .collect()
+    }
+
+    /// Removes these, and says which routes they were.
+    fn remove(&mut self, paths: &[Arc<str>]) -> BTreeSet<u64> {
+        let removed = paths.iter().filter_map(|path| self.routes.remove(path));
+        removed.map(|route| route.id).collect()
+    }
 }
 
 impl Router {
@@ -55,11 +107,10 @@ impl Router {
         Self::default()
     }
 
-    /// Has `handler` take the calls of `path`, in place of the one that may be there. `shape` says how many messages
-    /// each direction has, which is checked before the handler sees them.
+    /// Has `handler` take the calls of `path`, in place of the one that may be there, whose running calls go on. `shape`
+    /// says how many messages each direction has, which is checked before the handler sees them.
     pub fn insert(&self, path: impl Into<Arc<str>>, shape: Shape, handler: Arc<dyn CallHandler>) {
-        let mut routes = self.routes.write().unwrap_or_else(PoisonError::into_inner);
-        routes.insert(path.into(), Route { shape, handler });
+        self.write().insert(path.into(), shape, handler);
     }
 
     /// Has `handle` take the calls of a streaming method.
@@ -83,82 +134,151 @@ impl Router {
         self.insert(path, Shape::Unary, Arc::new(Unary(handle)));
     }
 
+    /// Serves all methods of a service, from one moment on.
+    ///
+    /// # Errors
+    ///
+    /// A method of a service of this name is there already, or a name cannot be one.
+    pub fn add(&self, service: Service) -> Result<(), AddError> {
+        let prefix = prefix(&service)?;
+        let mut table = self.write();
+        if let Some(path) = table.under(&prefix).into_iter().next() {
+            return Err(AddError::Exists(path));
+        }
+        insert_all(&mut table, &prefix, service);
+        Ok(())
+    }
+
+    /// Serves these methods of a service in place of all that it had, if it was there: a call finds the old service or
+    /// the new one, never a mixture, and never none.
+    ///
+    /// # Errors
+    ///
+    /// A name cannot be one.
+    pub fn replace(&self, service: Service, running: RunningCalls) -> Result<(), AddError> {
+        let prefix = prefix(&service)?;
+        let mut table = self.write();
+        let old = table.under(&prefix);
+        let removed = table.remove(&old);
+        insert_all(&mut table, &prefix, service);
+        drop(table);
+        self.end_calls(&removed, running);
+        Ok(())
+    }
+
     /// Removes the handler of `path`; its next call is `UNIMPLEMENTED`, and running ones go on. Says if there was one.
     pub fn remove(&self, path: &str) -> bool {
-        let mut routes = self.routes.write().unwrap_or_else(PoisonError::into_inner);
-        routes.remove(path).is_some()
+        self.write().routes.remove(path).is_some()
+    }
+
+    /// Removes all methods of the service of this name, such as `package.Service`; their next calls are `UNIMPLEMENTED`.
+    /// Says if there was one.
+    ///
+    /// With [`RunningCalls::End`] no call of it runs on with its peer, on any server that has these routes.
+    pub fn remove_service(&self, name: &str, running: RunningCalls) -> bool {
+        let mut table = self.write();
+        let paths = table.under(&format!("/{name}/"));
+        let removed = table.remove(&paths);
+        drop(table);
+        self.end_calls(&removed, running);
+        !removed.is_empty()
     }
 
     /// Whether `path` has a handler.
     pub fn contains(&self, path: &str) -> bool {
-        self.route(path).is_some()
+        self.read().routes.contains_key(path)
     }
 
     /// All paths, in order.
     pub fn paths(&self) -> Vec<Arc<str>> {
-        let routes = self.routes.read().unwrap_or_else(PoisonError::into_inner);
-        routes.keys().cloned().collect()
+        self.read().routes.keys().cloned().collect()
     }
 
-    pub(crate) fn route(&self, path: &str) -> Option<Route> {
-        let routes = self.routes.read().unwrap_or_else(PoisonError::into_inner);
-        routes.get(path).cloned()
+    /// All methods, in the order of their paths.
+    pub fn methods(&self) -> Vec<MethodDescriptor> {
+        let table = self.read();
+        let methods = table.routes.iter().map(|(path, route)| MethodDescriptor {
+            path: Arc::clone(path),
+            shape: route.shape,
+        });
+        methods.collect()
     }
-}
 
-struct Streaming<H>(H);
-
-#[async_trait]
-impl<H, F> CallHandler for Streaming<H>
-where
-    H: Fn(IncomingCall) -> F + Send + Sync + 'static,
-    F: Future<Output = ()> + Send + 'static,
-{
-    async fn handle(&self, call: IncomingCall) {
-        (self.0)(call).await;
+    /// The names of all services of which there is a method, in order.
+    pub fn services(&self) -> Vec<Arc<str>> {
+        let table = self.read();
+        let names = table.routes.keys().filter_map(|path| service_name(path));
+        let names: BTreeSet<&str> = names.collect();
+        names.into_iter().map(Arc::from).collect()
     }
-}
 
-struct Unary<H>(H);
+    /// Looks a route up, and does something before it can be removed.
+    pub(crate) fn with_route<R>(
+        &self,
+        path: &str,
+        then: impl FnOnce(Option<&Arc<Route>>) -> R,
+    ) -> R {
+        then(self.read().routes.get(path))
+    }
 
-#[async_trait]
-impl<H, F> CallHandler for Unary<H>
-where
-    H: Fn(Request) -> F + Send + Sync + 'static,
-    F: Future<Output = Result<Bytes, Status>> + Send + 'static,
-{
-    async fn handle(&self, call: IncomingCall) {
-        let mut receiver = call.receiver;
-        let mut messages = Vec::new();
-        loop {
-            match receiver.next_batch(&mut messages).await {
-                Ok(0) => break,
-                Ok(_) => {}
-                // The machine has told the peer, or there is none.
-                Err(_) => return,
-            }
-        }
-        // The machine lets no half-close through without the one message.
-        let Some(message) = messages.pop() else {
+    /// Has the calls of a server end with the methods that they are of.
+    pub(crate) fn join(&self, calls: &Arc<Registry>) {
+        let mut table = self.write();
+        table.servers.retain(|server| server.strong_count() > 0);
+        table.servers.push(Arc::downgrade(calls));
+    }
+
+    /// Called after the routes were removed and the lock given back: whoever took one of them from under the lock has put
+    /// its call into the registry by then.
+    fn end_calls(&self, routes: &BTreeSet<u64>, running: RunningCalls) {
+        let RunningCalls::End(status) = running else {
             return;
         };
-        let request = Request {
-            metadata: call.metadata,
-            peer: call.peer,
-            message,
-            cancellation: call.cancellation,
-        };
-        let outcome = match (self.0)(request).await {
-            Ok(response) => call.sender.try_send(response).map_err(too_large),
-            Err(status) => Err(status),
-        };
-        // The call may have ended meanwhile; then nobody wants the answer.
-        let _ = call.sender.finish(outcome, Metadata::new());
+        let servers = self.read().servers.clone();
+        for registry in servers.iter().filter_map(Weak::upgrade) {
+            for call in registry.of_routes(routes) {
+                call.withdraw(Trailers::failed(status.clone()));
+            }
+        }
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Table> {
+        self.table.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Table> {
+        self.table.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn too_large(error: headwater_core::call::SendError) -> Status {
-    Status::new(headwater_proto::Code::ResourceExhausted, error.to_string())
+/// The service of a path, such as `package.Service` of `/package.Service/Method`.
+pub(crate) fn service_name(path: &str) -> Option<&str> {
+    let (service, _) = path.strip_prefix('/')?.rsplit_once('/')?;
+    Some(service)
+}
+
+/// What the paths of a service begin with, if all its names can be names.
+fn prefix(service: &Service) -> Result<String, AddError> {
+    let mut seen = BTreeSet::new();
+    for name in service.methods.iter().map(|method| &method.name) {
+        if !seen.insert(name) {
+            return Err(AddError::Twice(Arc::clone(name)));
+        }
+    }
+    let names = seen.into_iter().chain([&service.name]);
+    for name in names {
+        if name.is_empty() || name.contains('/') {
+            return Err(AddError::Name(Arc::clone(name)));
+        }
+    }
+    Ok(format!("/{}/", service.name))
+}
+
+fn insert_all(table: &mut Table, prefix: &str, service: Service) {
+    for method in service.methods {
+        let path = format!("{prefix}{}", method.name);
+        table.insert(path.into(), method.shape, method.handler);
+    }
 }
 
 impl fmt::Debug for Router {

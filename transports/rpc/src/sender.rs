@@ -13,6 +13,7 @@ use headwater_proto::{Code, Metadata, Status};
 
 use crate::{
     compression::{self, Compress, Outgoing},
+    interceptor::{Stages, Transform},
     shared::{Shared, Side, register},
 };
 
@@ -25,12 +26,24 @@ use crate::{
 /// is cancelled.
 pub struct Sender {
     call: Arc<Shared>,
+    stages: Option<Arc<Stages>>,
 }
 
 impl Sender {
     pub(crate) fn new(call: Arc<Shared>) -> Self {
         call.add_sender();
-        Self { call }
+        Self { call, stages: None }
+    }
+
+    /// Has all that is sent from here on, by this sender and the clones that are made of it, pass `transform` first, and
+    /// then those that were attached before.
+    #[must_use]
+    pub fn through(mut self, transform: Arc<dyn Transform>) -> Self {
+        let mut stages = self.stages.as_deref().cloned().unwrap_or_default();
+        let stage = stages.push_outer(transform);
+        self.stages = Some(Arc::new(stages));
+        self.call.act(|state| state.end_stages.insert(0, stage));
+        self
     }
 
     /// Sends a message without waiting.
@@ -48,6 +61,13 @@ impl Sender {
     ///
     /// As [`Sender::try_send`].
     pub fn try_send_with(&self, message: Bytes, compress: Compress) -> Result<(), SendError> {
+        let message = match &self.stages {
+            Some(stages) => {
+                self.check_room(&message)?;
+                self.transformed(stages, message)?
+            }
+            None => message,
+        };
         self.attempt(&mut Outgoing::new(message, compress))
     }
 
@@ -70,6 +90,9 @@ impl Sender {
         &self,
         messages: impl IntoIterator<Item = Bytes>,
     ) -> Result<usize, SendError> {
+        if self.stages.is_some() {
+            return all(messages, |message| self.try_send(message));
+        }
         let mut messages = messages.into_iter();
         let mut sent = 0;
         let mut sending = None;
@@ -137,6 +160,10 @@ impl Sender {
     ///
     /// As [`Sender::send`].
     pub async fn send_with(&self, message: Bytes, compress: Compress) -> Result<(), SendError> {
+        let message = match &self.stages {
+            Some(stages) => self.transformed(stages, message)?,
+            None => message,
+        };
         let mut outgoing = Outgoing::new(message, compress);
         loop {
             match self.attempt(&mut outgoing) {
@@ -164,7 +191,39 @@ impl Sender {
     ///
     /// `Ended`; or `Misuse`, if they went before or this is the client's side.
     pub fn send_headers(&self, metadata: Metadata) -> Result<(), SendError> {
-        self.call.act(|state| state.call.send_headers(metadata))
+        let send = |metadata| self.call.act(|state| state.call.send_headers(metadata));
+        let stages = self.stages.as_ref();
+        let Some(stages) = stages.filter(|_| self.call.side == Side::Server) else {
+            return send(metadata);
+        };
+        let mut sent = Err(SendError::Misuse);
+        let once = &self.call.headers_sent;
+        once.call_once_force(|_| sent = send(stages.headers(metadata)));
+        sent
+    }
+
+    /// Has the machine refuse a message that there is no room for, before a transform has seen it.
+    fn check_room(&self, message: &Bytes) -> Result<(), SendError> {
+        self.call.act(|state| {
+            if state.call.has_credit(message.len()) {
+                return Ok(());
+            }
+            state.call.send(message.clone())
+        })
+    }
+
+    fn transformed(&self, stages: &Stages, message: Bytes) -> Result<Bytes, SendError> {
+        if self.is_ended() {
+            return Err(SendError::Ended);
+        }
+        if self.call.side == Side::Server {
+            // Headers are refused if they went before the transform came.
+            let _ = self.send_headers(Metadata::new());
+        }
+        stages.message(message).map_err(|status| {
+            self.call.fail(stages.fail(status));
+            SendError::Ended
+        })
     }
 
     /// Says that no more messages come.
@@ -176,19 +235,35 @@ impl Sender {
     ///
     /// `Ended`; or `Misuse`, if it was said before or the method's one message is missing.
     pub fn finish(&self, outcome: Result<(), Status>, metadata: Metadata) -> Result<(), SendError> {
-        self.call.act(|state| match (self.call.side, outcome) {
-            (Side::Client, Ok(())) => state.call.half_close(),
-            (Side::Client, Err(status)) => {
-                state.call.cancel(status);
-                Ok(())
+        let mut trailers = Trailers { outcome, metadata };
+        if let Some(stages) = &self.stages {
+            let succeeds = trailers.outcome.is_ok();
+            // A client may cancel at any time.
+            if succeeds || self.call.side == Side::Server {
+                self.call.look(|state| state.call.may_end(succeeds))?;
             }
-            (Side::Server, outcome) => state.call.finish(Trailers { outcome, metadata }),
-        })
+            trailers = stages.end(trailers);
+        }
+        self.call
+            .act(|state| match (self.call.side, trailers.outcome) {
+                (Side::Client, Ok(())) => state.call.half_close(),
+                (Side::Client, Err(status)) => {
+                    state.call.cancel(status);
+                    Ok(())
+                }
+                (Side::Server, outcome) => {
+                    let metadata = trailers.metadata;
+                    state.call.finish(Trailers { outcome, metadata })
+                }
+            })
     }
 
     /// Client: the half-close. The server's side is refused it, and so cannot end a call as a success by mistake.
     pub(crate) fn finish_requests(&self) -> Result<(), SendError> {
-        self.call.act(|state| state.call.half_close())
+        if self.call.side == Side::Server {
+            return Err(SendError::Misuse);
+        }
+        self.finish(Ok(()), Metadata::new())
     }
 
     /// Gives the call up, from either side. Does nothing if it is over.
@@ -221,9 +296,27 @@ impl Sender {
     }
 }
 
+/// Does this to the messages up to the first that is refused.
+fn all(
+    messages: impl IntoIterator<Item = Bytes>,
+    mut send: impl FnMut(Bytes) -> Result<(), SendError>,
+) -> Result<usize, SendError> {
+    let mut sent = 0;
+    for message in messages {
+        match send(message) {
+            Ok(()) => sent += 1,
+            Err(error) if sent == 0 => return Err(error),
+            Err(_) => break,
+        }
+    }
+    Ok(sent)
+}
+
 impl Clone for Sender {
     fn clone(&self) -> Self {
-        Self::new(Arc::clone(&self.call))
+        let mut clone = Self::new(Arc::clone(&self.call));
+        clone.stages.clone_from(&self.stages);
+        clone
     }
 }
 

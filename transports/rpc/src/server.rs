@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -9,13 +10,15 @@ use std::{
     time::Duration,
 };
 
-use headwater_core::call::{CallConfig, Credit, Encoding, Encodings, Shape, Trailers};
+use headwater_core::call::{CallConfig, Credit, Encoding, Encodings, Shape};
 use headwater_proto::{Code, Metadata, Status};
 
 use crate::{
+    cancellation::Cancellation,
     compression::{SUPPORTED_ENCODINGS, supported_or_identity},
+    interceptor::{Filter, ServerInterceptor, ServerNext, chains::Chains},
     peer::Peer,
-    receiver::{Cancellation, Receiver, unavailable},
+    receiver::Receiver,
     registry::Registry,
     router::{Route, Router},
     sender::Sender,
@@ -68,6 +71,8 @@ impl Default for ServerConfig {
 pub struct IncomingCall {
     /// The method, such as `/package.Service/Method`.
     pub path: Arc<str>,
+    /// How many messages the method has each way.
+    pub shape: Shape,
     /// The request's metadata.
     pub metadata: Metadata,
     /// Who calls.
@@ -111,6 +116,7 @@ pub struct Acceptor {
 struct Inner {
     config: ServerConfig,
     router: Router,
+    interceptors: Chains<dyn ServerInterceptor>,
     calls: Arc<Registry>,
     clock: Clock,
     started: AtomicBool,
@@ -130,11 +136,13 @@ impl Acceptor {
             inbound,
         } = accepted;
         let inner = &*self.inner;
-        let route = inner.router.route(&headers.path);
-        let config = inner.call_config(route.as_ref(), headers.timeout);
-        let call = Shared::new(Side::Server, &config, inner.clock);
+        let (call, route) = inner.router.with_route(&headers.path, |route| {
+            let config = inner.call_config(route, headers.timeout);
+            let call = Shared::new(Side::Server, &config, inner.clock);
+            inner.calls.add(&call, route.map(|route| route.id));
+            (call, route.cloned())
+        });
         let outbound = Outbound::new(Arc::clone(&call));
-        inner.calls.add(&call);
         call.set_inbound(inbound);
         let is_open = call.act(|state| {
             state.call.requested(&mut headers.metadata);
@@ -146,6 +154,7 @@ impl Acceptor {
         call.start_timer();
         let incoming = IncomingCall {
             path: headers.path,
+            shape: route.as_ref().map(|route| route.shape).unwrap_or_default(),
             metadata: headers.metadata,
             peer,
             receiver: Receiver::new(Arc::clone(&call)),
@@ -153,14 +162,12 @@ impl Acceptor {
             cancellation: Cancellation::new(Arc::clone(&call)),
         };
         match route {
-            Some(route) => {
-                tokio::spawn(async move { route.handler.handle(incoming).await });
-            }
+            Some(route) => inner.run(&route, incoming),
             None => {
                 let message = format!("there is no method {}", incoming.path);
                 let status = Status::new(Code::Unimplemented, message);
                 // A call that has ended already needs no answer.
-                let _ = call.act(|state| state.call.finish(Trailers::failed(status)));
+                let _ = incoming.sender.finish(Err(status), Metadata::new());
             }
         }
         outbound
@@ -168,7 +175,19 @@ impl Acceptor {
 }
 
 impl Inner {
-    fn call_config(&self, route: Option<&Route>, timeout: Option<Duration>) -> CallConfig {
+    /// Starts the handler, or what stands before it.
+    fn run(&self, route: &Arc<Route>, call: IncomingCall) {
+        let route = Arc::clone(route);
+        match self.interceptors.of(&call.path) {
+            None => tokio::spawn(async move { route.handler.handle(call).await }),
+            Some(chain) => {
+                let next = ServerNext::new(chain, Arc::clone(&route.handler));
+                tokio::spawn(next.run(call))
+            }
+        };
+    }
+
+    fn call_config(&self, route: Option<&Arc<Route>>, timeout: Option<Duration>) -> CallConfig {
         let config = &self.config;
         let shape = route.map(|route| route.shape).unwrap_or_default();
         let unary = config.unary_timeout_max.filter(|_| shape == Shape::Unary);
@@ -196,17 +215,16 @@ pub struct Server {
 impl Server {
     /// A server that does not listen yet. Several servers may share one router.
     pub fn new(transport: impl ServerTransport, router: Router, config: ServerConfig) -> Self {
-        Self {
+        Self::builder(transport, router).config(config).build()
+    }
+
+    /// As [`Server::new`], for a server that has more than a configuration.
+    pub fn builder(transport: impl ServerTransport, router: Router) -> ServerBuilder {
+        ServerBuilder {
             transport: Arc::new(transport),
-            acceptor: Acceptor {
-                inner: Arc::new(Inner {
-                    config,
-                    router,
-                    calls: Arc::new(Registry::default()),
-                    clock: Clock::new(),
-                    started: AtomicBool::new(false),
-                }),
-            },
+            router,
+            config: ServerConfig::default(),
+            interceptors: Chains::default(),
         }
     }
 
@@ -225,12 +243,29 @@ impl Server {
             ));
         }
         let stop = StopServer(self);
+        self.transport.configure(&inner.router.methods());
         let result = self.transport.listen(self.acceptor.clone()).await;
         if result.is_ok() {
             inner.calls.empty().await;
         }
         drop(stop);
         result
+    }
+
+    /// As [`Server::serve`], until `signal` is done, such as the one that asks the process to terminate. Then it stops
+    /// gracefully, and after `grace` at once, whatever is open; without a `grace` the open calls have all the time they
+    /// need.
+    ///
+    /// # Errors
+    ///
+    /// As [`Server::serve`]. That calls had to be ended is no error.
+    pub async fn serve_until(
+        &self,
+        signal: impl Future<Output = ()>,
+        grace: Option<Duration>,
+    ) -> Result<(), Status> {
+        let stop = || self.begin_graceful_shutdown();
+        until(self.serve(), signal, stop, grace).await
     }
 
     /// Refuses new calls, tells the handlers of the open ones ([`Cancellation`]), and lets them finish.
@@ -245,6 +280,71 @@ impl Server {
     }
 }
 
+/// Runs until it ends, or is stopped gracefully after `signal` and dropped after `grace`.
+pub(crate) async fn until(
+    run: impl Future<Output = Result<(), Status>>,
+    signal: impl Future<Output = ()>,
+    stop: impl FnOnce(),
+    grace: Option<Duration>,
+) -> Result<(), Status> {
+    let mut run = pin!(run);
+    tokio::select! {
+        result = &mut run => return result,
+        () = signal => stop(),
+    }
+    match grace {
+        Some(grace) => tokio::time::timeout(grace, run).await.unwrap_or(Ok(())),
+        None => run.await,
+    }
+}
+
+/// A server that is being put together.
+#[must_use]
+pub struct ServerBuilder {
+    transport: Arc<dyn ServerTransport>,
+    router: Router,
+    config: ServerConfig,
+    interceptors: Chains<dyn ServerInterceptor>,
+}
+
+impl ServerBuilder {
+    /// The bounds of its calls. Default: those of [`ServerConfig`].
+    pub fn config(self, config: ServerConfig) -> Self {
+        Self { config, ..self }
+    }
+
+    /// Has an interceptor see the calls of the methods that `filter` admits, after those that were added before.
+    pub fn intercept(mut self, filter: Filter, interceptor: impl ServerInterceptor) -> Self {
+        self.interceptors.add(filter, Arc::new(interceptor));
+        self
+    }
+
+    /// The server, which does not listen yet.
+    pub fn build(self) -> Server {
+        let calls = Arc::new(Registry::default());
+        self.router.join(&calls);
+        Server {
+            transport: self.transport,
+            acceptor: Acceptor {
+                inner: Arc::new(Inner {
+                    config: self.config,
+                    router: self.router,
+                    interceptors: self.interceptors,
+                    calls,
+                    clock: Clock::new(),
+                    started: AtomicBool::new(false),
+                }),
+            },
+        }
+    }
+}
+
+impl fmt::Debug for ServerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerBuilder").finish_non_exhaustive()
+    }
+}
+
 /// However `serve` ends, nobody waits for ever.
 struct StopServer<'a>(&'a Server);
 
@@ -253,7 +353,7 @@ impl Drop for StopServer<'_> {
         let calls = &self.0.acceptor.inner.calls;
         calls.begin_stopping();
         for call in calls.open() {
-            call.cancel(unavailable("the server was stopped"));
+            call.cancel(Status::new(Code::Unavailable, "the server was stopped"));
         }
         self.0.transport.begin_graceful_shutdown();
     }

@@ -7,7 +7,7 @@ use std::{
     collections::VecDeque,
     mem,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        Arc, Mutex, MutexGuard, Once, PoisonError, Weak,
         atomic::{AtomicUsize, Ordering},
     },
     task::Waker,
@@ -22,7 +22,7 @@ use headwater_core::{
 use headwater_proto::{Code, Metadata, Status};
 use tokio::{task::AbortHandle, time::Instant};
 
-use crate::{registry::Registration, transport::Inbound};
+use crate::{interceptor::Stage, registry::Registration, transport::Inbound};
 
 /// The machine's time on tokio's clock.
 #[derive(Debug, Clone, Copy)]
@@ -60,6 +60,8 @@ pub(crate) struct Shared {
     /// Apart from the state, because it is polled without it. Taken when the call ends, which resets the stream.
     pub(crate) inbound: Mutex<Option<Box<dyn Inbound>>>,
     senders: AtomicUsize,
+    /// Whether the initial metadata have passed the sender's transforms, if it has any.
+    pub(crate) headers_sent: Once,
     pub(crate) receive_message_bytes_max: usize,
 }
 
@@ -77,6 +79,10 @@ pub(crate) struct State {
     pub(crate) ended: Option<Ended>,
     /// The server is stopping; the handler may still finish.
     pub(crate) stopping: bool,
+    /// This side ended the call over the handler's head.
+    pub(crate) withdrawn: bool,
+    /// Transforms that are told when the call ends, unless they were before.
+    pub(crate) end_stages: Vec<Arc<Stage>>,
     pub(crate) receiver_dropped: bool,
     pub(crate) transport_waker: Option<Waker>,
     pub(crate) receiver_waker: Option<Waker>,
@@ -94,6 +100,7 @@ struct After {
     writable: Vec<Waker>,
     cancel: Vec<Waker>,
     ended: bool,
+    end_stages: Option<(Vec<Arc<Stage>>, Trailers)>,
     timer: Option<AbortHandle>,
     registration: Option<Registration>,
 }
@@ -119,6 +126,8 @@ impl Shared {
                 half_closed: false,
                 ended: None,
                 stopping: false,
+                withdrawn: false,
+                end_stages: Vec::new(),
                 receiver_dropped: false,
                 transport_waker: None,
                 receiver_waker: None,
@@ -129,6 +138,7 @@ impl Shared {
             }),
             inbound: Mutex::new(None),
             senders: AtomicUsize::new(0),
+            headers_sent: Once::new(),
         })
     }
 
@@ -176,6 +186,11 @@ impl Shared {
             timer.abort();
         }
         drop(after.registration);
+        if let Some((stages, trailers)) = after.end_stages {
+            for stage in stages {
+                stage.end(trailers.clone());
+            }
+        }
         let wakers = after.transport.into_iter().chain(after.receiver);
         for waker in wakers.chain(after.writable).chain(after.cancel) {
             waker.wake();
@@ -185,6 +200,28 @@ impl Shared {
     /// Ends the call if it has not ended; the peer is told.
     pub(crate) fn cancel(&self, status: Status) {
         self.act(|state| state.call.cancel(status));
+    }
+
+    /// Ends a server's call over its handler's head, if it has not ended; the peer is told the status after all that was
+    /// sent before.
+    pub(crate) fn withdraw(&self, trailers: Trailers) {
+        self.act(|state| {
+            if state.call.finish(trailers).is_ok() {
+                state.withdrawn = true;
+            }
+        });
+    }
+
+    /// Ends a call that a transform has failed, and tells the peer what can be told.
+    pub(crate) fn fail(&self, trailers: Trailers) {
+        match (self.side, trailers.outcome) {
+            (Side::Client, Err(status)) => self.cancel(status),
+            (Side::Client, Ok(())) => {}
+            (Side::Server, outcome) => {
+                let metadata = trailers.metadata;
+                self.withdraw(Trailers { outcome, metadata });
+            }
+        }
     }
 
     /// The stream is gone.
@@ -311,8 +348,12 @@ impl State {
             // Without the time: credit is told only what it was told before.
             self.call.handle(Input::Credit(discarded), Time::ZERO);
         }
-        if self.ended.is_some() {
+        if let Some(ended) = &self.ended {
             after.ended = true;
+            if !self.end_stages.is_empty() {
+                let stages = mem::take(&mut self.end_stages);
+                after.end_stages = Some((stages, ended.trailers.clone()));
+            }
             after.timer = self.timer.take();
             after.registration = self.registration.take();
         }

@@ -17,6 +17,7 @@ use tokio::time::Instant;
 
 use crate::{
     server::Acceptor,
+    service::MethodDescriptor,
     shared::{Shared, Side, register, register_one, sum},
 };
 
@@ -206,6 +207,12 @@ pub trait ClientTransport: Send + Sync + 'static {
 /// The server's side of a transport.
 #[async_trait]
 pub trait ServerTransport: Send + Sync + 'static {
+    /// Tells which methods the server has. Called once, before [`ServerTransport::listen`]; methods may come and go
+    /// later. Does nothing by default.
+    fn configure(&self, methods: &[MethodDescriptor]) {
+        let _ = methods;
+    }
+
     /// Hands every stream that comes to `acceptor`. Runs until it is drained after
     /// [`ServerTransport::begin_graceful_shutdown`]; dropping it is an abrupt stop, after which no peer waits for ever.
     ///

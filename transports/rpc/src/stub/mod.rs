@@ -41,6 +41,16 @@ pub use codec::ProstCodec;
 pub use codec::{CodecError, Deserializer, Serializer};
 pub use context::{ServerContext, ServerRequest};
 pub use descriptor::{MethodDescriptor, ServiceDescriptor};
+pub use futures_core::Stream;
 pub use messages::Messages;
 pub use objects::{Failure, Request, Response};
 pub use sink::Sink;
+
+/// Takes in the code that `headwater-codegen` has generated for a package; `"_"` is the one without a name. With the
+/// default directory only, which is cargo's `OUT_DIR`.
+#[macro_export]
+macro_rules! include_proto {
+    ($package:tt) => {
+        include!(concat!(env!("OUT_DIR"), "/", $package, ".rs"));
+    };
+}

@@ -2,7 +2,6 @@
 
 use std::{future::Future, sync::Arc};
 
-use async_trait::async_trait;
 use headwater_core::call::SendError;
 use headwater_proto::{Code, Metadata, Status};
 
@@ -10,7 +9,7 @@ use super::{
     Deserializer, Failure, Messages, MethodDescriptor, Response, Serializer, ServerContext,
     ServerRequest, Sink,
 };
-use crate::{CallHandler, IncomingCall, Router, Sender};
+use crate::{IncomingCall, Method, Sender};
 
 /// From the regular tier of a unary method to the streaming one.
 ///
@@ -83,13 +82,13 @@ async fn answer<R>(responses: &Sink<R>, response: Response<R>) -> Result<Metadat
     Ok(response.trailers)
 }
 
-/// Has `router` hand the calls of `method` to `handle`, which is the streaming tier of `service`.
-pub fn register<C, S, Q, R, H, F>(
-    router: &Router,
-    method: &MethodDescriptor,
+/// A method whose calls `handle` takes, which is the streaming tier of `service`.
+pub fn method<C, S, Q, R, H, F>(
+    descriptor: &MethodDescriptor,
     service: &Arc<S>,
     handle: H,
-) where
+) -> Method
+where
     C: Deserializer<Q> + Serializer<R> + 'static,
     S: Send + Sync + 'static,
     Q: 'static,
@@ -104,7 +103,7 @@ pub fn register<C, S, Q, R, H, F>(
         let running = handle(Arc::clone(&service), request, responses);
         async move { conclude(&sender, running.await) }
     };
-    router.insert(method.path, method.shape, Arc::new(Handler(run)));
+    Method::stream(descriptor.name, descriptor.shape, run)
 }
 
 fn open<C, Q, R>(call: IncomingCall) -> (ServerRequest<Messages<Q>>, Sink<R>)
@@ -134,15 +133,8 @@ fn conclude(sender: &Sender, outcome: Result<Metadata, Failure>) {
     }
 }
 
-struct Handler<H>(H);
-
-#[async_trait]
-impl<H, F> CallHandler for Handler<H>
-where
-    H: Fn(IncomingCall) -> F + Send + Sync + 'static,
-    F: Future<Output = ()> + Send + 'static,
-{
-    async fn handle(&self, call: IncomingCall) {
-        (self.0)(call).await;
-    }
+/// What a call of a method ends with that its service leaves out.
+pub fn unimplemented(method: &MethodDescriptor) -> Status {
+    let message = format!("there is no method {}", method.path);
+    Status::new(Code::Unimplemented, message)
 }
