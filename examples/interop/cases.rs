@@ -90,7 +90,8 @@ pub(crate) async fn run(names: &[String], target: &Target) -> ExitCode {
 
 /// Those named `..._noprobe` are what is left of a case toward a server that cannot see message flags.
 async fn one(name: &str, target: &Target) -> Result<(), Wrong> {
-    let client = TestServiceClient::new(target.connect()?);
+    let connected = target.connect()?;
+    let client = TestServiceClient::new(connected.client.clone());
     match name {
         "empty_unary" => calls::empty_unary(&client).await,
         "large_unary" => calls::large_unary(&client).await,
@@ -104,7 +105,7 @@ async fn one(name: &str, target: &Target) -> Result<(), Wrong> {
         "status_code_and_message" => endings::status_code_and_message(&client).await,
         "special_status_message" => endings::special_status_message(&client).await,
         "unimplemented_method" => endings::unimplemented_method(&client).await,
-        "unimplemented_service" => endings::unimplemented_service(&client).await,
+        "unimplemented_service" => endings::unimplemented_service(&connected.client).await,
         "cancel_after_begin" => endings::cancel_after_begin(&client).await,
         "cancel_after_first_response" => endings::cancel_after_first_response(&client).await,
         "timeout_on_sleeping_server" => endings::timeout_on_sleeping_server(&client).await,

@@ -1,29 +1,60 @@
-//! What one message says of its compression, and how one message is sent.
+//! Compression, message by message.
 
 use headwater_rpc::{
-    Status,
-    stub::{Messages, Sink},
+    CallOptions, Compress, Encoding, Encodings, Status,
+    stub::{Request, Sink},
 };
 
 use crate::protocol::BoolValue;
 
-pub(crate) fn allow<T>(_responses: &Sink<T>) {}
+/// What the cases compress with.
+const ENCODING: Encoding = Encoding::Gzip;
 
+/// A request whose messages are compressed if this is true, and whose responses may be.
+pub(crate) fn request<T>(request: Request<T>, compressed: Option<BoolValue>) -> Request<T> {
+    let options = CallOptions {
+        compression: encoding(compressed),
+        accepted_encodings: Encodings::ALL,
+        ..request.options
+    };
+    Request { options, ..request }
+}
+
+/// Has the responses of a call be compressed, unless a message says otherwise or the client does not take it.
+///
+/// # Errors
+///
+/// The call is over.
+pub(crate) fn allow<T>(responses: &Sink<T>) -> Result<(), Status> {
+    responses.set_compression(ENCODING)
+}
+
+/// Sends a message, compressed only if this is true and its call's messages are.
+///
+/// # Errors
+///
+/// As [`Sink::send`].
 pub(crate) async fn send<T>(
     sink: &Sink<T>,
     message: T,
-    _compressed: Option<BoolValue>,
+    compressed: Option<BoolValue>,
 ) -> Result<(), Status> {
-    sink.send(message).await
+    let compress = if is_true(compressed) {
+        Compress::Auto
+    } else {
+        Compress::Never
+    };
+    sink.send_with(message, compress).await
 }
 
-pub(crate) fn was_compressed<T>(_messages: &Messages<T>) -> bool {
-    false
+fn encoding(compressed: Option<BoolValue>) -> Encoding {
+    if is_true(compressed) {
+        ENCODING
+    } else {
+        Encoding::Identity
+    }
 }
 
-pub(crate) fn request<T>(
-    request: headwater_rpc::stub::Request<T>,
-    _compressed: Option<BoolValue>,
-) -> headwater_rpc::stub::Request<T> {
-    request
+fn is_true(value: Option<BoolValue>) -> bool {
+    value.is_some_and(|value| value.value)
 }

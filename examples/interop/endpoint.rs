@@ -1,6 +1,9 @@
 //! Which transport a URL means: the one place to add a scheme.
 
-use std::{fmt, ops::Deref, path::PathBuf};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
 
 use headwater_http2::{Http2Client, Http2ClientConfig, Http2Server, Http2ServerConfig};
 use headwater_rpc::{Client, Code, Router, Server, ServerConfig, Status};
@@ -41,7 +44,14 @@ pub(crate) async fn listen(
             let server = Server::new(transport, router.clone(), ServerConfig::default());
             Ok((server, url))
         }
-        "https" if tls.is_none() => Err(invalid("an https url needs --cert and --key")),
+        "https" => Err(match tls {
+            None => invalid("an https url needs --cert and --key"),
+            Some(ServerTls { certificates, key }) => invalid(format_args!(
+                "there is no TLS here yet, for which {} and {} would be",
+                certificates.display(),
+                key.display()
+            )),
+        }),
         _ => Err(unknown(scheme)),
     }
 }
@@ -66,6 +76,13 @@ impl Target {
                 let transport = Http2Client::new(&self.url, &Http2ClientConfig::default())?;
                 Client::new(transport)
             }
+            "https" => {
+                let ca = self.tls.ca.as_deref().unwrap_or(Path::new("the system"));
+                let ca = ca.display();
+                let reason =
+                    format_args!("there is no TLS here yet, for which the trust of {ca} would be");
+                return Err(invalid(reason));
+            }
             _ => return Err(unknown(scheme)),
         };
         let running = client.clone();
@@ -76,16 +93,8 @@ impl Target {
 
 /// A client that runs until this is dropped.
 pub(crate) struct Connected {
-    client: Client,
+    pub(crate) client: Client,
     connecting: JoinHandle<Result<(), Status>>,
-}
-
-impl Deref for Connected {
-    type Target = Client;
-
-    fn deref(&self) -> &Client {
-        &self.client
-    }
 }
 
 impl Drop for Connected {

@@ -99,7 +99,8 @@ async fn call_unary(target: &Target) -> ExitCode {
 }
 
 async fn one_call(target: &Target) -> Result<(), Status> {
-    let client = TestServiceClient::new(target.connect()?);
+    let connected = target.connect()?;
+    let client = TestServiceClient::new(connected.client.clone());
     let request = Request {
         options: CallOptions {
             timeout: Some(CALL_TIMEOUT),

@@ -1,6 +1,6 @@
 //! Serves until it is told to stop.
 
-use std::{io, process::ExitCode, sync::Arc, time::Duration};
+use std::{io, process::ExitCode, time::Duration};
 
 use headwater_rpc::{Router, Server};
 use tokio::{
@@ -10,7 +10,7 @@ use tokio::{
 
 use crate::{
     endpoint::{self, ServerTls},
-    protocol,
+    protocol::TestServiceServer,
     service::Interop,
 };
 
@@ -33,7 +33,7 @@ async fn try_serve(
     tls: Option<&ServerTls>,
 ) -> Result<(), Box<dyn std::error::Error>> {
     let router = Router::new();
-    protocol::register(&router, &Arc::new(Interop));
+    router.add(TestServiceServer::new(Interop).into_service())?;
     let mut servers: Vec<Server> = Vec::new();
     for url in urls {
         let (server, url) = endpoint::listen(url, tls, &router).await?;

@@ -13,7 +13,7 @@ use crate::{
     protocol::{
         BoolValue, EchoStatus, Empty, Payload, ResponseParameters, SimpleRequest, SimpleResponse,
         StreamingInputCallRequest, StreamingInputCallResponse, StreamingOutputCallRequest,
-        StreamingOutputCallResponse,
+        StreamingOutputCallResponse, TestService,
     },
 };
 
@@ -28,24 +28,12 @@ const PAYLOAD_BYTES_MAX: usize = 3 << 20;
 #[derive(Debug)]
 pub(crate) struct Interop;
 
-impl Interop {
-    pub(crate) async fn empty_call_streaming(
-        &self,
-        request: ServerRequest<Messages<Empty>>,
-        responses: Sink<Empty>,
-    ) -> Result<Metadata, Failure> {
-        let ServerRequest {
-            message: mut requests,
-            context,
-            ..
-        } = request;
-        while requests.message().await?.is_some() {}
-        let trailers = echo_metadata(&context.metadata, &responses)?;
-        responses.send(Empty {}).await?;
-        Ok(trailers)
+impl TestService for Interop {
+    async fn empty_call(&self, message: Empty) -> Result<Empty, Status> {
+        Ok(message)
     }
 
-    pub(crate) async fn unary_call_streaming(
+    async fn unary_call_streaming(
         &self,
         request: ServerRequest<Messages<SimpleRequest>>,
         responses: Sink<SimpleResponse>,
@@ -54,7 +42,7 @@ impl Interop {
         let missing = || invalid("the request is missing");
         let request = requests.message().await?.ok_or_else(missing)?;
         check_compression(request.expect_compressed, &requests)?;
-        compression::allow(&responses);
+        compression::allow(&responses)?;
         let trailers = echo_metadata(&metadata, &responses)?;
         echo_status(request.response_status, &trailers)?;
         let response = SimpleResponse {
@@ -65,7 +53,7 @@ impl Interop {
         Ok(trailers)
     }
 
-    pub(crate) async fn streaming_input_call_streaming(
+    async fn streaming_input_call_streaming(
         &self,
         request: ServerRequest<Messages<StreamingInputCallRequest>>,
         responses: Sink<StreamingInputCallResponse>,
@@ -86,13 +74,13 @@ impl Interop {
         Ok(trailers)
     }
 
-    pub(crate) async fn full_duplex_call_streaming(
+    async fn full_duplex_call_streaming(
         &self,
         request: ServerRequest<Messages<StreamingOutputCallRequest>>,
         responses: Sink<StreamingOutputCallResponse>,
     ) -> Result<Metadata, Failure> {
         let (mut requests, metadata) = (request.message, request.context.metadata);
-        compression::allow(&responses);
+        compression::allow(&responses)?;
         let trailers = echo_metadata(&metadata, &responses)?;
         while let Some(request) = requests.message().await? {
             answer(request, &responses, &trailers).await?;
@@ -100,7 +88,7 @@ impl Interop {
         Ok(trailers)
     }
 
-    pub(crate) async fn streaming_output_call_streaming(
+    async fn streaming_output_call_streaming(
         &self,
         request: ServerRequest<Messages<StreamingOutputCallRequest>>,
         responses: Sink<StreamingOutputCallResponse>,
@@ -110,13 +98,13 @@ impl Interop {
     }
 
     /// Of one request, or of many: the answers begin when the client has sent the last.
-    pub(crate) async fn half_duplex_call_streaming(
+    async fn half_duplex_call_streaming(
         &self,
         request: ServerRequest<Messages<StreamingOutputCallRequest>>,
         responses: Sink<StreamingOutputCallResponse>,
     ) -> Result<Metadata, Failure> {
         let (mut requests, metadata) = (request.message, request.context.metadata);
-        compression::allow(&responses);
+        compression::allow(&responses)?;
         let trailers = echo_metadata(&metadata, &responses)?;
         let mut all = Vec::new();
         while requests.next_batch(&mut all).await? > 0 {}
@@ -184,7 +172,7 @@ fn echo_status(wanted: Option<EchoStatus>, trailers: &Metadata) -> Result<(), Fa
 
 /// Fails unless the message that came last was compressed as it says itself.
 fn check_compression<T>(told: Option<BoolValue>, requests: &Messages<T>) -> Result<(), Status> {
-    let found = compression::was_compressed(requests);
+    let found = requests.was_compressed();
     match told {
         Some(BoolValue { value }) if value != found => Err(invalid(&format!(
             "expected a message with compressed = {value}, and it is {found}"

@@ -186,7 +186,8 @@ pub(super) async fn rpc_soak(client: &TestServiceClient) -> Result<(), Wrong> {
 /// Each call on a channel of its own.
 pub(super) async fn channel_soak(target: &Target) -> Result<(), Wrong> {
     for _ in 0..SOAK_ITERATIONS {
-        large_unary(&TestServiceClient::new(target.connect()?)).await?;
+        let connected = target.connect()?;
+        large_unary(&TestServiceClient::new(connected.client.clone())).await?;
     }
     Ok(())
 }

@@ -117,7 +117,7 @@ pub(super) async fn server_streaming(client: &TestServiceClient) -> Result<(), W
     sink.finish()?;
     let mut found = Vec::new();
     while let Some(response) = messages.message().await? {
-        let value = compression::was_compressed(&messages);
+        let value = messages.was_compressed();
         found.push((size(response.payload.as_ref()), Some(BoolValue { value })));
     }
     equal(&found, &wanted.to_vec(), "sizes and flags")
@@ -127,7 +127,7 @@ pub(super) async fn server_streaming(client: &TestServiceClient) -> Result<(), W
 async fn single<T>(messages: &mut Messages<T>) -> Result<(T, BoolValue), Status> {
     let missing = || Status::new(Code::Internal, "the response is missing");
     let message = messages.message().await?.ok_or_else(missing)?;
-    let value = compression::was_compressed(messages);
+    let value = messages.was_compressed();
     while messages.message().await?.is_some() {}
     Ok((message, BoolValue { value }))
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use headwater_rpc::{CallOptions, Code, Status, stub::Request};
+use headwater_rpc::{CallOptions, Client, Code, Status, stub::Request};
 
 use super::{
     Wrong,
@@ -11,6 +11,7 @@ use super::{
 };
 use crate::protocol::{
     EchoStatus, Empty, SimpleRequest, StreamingOutputCallRequest, TestServiceClient,
+    UnimplementedServiceClient,
 };
 
 /// What `special_status_message` sends: white space, and characters inside and outside of the basic plane.
@@ -67,10 +68,9 @@ pub(super) async fn unimplemented_method(client: &TestServiceClient) -> Result<(
     fails(outcome, Code::Unimplemented).map(drop)
 }
 
-pub(super) async fn unimplemented_service(client: &TestServiceClient) -> Result<(), Wrong> {
-    let outcome = client
-        .unimplemented_service_call_with(request(Empty {}))
-        .await;
+pub(super) async fn unimplemented_service(client: &Client) -> Result<(), Wrong> {
+    let client = UnimplementedServiceClient::new(client.clone());
+    let outcome = client.unimplemented_call_with(request(Empty {})).await;
     fails(outcome, Code::Unimplemented).map(drop)
 }
 
