@@ -32,7 +32,7 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(3);
 #[command(max_term_width = 100, after_help = AFTER_HELP)]
 #[command(group(ArgGroup::new("what").required(true).args(["listen", "run", "call_unary"])))]
 struct Arguments {
-    /// Serves grpc.testing.TestService on all of these URLs at once, until SIGTERM or SIGINT. Port 0 takes a free one.
+    /// Serves grpc.testing.TestService, health and reflection on all of these URLs at once, until SIGTERM or SIGINT. Port 0 takes a free one.
     #[arg(long, value_name = "URL", num_args = 1..)]
     listen: Vec<String>,
     /// Runs these cases, separated by commas, against the server at URL; `all` are the published ones.

@@ -3,6 +3,10 @@
 use std::{io, process::ExitCode, time::Duration};
 
 use headwater_rpc::{Router, Server};
+use headwater_services::{
+    Health, Reflection,
+    health::{ServingStatus, v1::HEALTH},
+};
 use tokio::{
     signal::unix::{SignalKind, signal},
     task::JoinSet,
@@ -10,14 +14,14 @@ use tokio::{
 
 use crate::{
     endpoint::{self, ServerTls},
-    protocol::TestServiceServer,
+    protocol::{TEST_SERVICE, TestServiceServer},
     service::Interop,
 };
 
 /// How long calls may go on after the signal to stop.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// Serves the interop cases on all URLs, until SIGTERM or SIGINT.
+/// Serves the interop cases, health and reflection on all URLs, until SIGTERM or SIGINT.
 pub(crate) async fn serve(urls: &[String], tls: Option<&ServerTls>) -> ExitCode {
     match try_serve(urls, tls).await {
         Ok(()) => ExitCode::SUCCESS,
@@ -34,6 +38,16 @@ async fn try_serve(
 ) -> Result<(), Box<dyn std::error::Error>> {
     let router = Router::new();
     router.add(TestServiceServer::new(Interop).into_service())?;
+    let health = Health::new();
+    health.set(TEST_SERVICE.name, ServingStatus::Serving);
+    router.add(health.service())?;
+    let reflection = Reflection::new();
+    for service in [&TEST_SERVICE, &HEALTH] {
+        reflection.add(service)?;
+    }
+    for service in reflection.services() {
+        router.add(service)?;
+    }
     let mut servers: Vec<Server> = Vec::new();
     for url in urls {
         let (server, url) = endpoint::listen(url, tls, &router).await?;
@@ -53,6 +67,7 @@ async fn try_serve(
             return Err("a listener ended by itself".into());
         }
     }
+    health.stop();
     for server in &servers {
         server.begin_graceful_shutdown();
     }

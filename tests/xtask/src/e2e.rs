@@ -18,7 +18,7 @@ struct Suite {
     browser: bool,
 }
 
-const SUITES: [Suite; 6] = [
+const SUITES: [Suite; 7] = [
     suite("js/service"),
     suite("js/bad-input"),
     suite("js/chat"),
@@ -28,6 +28,7 @@ const SUITES: [Suite; 6] = [
     },
     suite("python/chat"),
     suite("python/upstream"),
+    suite("python/services"),
 ];
 
 /// The programs under test and the variables that say where they are; the environment may name others, such as a

@@ -27,7 +27,8 @@ Usage: cargo xtask COMMAND
   test          Everything that proves the project: unit and machine tests, doc tests, tidy, no-std, end to end.
                 Installs what is missing: npm and PyPI packages into target/, Chromium through apt where it may.
   e2e [FILTER]  Only the tests from outside: the real command, the official clients, a browser. FILTER is a suite
-                (js/chat, js/bad-input, js/service, js/demo, python/chat, python/upstream, interop/python-client, ...)
+                (js/chat, js/bad-input, js/service, js/demo, python/chat, python/upstream, python/services,
+                interop/python-client, ...)
                 or part of a test's or an interop case's name.
   no-std        Checks headwater-proto, headwater-core and all their dependencies against a sysroot without std.
   tidy          House rules: file sizes, dependencies, names, machine paths, and which rows of the feature list

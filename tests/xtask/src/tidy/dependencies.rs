@@ -44,10 +44,11 @@ const PURE: [(&str, &[&str]); 2] = [
 ];
 
 /// What a crate may use of the others. The service (`headwater`) may use all; tests and examples are not listed.
-const EDGES: [(&str, &[&str]); 8] = [
+const EDGES: [(&str, &[&str]); 9] = [
     ("proto", &[]),
     ("core", &[PROTO]),
     ("transports/rpc", &[PROTO, CORE]),
+    ("transports/services", &[RPC, "headwater-codegen"]),
     ("transports/in-process", &[PROTO, CORE, RPC]),
     ("transports/http2", &[PROTO, CORE, RPC]),
     ("transports/websocket", &[PROTO, CORE, RPC]),
