@@ -8,19 +8,43 @@ use std::{
 };
 
 use rustix::time::{ClockId, clock_gettime};
+
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-/// One way to bring events to a handler and answers back.
-pub(crate) trait Contender {
-    /// Its name in the table.
-    fn name(&self) -> &'static str;
+use crate::report::Cell;
 
-    /// Keeps so many events under way for so long. Gives how many were answered.
-    fn run(&self, in_flight: usize, duration: Duration) -> u64;
+/// One way to do a work.
+pub(crate) struct Contender<'a> {
+    /// Its name in the table.
+    pub(crate) name: &'static str,
+    /// Does it for so long, and gives how often it was done.
+    pub(crate) run: Box<dyn Fn(Duration) -> u64 + 'a>,
+}
+
+/// Has the contenders take turns, `rounds` times.
+pub(crate) fn measure(
+    contenders: &[Contender<'_>],
+    rounds: usize,
+    run: Duration,
+) -> Vec<(&'static str, Cell)> {
+    let named = contenders.iter().map(|it| (it.name, Cell::default()));
+    let mut cells: Vec<_> = named.collect();
+    // The first turn warms up and is not counted.
+    for round in 0..=rounds {
+        for (contender, (_, cell)) in contenders.iter().zip(&mut cells) {
+            let (cpu, wall) = (cpu_time(), Instant::now());
+            let done = (contender.run)(run);
+            let (cpu, wall) = (cpu_time() - cpu, wall.elapsed());
+            if round > 0 {
+                cell.add(done, cpu, wall);
+            }
+        }
+    }
+    cells
 }
 
 /// The CPU time of this process, in user and system mode.
-pub(crate) fn cpu_time() -> Duration {
+fn cpu_time() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     let seconds = u64::try_from(time.tv_sec).expect("not negative");
     let nanoseconds = u32::try_from(time.tv_nsec).expect("below 10^9");
@@ -43,31 +67,32 @@ pub(crate) fn on_own_thread<F: Future<Output = ()> + Send + 'static>(
     });
 }
 
-/// One run, as the service's end is told.
-pub(crate) struct Order {
-    pub(crate) in_flight: usize,
+/// One run, as the end that begins is told.
+pub(crate) struct Order<W> {
+    /// What to do, such as how many events to keep under way.
+    pub(crate) work: W,
     pub(crate) until: Instant,
     pub(crate) answered: mpsc::Sender<u64>,
 }
 
-/// Gives orders to the thread of a service's end.
-pub(crate) struct Orders(UnboundedSender<Order>);
+/// Gives orders to the thread of the end that begins.
+pub(crate) struct Orders<W>(UnboundedSender<Order<W>>);
 
-impl Orders {
-    pub(crate) fn new() -> (Self, UnboundedReceiver<Order>) {
+impl<W> Orders<W> {
+    pub(crate) fn new() -> (Self, UnboundedReceiver<Order<W>>) {
         let (sender, receiver) = unbounded_channel();
         (Self(sender), receiver)
     }
 
-    /// Gives an order and waits for how many events were answered.
-    pub(crate) fn run(&self, in_flight: usize, duration: Duration) -> u64 {
+    /// Gives an order and waits for how often it was done.
+    pub(crate) fn run(&self, work: W, duration: Duration) -> u64 {
         let (answered, count) = mpsc::channel();
         let order = Order {
-            in_flight,
+            work,
             until: Instant::now() + duration,
             answered,
         };
-        assert!(self.0.send(order).is_ok(), "the service's end runs");
-        count.recv().expect("the service's end answers")
+        assert!(self.0.send(order).is_ok(), "the end that begins runs");
+        count.recv().expect("the end that begins answers")
     }
 }

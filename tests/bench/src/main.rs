@@ -1,26 +1,19 @@
-//! What an event costs: `cargo run --release -p headwater-bench -- link`.
+//! What things cost: `cargo run --release -p headwater-bench -- link`, and `-- rpc`.
 //!
-//! Each contender carries the same events to the same handler and its answers back, with nothing in front: no
-//! WebSocket, and but for `link and hub`, which does all that the service does for an event, no hub. The service's end and the application's run in one process, each on a thread and a runtime of
-//! its own, over TCP on loopback, so that the CPU time of the process is that of both ends together.
+//! Both ends of each contender run in one process, so that the CPU time of the process is that of both together: over a
+//! network each on a thread and a runtime of its own, over TCP on loopback; in process both on one.
 //!
 //! The contenders take turns in each round. A table shows medians with the least and the greatest of the rounds; where
 //! those overlap, no difference is claimed.
 
 mod contender;
-mod hub;
 mod link;
-mod post;
 mod report;
-mod unary;
-mod work;
+mod rpc;
 
 use std::time::Duration;
 
-use clap::{Parser, Subcommand};
-
-use contender::{Contender, cpu_time};
-use report::{Cell, Report};
+use clap::{Args, Parser, Subcommand};
 
 /// Measures.
 #[derive(Parser)]
@@ -33,54 +26,55 @@ struct Arguments {
 enum Command {
     /// Event, handler, ack: the link on HTTP/2 against one POST and one tonic unary call an event.
     Link {
-        /// How often each contender runs.
-        #[arg(long, default_value_t = 9)]
-        rounds: usize,
-        /// How long one run lasts, in milliseconds; it is cut at the end of an event.
-        #[arg(long, default_value_t = 400)]
-        run_ms: u64,
+        #[command(flatten)]
+        rounds: Rounds,
         /// Measures only so many under way; repeatable.
-        #[arg(long, default_values_t = IN_FLIGHT)]
+        #[arg(long, default_values_t = [1, 8, 64])]
         in_flight: Vec<usize>,
         /// Measures the link alone, for a profiler.
         #[arg(long)]
         alone: bool,
     },
+    /// Generated stubs against tonic's generated code on HTTP/2, and in process against a pair of tokio channels.
+    Rpc {
+        #[command(flatten)]
+        rounds: Rounds,
+        /// Measures only works whose name has this in it, such as `unary` or `in-process`.
+        #[arg(long, default_value = "")]
+        only: String,
+        /// Measures ours alone, for a profiler.
+        #[arg(long)]
+        alone: bool,
+    },
 }
 
-/// How many events are under way at once.
-const IN_FLIGHT: [usize; 3] = [1, 8, 64];
+#[derive(Args)]
+struct Rounds {
+    /// How often each contender runs.
+    #[arg(long, default_value_t = 9)]
+    rounds: usize,
+    /// How long one run lasts, in milliseconds; it is cut at the end of an event.
+    #[arg(long, default_value_t = 400)]
+    run_ms: u64,
+}
 
 fn main() {
-    let Command::Link {
-        rounds,
-        run_ms,
-        in_flight,
-        alone,
-    } = Arguments::parse().command;
-    let run = Duration::from_millis(run_ms);
-    let mut contenders: Vec<Box<dyn Contender>> = vec![Box::new(link::LinkOverHttp2::start())];
-    if !alone {
-        contenders.push(Box::new(post::PostOverHttp1::start()));
-        contenders.push(Box::new(unary::UnaryOverTonic::start()));
-        contenders.push(Box::new(hub::LinkAndHub::start()));
-    }
-    let names: Vec<_> = contenders.iter().map(|it| it.name()).collect();
-    let mut report = Report::new(names, rounds, run);
-    for in_flight in in_flight {
-        let mut cells = vec![Cell::default(); contenders.len()];
-        // The first turn warms up and is not counted.
-        for round in 0..=rounds {
-            for (contender, cell) in contenders.iter().zip(&mut cells) {
-                let (cpu, wall) = (cpu_time(), std::time::Instant::now());
-                let events = contender.run(in_flight, run);
-                let (cpu, wall) = (cpu_time() - cpu, wall.elapsed());
-                if round > 0 {
-                    cell.add(events, cpu, wall);
-                }
-            }
+    match Arguments::parse().command {
+        Command::Link {
+            rounds: Rounds { rounds, run_ms },
+            in_flight,
+            alone,
+        } => {
+            let run = Duration::from_millis(run_ms);
+            println!("{}", link::report(&in_flight, alone, rounds, run));
         }
-        report.add(in_flight, cells);
+        Command::Rpc {
+            rounds: Rounds { rounds, run_ms },
+            only,
+            alone,
+        } => {
+            let run = Duration::from_millis(run_ms);
+            println!("{}", rpc::report(&only, alone, rounds, run));
+        }
     }
-    println!("{report}");
 }

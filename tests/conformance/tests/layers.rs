@@ -68,3 +68,26 @@ fn s4_01_the_driver_and_the_transports_know_only_what_is_below() {
         }
     }
 }
+
+/// S4-39: the machines, and calls within one process, build where there is no network and no operating system.
+#[test]
+fn s4_39_the_core_and_the_in_process_transport_build_for_wasm32() {
+    let wasm = "wasm32-unknown-unknown";
+    // The target belongs to the toolchain; where it is installed, this does nothing.
+    let added = Command::new("rustup")
+        .args(["target", "add", wasm])
+        .output();
+    let added = added.expect("rustup is there, for the toolchain file asks for it");
+    let errors = String::from_utf8_lossy(&added.stderr);
+    assert!(added.status.success(), "no {wasm}: {errors}");
+    let workspace = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+    let checked = Command::new(env!("CARGO"))
+        .args(["check", "--target", wasm, "--target-dir", "target/no-std"])
+        .args(["--package", "headwater-core"])
+        .args(["--package", "headwater-in-process"])
+        .current_dir(workspace)
+        .output()
+        .expect("cargo runs this test, so it is there");
+    let errors = String::from_utf8_lossy(&checked.stderr);
+    assert!(checked.status.success(), "it does not build: {errors}");
+}

@@ -1,4 +1,38 @@
 //! Generated clients and services, compiled and called.
+//!
+//! A method of which no tier is written does not build, and the error names it:
+//!
+//! ```compile_fail,E0080
+//! use headwater_rpc::Status;
+//! use headwater_stubs::bare::nested::deep::{Option, OptionServer, item::Key};
+//!
+//! struct Half;
+//!
+//! impl Option for Half {
+//!     async fn result(&self, key: Key) -> Result<Key, Status> {
+//!         Ok(key)
+//!     }
+//! }
+//!
+//! OptionServer::new(Half).into_service();
+//! ```
+//!
+//! With all of them it does:
+//!
+//! ```
+//! # use headwater_rpc::{Metadata, Status, stub::{Failure, ServerRequest, Sink}};
+//! # use headwater_stubs::bare::nested::deep::{Option, OptionServer, item::Key};
+//! # struct Half;
+//! # impl Option for Half {
+//! #     async fn result(&self, key: Key) -> Result<Key, Status> {
+//! #         Ok(key)
+//! #     }
+//! async fn kind_with(&self, _: ServerRequest<Key>, _: Sink<Key>) -> Result<Metadata, Failure> {
+//!     Ok(Metadata::new())
+//! }
+//! # }
+//! # OptionServer::new(Half).into_service();
+//! ```
 
 pub mod guide;
 

@@ -22,12 +22,12 @@ use tonic_prost::ProstCodec;
 use tower::Service;
 
 use crate::{
-    contender::{Contender, Order, Orders, on_own_thread},
-    work::{Finish, event, payload},
+    contender::{Order, Orders, on_own_thread},
+    link::work::{Finish, event, payload},
 };
 
 /// Event as request, ack as response.
-pub(crate) struct UnaryOverTonic(Orders);
+pub(crate) struct UnaryOverTonic(Orders<usize>);
 
 impl UnaryOverTonic {
     pub(crate) fn start() -> Self {
@@ -53,12 +53,8 @@ impl UnaryOverTonic {
     }
 }
 
-impl Contender for UnaryOverTonic {
-    fn name(&self) -> &'static str {
-        "unary"
-    }
-
-    fn run(&self, in_flight: usize, duration: Duration) -> u64 {
+impl UnaryOverTonic {
+    pub(crate) fn run(&self, in_flight: usize, duration: Duration) -> u64 {
         self.0.run(in_flight, duration)
     }
 }
@@ -117,12 +113,12 @@ impl UnaryService<v1::Event> for Echo {
     }
 }
 
-async fn obey(channel: &Channel, order: Order) {
+async fn obey(channel: &Channel, order: Order<usize>) {
     let mut seq = 0;
     let payload = payload();
     let mut finish = Finish::new(order.until);
     let mut under_way = FuturesUnordered::new();
-    for connection in 0..order.in_flight {
+    for connection in 0..order.work {
         seq += 1;
         let event = event(seq, connection, seq, &payload);
         under_way.push(call(channel.clone(), connection, event));

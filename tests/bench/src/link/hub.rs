@@ -16,20 +16,22 @@ use headwater_rpc::IncomingCall;
 use prost::Message as _;
 
 use crate::{
-    contender::{Contender, Order, Orders},
-    link,
-    work::{Finish, payload},
+    contender::{Order, Orders},
+    link::{
+        over_http2,
+        work::{Finish, payload},
+    },
 };
 
 /// The only link.
 const LINK: LinkKey = LinkKey(1);
 
 /// Event, hub, link, handler, and back to the outbox of the client that asked.
-pub(crate) struct LinkAndHub(Orders);
+pub(crate) struct LinkAndHub(Orders<usize>);
 
 impl LinkAndHub {
     pub(crate) fn start() -> Self {
-        Self(link::start(|call, mut orders| async move {
+        Self(over_http2::start(|call, mut orders| async move {
             let mut service = Service::new(call);
             while let Some(order) = orders.recv().await {
                 service.obey(order).await;
@@ -38,12 +40,8 @@ impl LinkAndHub {
     }
 }
 
-impl Contender for LinkAndHub {
-    fn name(&self) -> &'static str {
-        "link and hub"
-    }
-
-    fn run(&self, in_flight: usize, duration: Duration) -> u64 {
+impl LinkAndHub {
+    pub(crate) fn run(&self, in_flight: usize, duration: Duration) -> u64 {
         self.0.run(in_flight, duration)
     }
 }
@@ -79,16 +77,16 @@ impl Service {
         }
     }
 
-    async fn obey(&mut self, order: Order) {
+    async fn obey(&mut self, order: Order<usize>) {
         let mut finish = Finish::new(order.until);
-        while self.connections < order.in_flight as u64 {
+        while self.connections < order.work as u64 {
             self.connect().await;
         }
-        for connection in 1..=order.in_flight as u64 {
+        for connection in 1..=order.work as u64 {
             self.ask(connection);
         }
         self.turn();
-        let mut under_way = order.in_flight;
+        let mut under_way = order.work;
         while under_way > 0 {
             self.listen().await;
             for connection in std::mem::take(&mut self.answered) {

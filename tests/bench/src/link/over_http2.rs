@@ -16,8 +16,8 @@ use prost::Message as _;
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 
 use crate::{
-    contender::{Contender, Order, Orders, on_own_thread},
-    work::{Finish, event, payload},
+    contender::{Order, Orders, on_own_thread},
+    link::work::{Finish, event, payload},
 };
 
 struct Echo;
@@ -30,7 +30,7 @@ impl Handler for Echo {
 }
 
 /// Event and ack in the lanes of one link, without a hub.
-pub(crate) struct LinkOverHttp2(Orders);
+pub(crate) struct LinkOverHttp2(Orders<usize>);
 
 impl LinkOverHttp2 {
     pub(crate) fn start() -> Self {
@@ -43,20 +43,16 @@ impl LinkOverHttp2 {
     }
 }
 
-impl Contender for LinkOverHttp2 {
-    fn name(&self) -> &'static str {
-        "link"
-    }
-
-    fn run(&self, in_flight: usize, duration: Duration) -> u64 {
+impl LinkOverHttp2 {
+    pub(crate) fn run(&self, in_flight: usize, duration: Duration) -> u64 {
         self.0.run(in_flight, duration)
     }
 }
 
 /// Starts an upstream that echoes, and `service` with the call that it makes.
-pub(crate) fn start<S, F>(service: S) -> Orders
+pub(crate) fn start<S, F>(service: S) -> Orders<usize>
 where
-    S: FnOnce(IncomingCall, UnboundedReceiver<Order>) -> F + Send + 'static,
+    S: FnOnce(IncomingCall, UnboundedReceiver<Order<usize>>) -> F + Send + 'static,
     F: Future<Output = ()> + Send + 'static,
 {
     let (orders, received) = Orders::new();
@@ -119,13 +115,13 @@ impl Service {
         service
     }
 
-    async fn obey(&mut self, order: Order) {
+    async fn obey(&mut self, order: Order<usize>) {
         let mut finish = Finish::new(order.until);
-        for connection in 0..order.in_flight {
+        for connection in 0..order.work {
             self.say_event(connection);
         }
         self.flush();
-        let mut under_way = order.in_flight;
+        let mut under_way = order.work;
         while under_way > 0 {
             for ack in self.acks().await {
                 let id = ack.id.expect("of an event").connection_id;

@@ -16,12 +16,12 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::{
-    contender::{Contender, Order, Orders, on_own_thread},
-    work::{Finish, connection_id, payload},
+    contender::{Order, Orders, on_own_thread},
+    link::work::{Finish, connection_id, payload},
 };
 
 /// Event as request, answer as response; a connection for each event under way.
-pub(crate) struct PostOverHttp1(Orders);
+pub(crate) struct PostOverHttp1(Orders<usize>);
 
 impl PostOverHttp1 {
     pub(crate) fn start() -> Self {
@@ -43,7 +43,7 @@ impl PostOverHttp1 {
         on_own_thread(move || async move {
             let mut connections = Vec::new();
             while let Some(order) = received.recv().await {
-                while connections.len() < order.in_flight {
+                while connections.len() < order.work {
                     let stream = TcpStream::connect(address).await.expect("listens");
                     stream.set_nodelay(true).expect("a TCP socket");
                     let (sender, connection) =
@@ -58,12 +58,8 @@ impl PostOverHttp1 {
     }
 }
 
-impl Contender for PostOverHttp1 {
-    fn name(&self) -> &'static str {
-        "POST"
-    }
-
-    fn run(&self, in_flight: usize, duration: Duration) -> u64 {
+impl PostOverHttp1 {
+    pub(crate) fn run(&self, in_flight: usize, duration: Duration) -> u64 {
         self.0.run(in_flight, duration)
     }
 }
@@ -76,12 +72,12 @@ async fn echo(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infal
     Ok(response.expect("well-formed"))
 }
 
-async fn obey(connections: &mut [SendRequest<Full<Bytes>>], order: Order) {
+async fn obey(connections: &mut [SendRequest<Full<Bytes>>], order: Order<usize>) {
     let mut number = 0;
     let payload = payload();
     let mut finish = Finish::new(order.until);
     let mut under_way = FuturesUnordered::new();
-    for (connection, sender) in connections[..order.in_flight].iter_mut().enumerate() {
+    for (connection, sender) in connections[..order.work].iter_mut().enumerate() {
         number += 1;
         under_way.push(post(connection, sender, number, payload.clone()));
     }

@@ -1,0 +1,65 @@
+//! Event, handler, ack: the link on HTTP/2 against one POST and one tonic unary call an event.
+
+mod hub;
+mod over_http2;
+mod post;
+mod unary;
+mod work;
+
+use std::time::Duration;
+
+use crate::{
+    contender::{Contender, measure},
+    report::{Goal, Report},
+};
+
+/// What is to be reached.
+const GOALS: [Goal; 2] = [
+    Goal {
+        label: "64",
+        against: "POST",
+        at_most: 1.0 / 8.0,
+        words: "at 64 in flight at least 8 times cheaper than POST",
+    },
+    Goal {
+        label: "1",
+        against: "POST",
+        at_most: 1.15,
+        words: "at 1 in flight at most 1.15 times POST",
+    },
+];
+
+/// Measures with so many events in flight; the link alone, if that is wanted.
+pub(crate) fn report(in_flight: &[usize], alone: bool, rounds: usize, run: Duration) -> Report {
+    let link = over_http2::LinkOverHttp2::start();
+    let others = (!alone).then(|| {
+        (
+            post::PostOverHttp1::start(),
+            unary::UnaryOverTonic::start(),
+            hub::LinkAndHub::start(),
+        )
+    });
+    let mut report = Report::new("event", "in flight", rounds, run, GOALS.into());
+    for &events in in_flight {
+        let mut contenders = vec![Contender {
+            name: "link",
+            run: Box::new(|run| link.run(events, run)),
+        }];
+        if let Some((post, unary, hub)) = &others {
+            contenders.push(Contender {
+                name: "POST",
+                run: Box::new(|run| post.run(events, run)),
+            });
+            contenders.push(Contender {
+                name: "unary",
+                run: Box::new(|run| unary.run(events, run)),
+            });
+            contenders.push(Contender {
+                name: "link and hub",
+                run: Box::new(|run| hub.run(events, run)),
+            });
+        }
+        report.add(events.to_string(), measure(&contenders, rounds, run));
+    }
+    report
+}

@@ -1,0 +1,149 @@
+//! What tonic's generator makes, with tonic's own defaults, the way its documentation uses it.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt as _, stream, stream::FuturesUnordered};
+use tokio::{net::TcpListener, sync::mpsc};
+use tonic::{
+    Request, Response, Status, Streaming,
+    transport::{Channel, Server, server::TcpIncoming},
+};
+
+use super::{SMALL, Until, Work, payload};
+use crate::contender::{Order, Orders, on_own_thread};
+
+#[allow(missing_docs, unreachable_pub, clippy::wildcard_enum_match_arm)]
+mod generated {
+    include!(concat!(env!("OUT_DIR"), "/tonic/bench.rs"));
+}
+
+use generated::{
+    Count, Message,
+    bench_client::BenchClient,
+    bench_server::{Bench, BenchServer},
+};
+
+/// Slots of the channel that feeds a stream of requests.
+const SLOTS: usize = 128;
+
+/// A tonic server and a tonic client.
+pub(crate) fn start() -> Orders<Work> {
+    let (address, bound) = std::sync::mpsc::channel();
+    on_own_thread(move || async move {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let local = listener.local_addr().expect("bound");
+        address.send(local).expect("waits for it");
+        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+        let server = Server::builder().add_service(BenchServer::new(Service));
+        server.serve_with_incoming(incoming).await.expect("serves");
+    });
+    let address = bound.recv().expect("the server listens");
+    let (orders, mut received) = Orders::<Work>::new();
+    on_own_thread(move || async move {
+        let url = format!("http://{address}");
+        let client = BenchClient::connect(url).await.expect("listens");
+        while let Some(Order {
+            work,
+            until,
+            answered,
+        }) = received.recv().await
+        {
+            let done = match work {
+                Work::Unary { callers } => unary(&client, callers, until).await,
+                Work::Echo { in_flight } => echo(client.clone(), in_flight, until).await,
+                Work::Sink { bytes } => sink(client.clone(), bytes, until).await,
+            };
+            answered.send(done).expect("waits for the count");
+        }
+    });
+    orders
+}
+
+struct Service;
+
+#[tonic::async_trait]
+impl Bench for Service {
+    type EchoStream = std::pin::Pin<Box<dyn Stream<Item = Result<Message, Status>> + Send>>;
+
+    async fn unary(&self, request: Request<Message>) -> Result<Response<Message>, Status> {
+        Ok(Response::new(request.into_inner()))
+    }
+
+    async fn echo(
+        &self,
+        request: Request<Streaming<Message>>,
+    ) -> Result<Response<Self::EchoStream>, Status> {
+        Ok(Response::new(Box::pin(request.into_inner())))
+    }
+
+    async fn sink(&self, request: Request<Streaming<Message>>) -> Result<Response<Count>, Status> {
+        let mut requests = request.into_inner();
+        let mut messages = 0;
+        while requests.message().await?.is_some() {
+            messages += 1;
+        }
+        Ok(Response::new(Count { messages }))
+    }
+}
+
+async fn unary(client: &BenchClient<Channel>, callers: usize, until: Instant) -> u64 {
+    let data = payload(SMALL);
+    let callers: FuturesUnordered<_> = (0..callers)
+        .map(|_| tokio::spawn(calls(client.clone(), data.clone(), until)))
+        .collect();
+    callers
+        .fold(0, |sum, done| async move { sum + done.expect("no panic") })
+        .await
+}
+
+async fn calls(mut client: BenchClient<Channel>, data: Bytes, until: Instant) -> u64 {
+    let mut until = Until::new(until);
+    let mut done = 0;
+    while !until.over() {
+        let data = data.clone();
+        let answer = client.unary(Message { data }).await.expect("answered");
+        assert_eq!(answer.into_inner().data.len(), SMALL);
+        done += 1;
+    }
+    done
+}
+
+async fn echo(mut client: BenchClient<Channel>, in_flight: usize, until: Instant) -> u64 {
+    let (sender, receiver) = mpsc::channel(SLOTS);
+    let data = payload(SMALL);
+    for _ in 0..in_flight {
+        let data = data.clone();
+        sender.send(Message { data }).await.expect("room");
+    }
+    let requests = stream::unfold(receiver, |mut receiver| async move {
+        Some((receiver.recv().await?, receiver))
+    });
+    let responses = client.echo(requests).await.expect("it opens");
+    let mut responses = responses.into_inner();
+    let mut until = Until::new(until);
+    let mut answered = 0;
+    let mut under_way = in_flight;
+    while under_way > 0 {
+        let message = responses.message().await.expect("open").expect("echoed");
+        answered += 1;
+        if until.over() {
+            under_way -= 1;
+        } else {
+            sender.send(message).await.expect("open");
+        }
+    }
+    answered
+}
+
+async fn sink(mut client: BenchClient<Channel>, bytes: usize, until: Instant) -> u64 {
+    let data = payload(bytes);
+    let mut until = Until::new(until);
+    // Without a channel between, which is the cheapest that tonic can be given.
+    let requests = stream::iter(std::iter::from_fn(move || {
+        let data = data.clone();
+        (!until.over()).then_some(Message { data })
+    }));
+    let count = client.sink(requests).await.expect("counted");
+    count.into_inner().messages
+}
