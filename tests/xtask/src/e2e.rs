@@ -18,7 +18,7 @@ struct Suite {
     browser: bool,
 }
 
-const SUITES: [Suite; 7] = [
+const SUITES: [Suite; 8] = [
     suite("js/service"),
     suite("js/bad-input"),
     suite("js/chat"),
@@ -29,6 +29,7 @@ const SUITES: [Suite; 7] = [
     suite("python/chat"),
     suite("python/upstream"),
     suite("python/services"),
+    suite("python/interop"),
 ];
 
 /// The programs under test and the variables that say where they are; the environment may name others, such as a
@@ -78,19 +79,12 @@ pub(crate) fn run(report: &mut Report, filter: Option<&str>) {
     let (Ok(tools), Ok(())) = (tools, built) else {
         return;
     };
-    let named: Vec<&Suite> = SUITES
-        .iter()
-        .filter(|suite| filter.is_some_and(|filter| suite.name.contains(filter)))
-        .collect();
-    let pairs = interop::SUITES
-        .iter()
-        .filter(|(name, _)| filter.is_some_and(|filter| name.contains(filter)));
-    let pairs: Vec<_> = pairs.collect();
-    let pattern = filter.filter(|_| named.is_empty() && pairs.is_empty());
+    // What names no suite names tests, in whichever suite they are.
+    let pattern = filter.filter(|filter| !suites().any(|name| name.contains(filter)));
+    let is_chosen =
+        |name: &str| pattern.is_some() || filter.is_none_or(|filter| name.contains(filter));
     let mut tests = 0;
-    let all = filter == pattern;
-    let chosen = if all { SUITES.iter().collect() } else { named };
-    for suite in chosen {
+    for suite in SUITES.iter().filter(|suite| is_chosen(suite.name)) {
         report.step(&format!("e2e: {}", suite.name), || {
             let mut command = command_of(suite, &tools, pattern)?;
             match pattern {
@@ -99,12 +93,7 @@ pub(crate) fn run(report: &mut Report, filter: Option<&str>) {
             }
         });
     }
-    let chosen = if all {
-        interop::SUITES.iter().collect()
-    } else {
-        pairs
-    };
-    for (name, pairs) in chosen {
+    for (name, pairs) in interop::SUITES.iter().filter(|(name, _)| is_chosen(name)) {
         report.step(&format!("e2e: {name}"), || {
             interop::run(pairs, &tools.programs(), pattern, &mut tests)
         });
@@ -114,15 +103,18 @@ pub(crate) fn run(report: &mut Report, filter: Option<&str>) {
     }
 }
 
+/// The names of all suites.
+fn suites() -> impl Iterator<Item = &'static str> {
+    let pairs = interop::SUITES.iter().map(|(name, _)| *name);
+    SUITES.iter().map(|suite| suite.name).chain(pairs)
+}
+
 /// A filter that nothing answers to is a typing error, and no success.
 fn check_filter(pattern: &str, tests: usize) -> Result<(), String> {
     if tests > 0 {
         return Ok(());
     }
-    let suites = SUITES.iter().map(|suite| suite.name);
-    let suites: Vec<&str> = suites
-        .chain(interop::SUITES.iter().map(|(name, _)| *name))
-        .collect();
+    let suites: Vec<&str> = suites().collect();
     let suites = suites.join(", ");
     Err(format!(
         "no test was run: no suite and no test is named {pattern}; the suites are {suites}"

@@ -302,3 +302,49 @@ impl Drop for Program {
         let _ = self.child.wait();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::{Program, call, ready};
+
+    /// A peer that says this, whatever it is asked.
+    fn peer(script: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        command
+    }
+
+    fn outcome(script: &str) -> Result<Vec<String>, String> {
+        call(peer(script), "url", vec!["a".into(), "b".into()])
+    }
+
+    #[test]
+    fn every_case_that_was_asked_for_is_heard_of() {
+        assert_eq!(outcome("echo ok a; echo cannot b: why"), Ok(vec![]));
+        let failed = outcome("echo ok a; echo failed b: why; exit 1");
+        assert_eq!(failed, Ok(vec!["b".to_owned()]));
+        for (script, told) in [
+            ("echo ok a", "no word of b"),
+            ("echo ok a; echo ok b; exit 1", "exit status: 1"),
+            ("echo ok a; echo failed b: why", "exit status: 0"),
+            ("echo ok a; echo ok a", "the client said: ok a"),
+        ] {
+            let error = outcome(script).expect_err(script);
+            assert!(error.contains(told), "{script}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_server_says_where_it_is_and_what_it_cannot_do() {
+        let script = "echo listening http://x; echo cannot a: why: so; echo ready";
+        let server = Program::start(peer(script), &[]).expect("there is a shell");
+        let cannot = [("a".to_owned(), "why: so".to_owned())].into();
+        assert_eq!(ready(&server), Ok(("http://x".to_owned(), cannot)));
+        for script in ["echo ready", "echo listening http://x", "echo nonsense"] {
+            let server = Program::start(peer(script), &[]).expect("there is a shell");
+            ready(&server).expect_err(script);
+        }
+    }
+}
