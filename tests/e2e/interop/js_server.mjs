@@ -57,6 +57,11 @@ async function HalfDuplexCall(call) {
   call.end(trailing);
 }
 
+// A handler that fails ends its call, and not the server. The requests of a call that was cancelled fail.
+function streaming(handle) {
+  return (call) => handle(call).catch((error) => call.cancelled || call.emit("error", error));
+}
+
 // To iterate over a call itself would end it with its requests, before it is answered.
 function requests(call) {
   return call.iterator({ destroyOnReturn: false });
@@ -77,7 +82,14 @@ async function respond(call, request, trailing) {
 }
 
 const server = new grpc.Server();
-const methods = { EmptyCall, UnaryCall, StreamingInputCall, StreamingOutputCall, FullDuplexCall, HalfDuplexCall };
+const methods = {
+  EmptyCall,
+  UnaryCall,
+  StreamingInputCall,
+  StreamingOutputCall: streaming(StreamingOutputCall),
+  FullDuplexCall: streaming(FullDuplexCall),
+  HalfDuplexCall: streaming(HalfDuplexCall),
+};
 server.addService(TestService.service, methods);
 const { hostname, host } = new URL(option("listen", "http://127.0.0.1:0"));
 const port = await new Promise((bound, failed) => {
