@@ -5,6 +5,9 @@
 //! (`grpc-accept-encoding`); the server answers in an encoding that the client takes, which need not be the same. Both
 //! are metadata on every transport, and applications never see them.
 
+#[cfg(test)]
+mod tests;
+
 use core::fmt;
 
 use alloc::{format, string::ToString};
@@ -225,31 +228,4 @@ pub(super) fn strip(metadata: &mut Metadata) {
 fn append(metadata: &mut Metadata, key: &str, value: &str) {
     let appended = metadata.append(key, value);
     debug_assert!(appended.is_ok(), "{key} is a key, and {value} plain text");
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_list_keeps_what_is_known() {
-        let set = Encodings::from_list("identity, gzip ,br,zstd");
-        let expected = Encodings::NONE.with(Encoding::Gzip).with(Encoding::Zstd);
-        assert_eq!(set, expected);
-        assert_eq!(set.to_string(), "identity,gzip,zstd");
-        assert!(!set.contains(Encoding::Deflate));
-        assert_eq!(Encodings::from_list(""), Encodings::NONE);
-        let all = Encoding::ALL
-            .into_iter()
-            .fold(Encodings::NONE, Encodings::with);
-        assert_eq!(all, Encodings::ALL, "every encoding has its own place");
-    }
-
-    #[test]
-    fn every_name_is_read_back() {
-        for encoding in Encoding::ALL {
-            assert_eq!(Encoding::from_name(encoding.name()), Some(encoding));
-        }
-        assert_eq!(Encoding::from_name("br"), None);
-    }
 }

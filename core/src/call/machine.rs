@@ -438,6 +438,8 @@ impl Call {
         } else {
             let code = match by {
                 EndedBy::Violation => status.code,
+                // Such as that the server stops, which is no cancel.
+                EndedBy::Local if self.role == Role::Server => status.code,
                 EndedBy::Status
                 | EndedBy::Local
                 | EndedBy::Deadline

@@ -11,7 +11,7 @@ use std::{
 };
 
 use headwater_core::{Time, link::upstream::Input};
-use headwater_http2::{Http2Client, Http2ClientConfig};
+use headwater_http2::{Http2Client, Http2ClientConfig, Keepalive};
 use headwater_proto::{Code, Metadata, Status};
 use headwater_rpc::{CallOptions, Client};
 use tokio::{
@@ -341,7 +341,15 @@ impl Ended {
 }
 
 fn dial(url: &str) -> Result<Client, Status> {
-    let transport = Http2Client::new(url, &Http2ClientConfig::default())?;
+    // A link is a call that may be silent for hours, and its loss has to be found; a service expects to be asked.
+    let config = Http2ClientConfig {
+        keepalive: Some(Keepalive {
+            timeout: std::time::Duration::from_secs(10),
+            ..Keepalive::default()
+        }),
+        ..Http2ClientConfig::default()
+    };
+    let transport = Http2Client::new(url, &config)?;
     Ok(Client::new(transport))
 }
 

@@ -3,7 +3,7 @@
 //! Each message to [`RUN`] is a line of words: `echo TEXT`, `send COUNT BYTES`, `headers KEY VALUE`, `status CODE MESSAGE`,
 //! `trailer KEY VALUE`, `ok`, `wait` (for a cancel), `count` (the messages to the half-close, then OK), `stall` (reads
 //! nothing more until [`Control::go_on`]), `compress ENCODING`, `plain TEXT` (never compressed), `flag` (whether this line
-//! came compressed), `deadline` (the milliseconds that are left, or `none`), and more that [`Control`]'s source shows.
+//! came compressed), `details TEXT` (of the status that follows), `deadline` (the milliseconds that are left, or `none`), and more that [`Control`]'s source shows.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -140,6 +140,7 @@ impl Control {
             ..
         } = call;
         let mut trailing = Metadata::new();
+        let mut details = Bytes::new();
         let mut batch = Vec::new();
         loop {
             batch.clear();
@@ -181,7 +182,11 @@ impl Control {
                         return;
                     }
                     "status" => {
-                        let _ = sender.finish(Err(status(rest)), trailing.clone());
+                        let status = Status {
+                            details,
+                            ..status(rest)
+                        };
+                        let _ = sender.finish(Err(status), trailing.clone());
                         return;
                     }
                     "wait" => {
@@ -202,6 +207,7 @@ impl Control {
                         let permit = self.go_on.acquire().await;
                         permit.expect("it is never closed").forget();
                     }
+                    "details" => details = Bytes::from(rest.to_owned()),
                     "compress" => {
                         let encoding = Encoding::from_name(rest).expect("an encoding");
                         let set = sender.set_compression(encoding);

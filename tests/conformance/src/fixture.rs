@@ -49,6 +49,15 @@ impl Fixture {
         Self::not_started(transport, config, methods).await.start()
     }
 
+    /// A pair with these bounds on the server and on the client.
+    pub async fn with_configs(
+        transport: Transport,
+        config: ServerConfig,
+        methods: ServiceConfig,
+    ) -> Self {
+        Self::not_started(transport, config, methods).await.start()
+    }
+
     async fn not_started(
         transport: Transport,
         config: ServerConfig,

@@ -55,7 +55,12 @@ async fn http2(router: Router, config: ServerConfig, methods: ServiceConfig) -> 
         .await
         .expect("a free port on loopback");
     let url = format!("http://{}", server.local_addr());
-    let client = Http2Client::new(&url, &Http2ClientConfig::default());
+    // Small, so that a test sees soon who is held back.
+    let bounds = Http2ClientConfig {
+        stream_window_bytes: 256 << 10,
+        ..Http2ClientConfig::default()
+    };
+    let client = Http2Client::new(&url, &bounds);
     let client = Client::with_service_config(client.expect("a valid url"), methods);
     (client, Server::new(server, router, config))
 }

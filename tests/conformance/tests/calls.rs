@@ -7,7 +7,8 @@ use headwater_conformance::{
     for_each_transport,
 };
 use headwater_rpc::{
-    CallOptions, Code, EndedBy, Metadata, SendError, ServerConfig, Shape, Status, Trailers,
+    CallOptions, Client, Code, EndedBy, Metadata, Router, SendError, Server, ServerConfig, Shape,
+    Status, Trailers,
 };
 
 /// The outcome of a [`RUN`] call that says these lines and then half-closes.
@@ -190,6 +191,111 @@ fn every_code_passes() {
             let answer = pair.unary(FAIL, &format!("{} m", expected.number())).await;
             assert_eq!(answer, Err(Status::new(expected, "m")));
         }
+    });
+}
+
+/// S4-36: success and all 16 codes, with message, details and trailing metadata, at once and after a message.
+#[test]
+fn s4_36_every_code_passes_with_message_details_and_metadata() {
+    for_each_transport(|transport| async move {
+        let pair = Fixture::new(transport).await;
+        let codes: Vec<_> = Code::ALL.into_iter().map(Some).chain([None]).collect();
+        assert_eq!(codes.len(), 17, "0 to 16");
+        for code in codes {
+            for (message, details) in [("", ""), ("m \u{1F4A7}", ""), ("", "d\0\u{FF}"), ("m", "d")]
+            {
+                for first in [None, Some("echo a")] {
+                    let end = code.map_or("ok".to_owned(), |code| {
+                        format!("status {} {message}", code.number())
+                    });
+                    let details_line = format!("details {details}");
+                    let rest = ["trailer raw-bin AAH/", &details_line, &end];
+                    let lines: Vec<_> = first.into_iter().chain(rest).collect();
+                    let (sender, mut receiver) = pair.call(RUN).await;
+                    for line in &lines {
+                        say(&sender, *line);
+                    }
+                    let (messages, outcome) = read(&mut receiver).await;
+                    assert_eq!(messages.len(), first.iter().count(), "{lines:?}");
+                    let expected = code.map_or(Ok(()), |code| {
+                        let details = Bytes::copy_from_slice(details.as_bytes());
+                        Err(Status {
+                            details,
+                            ..Status::new(code, message)
+                        })
+                    });
+                    assert_eq!(outcome, expected, "{lines:?}");
+                    let ended = receiver.ended().expect("the call is over");
+                    assert_eq!(ended.by, EndedBy::Status, "{lines:?}");
+                    let trailing = ended.trailers.metadata;
+                    let bytes = trailing.bytes("raw-bin").cloned();
+                    assert_eq!(bytes, Some(Bytes::from_static(&[0, 1, 255])), "{lines:?}");
+                    assert_eq!(trailing.len(), 1, "nothing was added: {trailing:?}");
+                }
+            }
+        }
+    });
+}
+
+/// S4-12: in one process a message is the very same bytes at the handler and back at the client, whatever its size.
+#[tokio::test]
+async fn s4_12_in_process_nothing_is_copied() {
+    let router = Router::new();
+    router.stream(RUN, |call| async move {
+        let mut call = call;
+        let mut batch = Vec::new();
+        while let Ok(1..) = call.receiver.next_batch(&mut batch).await {
+            for message in batch.drain(..) {
+                call.sender.send(message).await.expect("the call is open");
+            }
+        }
+        let _ = call.sender.finish(Ok(()), Metadata::new());
+    });
+    let (client, server) = headwater_in_process::pair();
+    let client = Client::new(client);
+    let server = Server::new(server, router, ServerConfig::default());
+    let connecting = client.clone();
+    tokio::spawn(async move { connecting.connect().await });
+    tokio::spawn(async move { server.serve().await });
+    let call = client.call(RUN, Metadata::new(), CallOptions::default());
+    let (sender, mut receiver) = call.await.expect("it opens");
+    for bytes in [1, 1000, 3 << 20] {
+        let message = Bytes::from(vec![7; bytes]);
+        let place = message.as_ptr();
+        sender.try_send(message).expect("there is room");
+        let mut batch = Vec::new();
+        receiver
+            .next_batch(&mut batch)
+            .await
+            .expect("it comes back");
+        assert_eq!(batch[0].len(), bytes);
+        assert_eq!(
+            batch[0].as_ptr(),
+            place,
+            "{bytes} bytes were copied on their way"
+        );
+    }
+}
+
+/// The requests end where the client says, once, and the responses go on after it.
+#[test]
+fn a_half_close_ends_the_requests_and_not_the_responses() {
+    for_each_transport(|transport| async move {
+        let pair = Fixture::new(transport).await;
+        let (messages, outcome) = run(&pair, &[]).await;
+        assert_eq!(
+            (messages, outcome),
+            (vec![], Ok(())),
+            "no message either way"
+        );
+        let (sender, mut receiver) = pair.call(RUN).await;
+        say(&sender, "send 2000 1000");
+        done(&sender);
+        assert_eq!(sender.try_send(Bytes::new()), Err(SendError::Misuse));
+        let again = sender.finish(Ok(()), Metadata::new());
+        assert_eq!(again, Err(SendError::Misuse), "it was said before");
+        let (messages, outcome) = read(&mut receiver).await;
+        assert_eq!((messages.len(), outcome), (2000, Ok(())));
     });
 }
 

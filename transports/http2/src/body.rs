@@ -1,7 +1,6 @@
-//! What a call sends, as an HTTP body: every pull takes all that waits and makes one DATA frame of it.
+//! What a server sends on a call, as an HTTP body: every pull takes all that waits and makes one payload of it.
 
 use std::{
-    collections::VecDeque,
     mem,
     pin::Pin,
     task::{Context, Poll},
@@ -9,93 +8,50 @@ use std::{
 
 use bytes::Bytes;
 use h2::Reason;
-use headwater_proto::grpc::framing;
-use headwater_rpc::{Code, Frame, Outbound, Pulled, Trailers};
+use headwater_rpc::{Code, Frame, Outbound, Pulled};
 use http::HeaderMap;
 use http_body::SizeHint;
 
-use crate::{headers, pipe};
+use crate::{batch::Batch, headers};
 
-/// Messages from this size on are handed to HTTP/2 as they are instead of being copied into the batch.
-const OWN_CHUNK_BYTES: usize = 32 << 10;
-
-/// The body of a request or a response.
+/// The body of a response.
 pub(crate) struct CallBody {
     /// `None` once nothing more comes.
     outbound: Option<Outbound>,
     frames: Vec<Frame>,
-    chunks: VecDeque<Bytes>,
-    /// The trailers of a response, which come after the chunks.
+    batch: Batch,
+    /// What comes after the batch.
     trailers: Option<HeaderMap>,
-    with_trailers: bool,
-    /// A request's body that was never polled.
-    new_request: bool,
 }
 
 impl CallBody {
-    /// The messages of a request, to the half-close.
-    pub(crate) fn request(outbound: Outbound) -> Self {
-        Self::new(Some(outbound), Vec::new(), false)
-    }
-
     /// The messages of a response, of which `frames` have been pulled already, and its trailers.
     pub(crate) fn response(outbound: Outbound, frames: Vec<Frame>) -> Self {
-        let mut body = Self::new(Some(outbound), frames, true);
+        let mut body = Self {
+            outbound: Some(outbound),
+            frames,
+            ..Self::empty()
+        };
         body.encode();
         body
     }
 
     /// No body: what it would say stands in the headers.
     pub(crate) fn empty() -> Self {
-        Self::new(None, Vec::new(), true)
-    }
-
-    const fn new(outbound: Option<Outbound>, frames: Vec<Frame>, with_trailers: bool) -> Self {
         Self {
-            outbound,
-            frames,
-            chunks: VecDeque::new(),
+            outbound: None,
+            frames: Vec::new(),
+            batch: Batch::default(),
             trailers: None,
-            with_trailers,
-            new_request: !with_trailers,
         }
     }
 
     fn encode(&mut self) {
-        let copied = |frame: &Frame| match frame {
-            Frame::Message(message) | Frame::Compressed(message) => {
-                let own_chunk = message.len() >= OWN_CHUNK_BYTES;
-                framing::PREFIX_BYTES + if own_chunk { 0 } else { message.len() }
-            }
-            Frame::Headers(_) | Frame::End(_) => 0,
-        };
-        let mut batch = Vec::with_capacity(self.frames.iter().map(copied).sum());
-        let mut end = None;
-        for frame in self.frames.drain(..) {
-            match frame {
-                Frame::Message(message) => {
-                    push_message(message, false, &mut batch, &mut self.chunks)
-                }
-                Frame::Compressed(message) => {
-                    push_message(message, true, &mut batch, &mut self.chunks)
-                }
-                // They went ahead of the body.
-                Frame::Headers(_) => {}
-                Frame::End(trailers) => end = Some(trailers),
-            }
-        }
-        if !batch.is_empty() {
-            self.chunks.push_back(batch.into());
-        }
+        let (batch, end) = Batch::encode(&mut self.frames);
+        self.batch = batch;
         if let Some(trailers) = end {
-            self.end(&trailers);
-        }
-    }
-
-    fn end(&mut self, trailers: &Trailers) {
-        self.outbound = None;
-        if self.with_trailers {
-            self.trailers = Some(headers::from_trailers(trailers));
+            self.outbound = None;
+            self.trailers = Some(headers::from_trailers(&trailers));
         }
     }
 }
@@ -109,17 +65,11 @@ impl http_body::Body for CallBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<http_body::Frame<Bytes>, h2::Error>>> {
         let this = &mut *self;
-        if mem::take(&mut this.new_request) {
-            this.outbound
-                .iter()
-                .map(Outbound::reset_watch)
-                .for_each(pipe::begin);
-        }
         loop {
-            if let Some(chunk) = this.chunks.pop_front() {
+            if let Some(chunk) = this.batch.pop() {
                 return Poll::Ready(Some(Ok(http_body::Frame::data(chunk))));
             }
-            if let Some(trailers) = this.trailers.take() {
+            if let Some(trailers) = mem::take(&mut this.trailers) {
                 return Poll::Ready(Some(Ok(http_body::Frame::trailers(trailers))));
             }
             let Some(outbound) = &mut this.outbound else {
@@ -137,7 +87,7 @@ impl http_body::Body for CallBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.outbound.is_none() && self.chunks.is_empty() && self.trailers.is_none()
+        self.outbound.is_none() && self.batch.is_empty() && self.trailers.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -148,23 +98,8 @@ impl http_body::Body for CallBody {
     }
 }
 
-/// Copies a small message into the batch; a large one becomes a chunk of its own behind it.
-fn push_message(
-    message: Bytes,
-    compressed: bool,
-    batch: &mut Vec<u8>,
-    chunks: &mut VecDeque<Bytes>,
-) {
-    if message.len() < OWN_CHUNK_BYTES {
-        return framing::encode(&message, compressed, batch);
-    }
-    framing::encode_prefix(message.len(), compressed, batch);
-    chunks.push_back(mem::take(batch).into());
-    chunks.push_back(message);
-}
-
 /// The reset that says this.
-fn reason(code: Code) -> Reason {
+pub(crate) fn reason(code: Code) -> Reason {
     match code {
         Code::ResourceExhausted => Reason::ENHANCE_YOUR_CALM,
         Code::Internal => Reason::INTERNAL_ERROR,

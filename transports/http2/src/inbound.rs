@@ -1,4 +1,4 @@
-//! What a peer sends, from HTTP bodies to frames.
+//! What a peer sends, from the bytes of a stream to frames.
 
 use std::{
     error::Error,
@@ -7,66 +7,137 @@ use std::{
 };
 
 use bytes::Bytes;
-use h2::Reason;
-use headwater_proto::grpc::{Deframer, FramingError, trailers::code_of_http_status};
-use headwater_rpc::{Closed, Code, EndedBy, Frame, Inbound, Reached, Status, Trailers, Violation};
-use http::{HeaderMap, Response, StatusCode};
-use http_body::Body as _;
-use tonic::{TimeoutExpired, body::Body};
+use h2::{Reason, RecvStream};
+use headwater_proto::grpc::{Deframer, FramingError};
+use headwater_rpc::{Closed, Code, Frame, Inbound, Reached, Trailers, Violation};
+use http::HeaderMap;
+use http_body::Body;
 
 use crate::headers;
 
 /// Bytes of DATA after which one poll takes no more.
 const POLL_BYTES: usize = 64 << 10;
 
-/// The messages of a body.
-pub(crate) struct Messages {
-    body: Body,
+/// What comes on a stream after its headers.
+pub(crate) enum Part {
+    /// The payload of a DATA frame.
+    Data(Bytes),
+    /// The trailers, which end it.
+    Trailers(HeaderMap),
+}
+
+/// Where the parts of a stream come from.
+pub(crate) trait Source: Send {
+    /// The next part; `None` is the end. What was taken gives its room in the windows back to the peer.
+    fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Part, Closed>>>;
+}
+
+impl Source for RecvStream {
+    fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Part, Closed>>> {
+        match ready!(self.poll_data(cx)) {
+            Some(Ok(data)) => {
+                // It fails only for more than came.
+                let _ = self.flow_control().release_capacity(data.len());
+                Poll::Ready(Some(Ok(Part::Data(data))))
+            }
+            Some(Err(error)) => Poll::Ready(Some(Err(closed_by_h2(&error)))),
+            None => Poll::Ready(match ready!(self.poll_trailers(cx)) {
+                Ok(trailers) => trailers.map(|trailers| Ok(Part::Trailers(trailers))),
+                Err(error) => Some(Err(closed_by_h2(&error))),
+            }),
+        }
+    }
+}
+
+/// A body of HTTP, as a source.
+pub(crate) struct BodySource<B>(B);
+
+impl<B> Source for BodySource<B>
+where
+    B: Body<Data = Bytes, Error: Error + 'static> + Send + Unpin,
+{
+    fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Part, Closed>>> {
+        loop {
+            let frame = match ready!(Pin::new(&mut self.0).poll_frame(cx)) {
+                None => return Poll::Ready(None),
+                Some(Err(error)) => return Poll::Ready(Some(Err(closed(&error)))),
+                Some(Ok(frame)) => frame,
+            };
+            match frame.into_data().map_err(http_body::Frame::into_trailers) {
+                Ok(data) => return Poll::Ready(Some(Ok(Part::Data(data)))),
+                Err(Ok(trailers)) => return Poll::Ready(Some(Ok(Part::Trailers(trailers)))),
+                // A kind of frame that says nothing to gRPC.
+                Err(Err(_)) => {}
+            }
+        }
+    }
+}
+
+/// The messages of a stream.
+pub(crate) struct Messages<S> {
+    source: S,
     deframer: Deframer,
     /// How the stream ended, after what came with it was handed out.
     end: Option<Result<Frame, Closed>>,
-    /// What the body's end means when no trailers came.
+    /// What the stream's end means when no trailers said it.
     end_without_trailers: fn() -> Result<Frame, Closed>,
 }
 
-impl Messages {
-    fn poll_frames(
+impl<S: Source> Messages<S> {
+    /// The responses of a server, which have to end with a status.
+    pub(crate) const fn responses(source: S, message_bytes_max: usize) -> Self {
+        Self {
+            source,
+            deframer: Deframer::new(message_bytes_max),
+            end: None,
+            end_without_trailers: || Err(Closed::without_status()),
+        }
+    }
+
+    /// The requests of a client, whose end is the half-close.
+    pub(crate) const fn requests(source: S, message_bytes_max: usize) -> Self {
+        Self {
+            source,
+            deframer: Deframer::new(message_bytes_max),
+            end: None,
+            end_without_trailers: || Ok(Frame::End(Trailers::ok())),
+        }
+    }
+
+    /// As [`Inbound::poll_frames`]; what is in `frames` already makes it ready.
+    pub(crate) fn poll_more(
         &mut self,
         cx: &mut Context<'_>,
         frames: &mut Vec<Frame>,
+        before: usize,
     ) -> Poll<Result<(), Closed>> {
-        let before = frames.len();
         let mut taken = 0;
         while self.end.is_none() && taken < POLL_BYTES {
-            match Pin::new(&mut self.body).poll_frame(cx) {
+            match self.source.poll_part(cx) {
                 Poll::Pending if frames.len() == before => return Poll::Pending,
                 Poll::Pending => return Poll::Ready(Ok(())),
                 Poll::Ready(None) => self.ended((self.end_without_trailers)()),
-                Poll::Ready(Some(Err(error))) => self.end = Some(Err(closed(&error))),
-                Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
-                    Ok(data) => {
-                        taken += data.len();
-                        self.deframe(data, frames);
-                    }
-                    Err(frame) => self.trailers(frame.trailers_ref()),
-                },
+                Poll::Ready(Some(Err(closed))) => self.end = Some(Err(closed)),
+                Poll::Ready(Some(Ok(Part::Data(data)))) => {
+                    taken += data.len();
+                    self.deframe(data, frames);
+                }
+                Poll::Ready(Some(Ok(Part::Trailers(trailers)))) => self.trailers(&trailers),
             }
-        }
-        if frames.len() > before {
-            return Poll::Ready(Ok(()));
         }
         match self.end.take() {
-            Some(Ok(end)) => {
-                frames.push(end);
-                Poll::Ready(Ok(()))
-            }
-            Some(Err(closed)) => Poll::Ready(Err(closed)),
+            Some(Ok(end)) => frames.push(end),
+            Some(Err(closed)) if frames.len() == before => return Poll::Ready(Err(closed)),
+            // Said at the next poll, after the application was given what came before.
+            Some(Err(closed)) => self.end = Some(Err(closed)),
             // 64 KiB of a message that is not whole yet: let others run, and go on.
-            None => {
+            None if frames.len() == before => {
                 cx.waker().wake_by_ref();
-                Poll::Pending
+                return Poll::Pending;
             }
+            None => {}
         }
+        Poll::Ready(Ok(()))
     }
 
     fn deframe(&mut self, data: Bytes, frames: &mut Vec<Frame>) {
@@ -86,9 +157,9 @@ impl Messages {
         }
     }
 
-    fn trailers(&mut self, trailers: Option<&HeaderMap>) {
+    fn trailers(&mut self, trailers: &HeaderMap) {
         // Trailers of a request say nothing.
-        if let Some(trailers) = trailers.and_then(headers::to_trailers) {
+        if let Some(trailers) = headers::to_trailers(trailers) {
             self.ended(Ok(Frame::End(trailers)));
         }
     }
@@ -104,102 +175,28 @@ impl Messages {
 }
 
 /// The requests of a call, on the server.
-pub(crate) struct RequestInbound(Messages);
+pub(crate) struct RequestInbound<B>(Messages<BodySource<B>>);
 
-impl RequestInbound {
-    pub(crate) fn new(body: Body, message_bytes_max: usize) -> Self {
-        Self(Messages {
-            body,
-            deframer: Deframer::new(message_bytes_max),
-            end: None,
-            end_without_trailers: || Ok(Frame::End(Trailers::ok())),
-        })
-    }
-}
-
-impl Inbound for RequestInbound {
-    fn poll_frames(
-        &mut self,
-        cx: &mut Context<'_>,
-        frames: &mut Vec<Frame>,
-    ) -> Poll<Result<(), Closed>> {
-        self.0.poll_frames(cx, frames)
-    }
-}
-
-/// The responses of a call, on the client, from before their headers.
-pub(crate) enum ResponseInbound<F> {
-    Waiting {
-        response: Pin<Box<F>>,
-        message_bytes_max: usize,
-    },
-    Open(Messages),
-    Ended,
-}
-
-impl<F, E> ResponseInbound<F>
+impl<B> RequestInbound<B>
 where
-    F: Future<Output = Result<Response<Body>, E>>,
-    E: Error + 'static,
+    B: Body<Data = Bytes, Error: Error + 'static> + Send + Unpin,
 {
-    pub(crate) fn new(response: F, message_bytes_max: usize) -> Self {
-        Self::Waiting {
-            response: Box::pin(response),
-            message_bytes_max,
-        }
-    }
-
-    fn responded(&mut self, response: Response<Body>, bytes_max: usize) -> Result<Frame, Closed> {
-        *self = Self::Ended;
-        let (head, body) = response.into_parts();
-        if let Some(trailers) = headers::to_trailers(&head.headers) {
-            return Ok(Frame::End(trailers));
-        }
-        if head.status != StatusCode::OK || !headers::is_grpc(&head.headers) {
-            let message = format!("http status {} without grpc-status", head.status.as_u16());
-            return Err(Closed {
-                status: Status::new(code_of_http_status(head.status.as_u16()), message),
-                by: EndedBy::Violation,
-                reached: Reached::Handler,
-            });
-        }
-        let Ok(metadata) = headers::to_metadata(&head.headers) else {
-            return Err(Closed::violation(Violation::Undecodable));
-        };
-        *self = Self::Open(Messages {
-            body,
-            deframer: Deframer::new(bytes_max),
-            end: None,
-            end_without_trailers: || Err(Closed::without_status()),
-        });
-        Ok(Frame::Headers(metadata))
+    pub(crate) const fn new(body: B, message_bytes_max: usize) -> Self {
+        Self(Messages::requests(BodySource(body), message_bytes_max))
     }
 }
 
-impl<F, E> Inbound for ResponseInbound<F>
+impl<B> Inbound for RequestInbound<B>
 where
-    F: Future<Output = Result<Response<Body>, E>> + Send,
-    E: Error + 'static,
+    B: Body<Data = Bytes, Error: Error + 'static> + Send + Unpin,
 {
     fn poll_frames(
         &mut self,
         cx: &mut Context<'_>,
         frames: &mut Vec<Frame>,
     ) -> Poll<Result<(), Closed>> {
-        match self {
-            Self::Waiting {
-                response,
-                message_bytes_max,
-            } => {
-                let bytes_max = *message_bytes_max;
-                let response =
-                    ready!(response.as_mut().poll(cx)).map_err(|error| closed(&error))?;
-                frames.push(self.responded(response, bytes_max)?);
-                Poll::Ready(Ok(()))
-            }
-            Self::Open(messages) => messages.poll_frames(cx, frames),
-            Self::Ended => Poll::Ready(Err(Closed::without_status())),
-        }
+        let before = frames.len();
+        self.0.poll_more(cx, frames, before)
     }
 }
 
@@ -214,13 +211,6 @@ const fn violation(error: FramingError) -> Violation {
 fn closed(error: &(dyn Error + 'static)) -> Closed {
     let mut next = Some(error);
     while let Some(cause) = next {
-        if cause.is::<TimeoutExpired>() {
-            return Closed {
-                status: Status::new(Code::DeadlineExceeded, "the deadline passed"),
-                by: EndedBy::Deadline,
-                reached: Reached::Handler,
-            };
-        }
         if let Some(error) = cause.downcast_ref::<h2::Error>() {
             return closed_by_h2(error);
         }
@@ -230,7 +220,12 @@ fn closed(error: &(dyn Error + 'static)) -> Closed {
 }
 
 /// The codes of `PROTOCOL-HTTP2.md`, "Errors".
-fn closed_by_h2(error: &h2::Error) -> Closed {
+pub(crate) fn closed_by_h2(error: &h2::Error) -> Closed {
+    if error.is_go_away() && error.is_remote() {
+        // Of all streams, only those above the last one that the peer has seen end with its GOAWAY (RFC 9113, 6.8).
+        return Closed::broken("the server is going away and has not taken the call")
+            .having_reached(Reached::Library);
+    }
     if error.is_io() || error.is_go_away() {
         return Closed::broken("the connection was lost");
     }

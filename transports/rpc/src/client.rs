@@ -181,7 +181,7 @@ impl Client {
     /// # Errors
     ///
     /// `FAILED_PRECONDITION` if the client is stopping or stopped, `DEADLINE_EXCEEDED` if the time was over before the
-    /// call could start, or what the transport says.
+    /// call could start, what an interceptor refused it with, or what the transport says.
     ///
     /// # Cancel safety
     ///
@@ -192,23 +192,74 @@ impl Client {
         metadata: Metadata,
         options: CallOptions,
     ) -> Result<(Sender, Receiver), CallError> {
-        let mut call = OutgoingCall {
+        let call = OutgoingCall {
             path: path.into(),
             metadata,
             options,
         };
+        self.start(call, None).await
+    }
+
+    /// Opens a call whose only request is `request`. It goes out with the headers, which is cheaper than sending it on
+    /// a call that is open.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::call`]; `RESOURCE_EXHAUSTED` if the request is over the limit.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is done, the call is cancelled.
+    pub async fn call_with_request(
+        &self,
+        path: impl Into<Arc<str>>,
+        metadata: Metadata,
+        request: Bytes,
+        options: CallOptions,
+    ) -> Result<(Sender, Receiver), CallError> {
+        let call = OutgoingCall {
+            path: path.into(),
+            metadata,
+            options,
+        };
+        self.start(call, Some(request)).await
+    }
+
+    async fn start(
+        &self,
+        mut call: OutgoingCall,
+        request: Option<Bytes>,
+    ) -> Result<(Sender, Receiver), CallError> {
         let Some(chain) = self.inner.interceptors.of(&call.path) else {
-            return self.open(call).await;
+            return self.open(call, request).await;
         };
         let config = &self.inner.config;
         call.options = config.apply(&call.path, call.options);
         let timeout = call.options.timeout;
         let next = ClientNext::new(chain, self.clone());
-        next.run_within(call, timeout).await
+        let halves = next.run_within(call, timeout).await?;
+        if let Some(request) = request {
+            send_only(&halves.0, request)?;
+        }
+        Ok(halves)
     }
 
     /// Opens a call that has passed the interceptors.
-    pub(crate) async fn open(&self, call: OutgoingCall) -> Result<(Sender, Receiver), CallError> {
+    pub(crate) async fn open(
+        &self,
+        call: OutgoingCall,
+        request: Option<Bytes>,
+    ) -> Result<(Sender, Receiver), CallError> {
+        let (halves, headers) = self.begin(call);
+        if let Some(request) = request {
+            send_only(&halves.0, request)?;
+        }
+        self.hand_over(&halves, headers).await?;
+        Ok(halves)
+    }
+
+    /// A call that the transport does not have yet: what it is given now goes out with its headers.
+    fn begin(&self, call: OutgoingCall) -> ((Sender, Receiver), RequestHeaders) {
         let inner = &*self.inner;
         let OutgoingCall {
             path,
@@ -217,10 +268,6 @@ impl Client {
         } = call;
         let options = inner.config.apply(&path, options);
         let call = Shared::new(Side::Client, &options.config(), inner.clock);
-        let halves = (
-            Sender::new(Arc::clone(&call)),
-            Receiver::new(Arc::clone(&call)),
-        );
         if options.timeout.is_some() {
             call.start_timer();
         }
@@ -231,21 +278,33 @@ impl Client {
             timeout: options.timeout,
             wait_for_ready: false,
         };
+        let halves = (Sender::new(Arc::clone(&call)), Receiver::new(call));
+        (halves, headers)
+    }
+
+    /// Gives a call to the transport.
+    async fn hand_over(
+        &self,
+        (sender, receiver): &(Sender, Receiver),
+        headers: RequestHeaders,
+    ) -> Result<(), CallError> {
+        let inner = &*self.inner;
+        let call = sender.call();
         let open = async {
             if *inner.phase.borrow() != Phase::Running {
                 inner.running().await?;
             }
-            inner.calls.add(&call, None);
+            inner.calls.add(call, None);
             // Stopped in between: then nobody saw this call in the registry.
             if *inner.phase.borrow() == Phase::Stopped {
                 return Err(precondition("the client is stopped"));
             }
-            let outbound = Outbound::new(Arc::clone(&call));
+            let outbound = Outbound::new(Arc::clone(call));
             inner.transport.open(headers, outbound).await
         };
         let stream = tokio::select! {
             biased;
-            () = halves.0.ended() => return Err(ended_early(&halves.1)),
+            () = sender.ended() => return Err(ended_early(receiver)),
             stream = open => stream,
         };
         match stream {
@@ -255,7 +314,7 @@ impl Client {
                 return Err(CallError::local(status));
             }
         }
-        Ok(halves)
+        Ok(())
     }
 
     /// A call of one request and one response.
@@ -278,13 +337,8 @@ impl Client {
             shape: Shape::Unary,
             ..options
         };
-        let (sender, mut receiver) = self.call(path, metadata, options).await?;
-        // An ended call says why where it is received.
-        match sender.try_send(request) {
-            Ok(()) | Err(SendError::Ended) => {}
-            Err(error) => return Err(Status::new(Code::ResourceExhausted, error.to_string())),
-        }
-        let _ = sender.finish(Ok(()), Metadata::new());
+        let call = self.call_with_request(path, metadata, request, options);
+        let (_sender, mut receiver) = call.await?;
         let mut messages = Vec::new();
         while receiver.next_batch(&mut messages).await? > 0 {}
         // The machine lets no unary call succeed without its one response.
@@ -332,6 +386,21 @@ impl fmt::Debug for ClientBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientBuilder").finish_non_exhaustive()
     }
+}
+
+/// Sends a call's only request, and says that it is the last.
+fn send_only(sender: &Sender, request: Bytes) -> Result<(), CallError> {
+    match sender.try_send(request) {
+        // An ended call says why where it is received.
+        Ok(()) | Err(SendError::Ended) => {}
+        Err(error) => {
+            sender.cancel();
+            let status = Status::new(Code::ResourceExhausted, error.to_string());
+            return Err(CallError::local(status));
+        }
+    }
+    let _ = sender.finish(Ok(()), Metadata::new());
+    Ok(())
 }
 
 impl Inner {

@@ -51,6 +51,10 @@ pub(crate) const fn supported_or_identity(encoding: Encoding) -> Encoding {
 }
 
 /// The compressed message; `None` if it is not smaller.
+#[cfg_attr(
+    not(any(feature = "gzip", feature = "zstd")),
+    expect(unused_variables, reason = "there is nothing to do it with")
+)]
 fn compress(encoding: Encoding, message: &[u8]) -> Option<Bytes> {
     let compressed: Vec<u8> = match encoding {
         #[cfg(feature = "gzip")]
@@ -73,6 +77,10 @@ fn compress(encoding: Encoding, message: &[u8]) -> Option<Bytes> {
 ///
 /// [`Violation::TooLarge`] if it has more than `bytes_max`, of which not much more is ever held; [`Violation::Corrupt`] if
 /// the bytes are not in this encoding.
+#[cfg_attr(
+    not(any(feature = "gzip", feature = "zstd")),
+    expect(unused_variables, reason = "there is nothing to do it with")
+)]
 fn decompress(encoding: Encoding, compressed: &[u8], bytes_max: usize) -> Result<Bytes, Violation> {
     let message: Vec<u8> = match encoding {
         #[cfg(feature = "gzip")]

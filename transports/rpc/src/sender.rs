@@ -10,6 +10,7 @@ use std::{
 use bytes::Bytes;
 use headwater_core::call::{Encoding, SendError, Trailers};
 use headwater_proto::{Code, Metadata, Status};
+use tokio::task::coop::consume_budget;
 
 use crate::{
     compression::{self, Compress, Outgoing},
@@ -44,6 +45,10 @@ impl Sender {
         self.stages = Some(Arc::new(stages));
         self.call.act(|state| state.end_stages.insert(0, stage));
         self
+    }
+
+    pub(crate) const fn call(&self) -> &Arc<Shared> {
+        &self.call
     }
 
     /// Sends a message without waiting.
@@ -161,10 +166,13 @@ impl Sender {
     /// As [`Sender::send`].
     pub async fn send_with(&self, message: Bytes, compress: Compress) -> Result<(), SendError> {
         let message = match &self.stages {
+            Some(_) if self.is_ended() => return Err(SendError::Ended),
             Some(stages) => self.transformed(stages, message)?,
             None => message,
         };
         let mut outgoing = Outgoing::new(message, compress);
+        // A peer that reads no more never blocks a sender, which would not let others run, nor hear of the call's end.
+        consume_budget().await;
         loop {
             match self.attempt(&mut outgoing) {
                 Err(SendError::Blocked) => self.writable().await,

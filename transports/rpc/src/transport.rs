@@ -149,13 +149,15 @@ pub struct ResetWatch {
 }
 
 impl ResetWatch {
-    /// Ready once the call was reset; an [`Outbound`] that is polled says so too, and one that is not may be dropped.
+    /// Ready once the call was reset, or on the client is over; an [`Outbound`] that is polled says so too, and one that
+    /// is not may be dropped. (A server that has ended a call may still have to send what it said.)
     pub fn poll_reset(&self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(call) = self.call.upgrade() else {
             return Poll::Pending;
         };
         call.look(|state| {
-            if state.reset.is_some() {
+            let over = call.side == Side::Client && state.ended.is_some();
+            if state.reset.is_some() || over {
                 return Poll::Ready(());
             }
             if state.ended.is_none() {

@@ -4,7 +4,7 @@ use std::{pin::Pin, time::Duration};
 
 use bytes::Bytes;
 use headwater_http2::{Http2Client, Http2ClientConfig};
-use headwater_rpc::{CallOptions, Client, Code, Metadata, Status};
+use headwater_rpc::{CallOptions, Client, Code, Metadata, SendError, Status};
 use http::{HeaderMap, Response};
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -13,8 +13,8 @@ use tokio::{
 };
 
 use crate::frames::{
-    CONTINUATION, DATA, END_STREAM, ENHANCE_YOUR_CALM, HEADERS, INTERNAL_ERROR, Raw, ballast,
-    block, frame, go_away, literal, reset, response,
+    CANCEL, CONTINUATION, DATA, END_STREAM, ENHANCE_YOUR_CALM, HEADERS, INTERNAL_ERROR, PING,
+    RST_STREAM, Raw, SETTINGS, ballast, block, frame, go_away, literal, reset, response,
 };
 
 /// What the systems' sockets may hold, and what a client may hold, before it has hung up.
@@ -249,4 +249,117 @@ async fn a_reset_in_the_middle_of_a_message() {
     check("a reset in mid-message", script, Code::Internal).await;
     let gone: Script = |raw| Box::pin(once(raw, begun()));
     check("a connection lost in mid-message", gone, Code::Unavailable).await;
+}
+
+/// What breaks the rules of the connection ends it, and all calls on it.
+#[tokio::test]
+async fn frames_that_no_server_may_send() {
+    let idle: Script = |raw| Box::pin(once(raw, reset(99, INTERNAL_ERROR)));
+    check("a reset of a stream that is not", idle, Code::Unavailable).await;
+    let data: Script = |raw| Box::pin(once(raw, frame(DATA, 0, 99, &[0])));
+    check("data of a stream that is not", data, Code::Unavailable).await;
+    let promise: Script = |raw| {
+        let payload = [&2_u32.to_be_bytes()[..], &response()].concat();
+        Box::pin(once(raw, frame(PUSH_PROMISE, 4, 1, &payload)))
+    };
+    check("a promise nobody asked for", promise, Code::Unavailable).await;
+    let window: Script = |raw| {
+        let most = (u32::MAX >> 1).to_be_bytes();
+        Box::pin(once(raw, frame(WINDOW_UPDATE, 0, 0, &most).repeat(2)))
+    };
+    check("a window over its bound", window, Code::Unavailable).await;
+    let huge: Script = |raw| {
+        let length = (2_u32 << 20).to_be_bytes();
+        let bytes = [&length[1..], &[DATA, 0, 0, 0, 0, 1]].concat();
+        Box::pin(once(raw, bytes))
+    };
+    check("a frame over its bound", huge, Code::Unavailable).await;
+}
+
+const PUSH_PROMISE: u8 = 5;
+const WINDOW_UPDATE: u8 = 8;
+const INITIAL_WINDOW_SIZE: [u8; 2] = [0, 4];
+
+/// A short time, within which a flood has filled whatever it can fill.
+fn hasty() -> CallOptions {
+    CallOptions {
+        timeout: Some(Duration::from_millis(100)),
+        ..CallOptions::default()
+    }
+}
+
+/// CVE-2019-9512 and -9515: frames that have to be answered, by a server that reads no answers. The client stops reading
+/// before it holds much, the call ends in its time, and clients of other servers do not notice.
+#[tokio::test]
+async fn floods_of_what_has_to_be_answered() {
+    let settings: Script = |mut raw| {
+        Box::pin(async move { raw.flood(&frame(SETTINGS, 0, 0, &[]).repeat(1000)).await })
+    };
+    let pings: Script = |mut raw| {
+        Box::pin(async move { raw.flood(&frame(PING, 0, 0, &[0; 8]).repeat(1000)).await })
+    };
+    for (name, script) in [("settings", settings), ("pings", pings)] {
+        let (client, sent) = client_of(script).await;
+        let (metadata, message) = (Metadata::new(), Bytes::new());
+        let call = client.unary("/t.T/X", metadata, message, hasty());
+        let outcome = call.await.map_err(|status| status.code);
+        assert_eq!(outcome, Err(Code::DeadlineExceeded), "{name}");
+        let well: Script = |raw| Box::pin(once(raw, Vec::new()));
+        let (other, _) = client_of(well).await;
+        works_again(name, &other).await;
+        client.begin_graceful_shutdown();
+        has_hung_up(name, sent).await;
+    }
+}
+
+/// Interim responses without an end are thrown away as they come.
+#[tokio::test]
+async fn interim_responses_without_an_end() {
+    let script: Script = |mut raw| {
+        Box::pin(async move {
+            let hint = block(0, 1, &literal(":status", "103"));
+            raw.flood(&hint.repeat(100)).await
+        })
+    };
+    let (client, sent) = client_of(script).await;
+    let (metadata, message) = (Metadata::new(), Bytes::new());
+    let call = client.unary("/t.T/X", metadata, message, hasty());
+    let outcome = call.await.map_err(|status| status.code);
+    assert_eq!(outcome, Err(Code::DeadlineExceeded));
+    client.begin_graceful_shutdown();
+    // How much comes in that time is the machine's affair.
+    let ended = tokio::time::timeout(HANG, sent).await;
+    ended.expect("the client hangs up").expect("no panic");
+}
+
+/// A server that never lets the client send: senders block, nothing piles up, the deadline ends the call, and the server
+/// is told.
+#[tokio::test]
+async fn a_window_of_zero_for_ever() {
+    let script: Script = |mut raw| {
+        Box::pin(async move {
+            let payload = [&INITIAL_WINDOW_SIZE[..], &[0; 4]].concat();
+            let _ = raw.write(&frame(SETTINGS, 0, 0, &payload)).await;
+            let reset = raw.next(RST_STREAM).await;
+            assert_eq!((reset.stream, reset.error()), (1, CANCEL));
+            0
+        })
+    };
+    let (client, sent) = client_of(script).await;
+    let call = client.call("/t.T/X", Metadata::new(), hasty()).await;
+    let (sender, mut receiver) = call.expect("it opens");
+    let mut taken = 0;
+    loop {
+        match sender.try_send(Bytes::from_static(&[0; 1024])) {
+            Ok(()) => taken += 1024,
+            Err(SendError::Blocked) => sender.writable().await,
+            Err(_) => break,
+        }
+    }
+    // The first window, what HTTP/2 may hold beyond it, and the call's own.
+    assert!(taken <= 1 << 20, "{taken} bytes were taken");
+    let ended = receiver.next_batch(&mut Vec::new()).await;
+    let code = ended.map_err(|error| error.status.code);
+    assert_eq!(code, Err(Code::DeadlineExceeded));
+    has_hung_up("a window of zero", sent).await;
 }

@@ -92,7 +92,7 @@ impl ClientNext {
             let elapsed = self.begun.elapsed();
             let left = |timeout: Duration| timeout.saturating_sub(elapsed);
             call.options.timeout = call.options.timeout.map(left);
-            return self.client.open(call).await;
+            return self.client.open(call, None).await;
         };
         let at = self.at + 1;
         interceptor.intercept(call, Self { at, ..self }).await

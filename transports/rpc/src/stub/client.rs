@@ -3,12 +3,10 @@
 use std::{future::poll_fn, pin::pin};
 
 use futures_core::Stream;
-use headwater_core::call::SendError;
 use headwater_proto::{Code, Metadata, Status};
 
 use super::{
     Deserializer, Failure, Messages, MethodDescriptor, Request, Response, Serializer, Sink,
-    sink::refused,
 };
 use crate::{CallOptions, Client};
 
@@ -163,19 +161,13 @@ where
     } = request;
     let bytes = C::serialize(&message).map_err(|error| error.sending())?;
     drop(message);
-    let request = Request {
-        message: (),
-        metadata,
-        options,
+    let options = CallOptions {
+        shape: method.shape,
+        ..options
     };
-    let (sink, messages) = streaming::<C, Q, R>(client, method, request).await?;
-    match sink.sender().try_send(bytes) {
-        // A call that is over says why where it is received.
-        Ok(()) | Err(SendError::Ended) => {}
-        Err(error) => return Err(refused(error)),
-    }
-    let _ = sink.finish();
-    Ok(messages)
+    let call = client.call_with_request(method.path, metadata, bytes, options);
+    let (_, receiver) = call.await?;
+    Ok(Messages::new::<C>(receiver))
 }
 
 /// Any call, as its two halves.

@@ -1,0 +1,92 @@
+//! One connection, as the channel above holds it.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use headwater_rpc::{
+    Code, Inbound, Outbound, RequestHeaders, Status,
+    channel::{Connection, Unopened},
+};
+use tokio::task::AbortHandle;
+
+use super::{
+    pipe,
+    request::Origin,
+    response::{ResponseInbound, Unsendable},
+    shared::Shared,
+};
+
+/// A connection; its driver runs in a task of its own until this is dropped.
+pub(crate) struct Http2Connection {
+    shared: Arc<Shared>,
+    origin: Origin,
+    driver: AbortHandle,
+}
+
+impl Http2Connection {
+    pub(crate) const fn new(shared: Arc<Shared>, origin: Origin, driver: AbortHandle) -> Self {
+        Self {
+            shared,
+            origin,
+            driver,
+        }
+    }
+}
+
+#[async_trait]
+impl Connection for Http2Connection {
+    async fn open(
+        &self,
+        headers: RequestHeaders,
+        outbound: Outbound,
+    ) -> Result<Box<dyn Inbound>, Unopened> {
+        let request = match self.origin.request(&headers) {
+            Ok(request) => request,
+            Err(status) => return Ok(Box::new(Unsendable::new(status))),
+        };
+        let permit = self.shared.admit().await;
+        let (Some(permit), Some(mut sender)) = (permit, self.shared.sender()) else {
+            return Err(Unopened {
+                status: self.shared.closed().await,
+                headers,
+                outbound,
+            });
+        };
+        let bytes_max = outbound.receive_message_bytes_max();
+        match sender.send_request(request, false) {
+            Ok((response, stream)) => {
+                if let Some(pipe) = pipe::begin(stream, outbound) {
+                    self.shared.add_pipe(pipe);
+                }
+                Ok(Box::new(ResponseInbound::new(response, bytes_max, permit)))
+            }
+            Err(error) if error.is_io() || error.is_go_away() => Err(Unopened {
+                status: super::shared::unavailable(&error),
+                headers,
+                outbound,
+            }),
+            Err(error) => {
+                let message = format!("the request cannot be sent: {error}");
+                let status = Status::new(Code::Internal, message);
+                Ok(Box::new(Unsendable::new(status)))
+            }
+        }
+    }
+
+    async fn closed(&self) -> Status {
+        self.shared.closed().await
+    }
+
+    fn begin_graceful_shutdown(&self) {
+        let status = Status::new(Code::Unavailable, "this side closes the connection");
+        self.shared.close(status);
+    }
+}
+
+impl Drop for Http2Connection {
+    fn drop(&mut self) {
+        // The connection's waker leads to what opens its streams, which leads to the connection: this parts them.
+        self.begin_graceful_shutdown();
+        self.driver.abort();
+    }
+}

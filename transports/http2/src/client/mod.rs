@@ -1,0 +1,58 @@
+//! The client's end, on the `h2` crate.
+
+mod connection;
+mod connector;
+mod driver;
+mod keepalive;
+mod pipe;
+mod request;
+mod response;
+mod shared;
+mod single;
+mod socket;
+mod tls;
+
+use std::time::Duration;
+
+pub use connector::Http2Connector;
+pub use keepalive::Keepalive;
+pub use single::Http2Client;
+pub use tls::{ClientIdentity, ClientTls, Pem};
+
+/// The bounds of a client's connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Http2ClientConfig {
+    /// How long a connection may take to come up: to the server's first SETTINGS, TLS included. Default: 10 s.
+    pub connect_timeout: Duration,
+    /// Whether and when a silent server is asked if it lives. Default: never (gRFC A8), for servers of gRPC's own
+    /// libraries cut clients that ask more often than every 5 minutes, unless they are told otherwise.
+    pub keepalive: Option<Keepalive>,
+    /// What a server may send on one stream before it is read, 1 byte to 2 GiB - 1. Default: 4 MiB, which lets one
+    /// stream fill a fast and long line.
+    pub stream_window_bytes: u32,
+    /// What a server may send on all streams together before it is read, 64 KiB - 1 to 2 GiB - 1. It bounds the memory
+    /// that a server can take: this much, and up to four times this much more for the frames of tiny messages. Larger than one stream's, for streams that nobody reads stop all others once they hold all of it.
+    /// Default: 16 MiB.
+    pub connection_window_bytes: u32,
+    /// The largest DATA frame that is taken, 16 KiB to 16 MiB - 1; with small ones, large messages cost twice the CPU.
+    /// Default: 1 MiB.
+    pub frame_bytes_max: u32,
+    /// The largest header list that is taken. Default: 16 KiB.
+    pub header_list_bytes_max: u32,
+    /// TLS; `None` is plaintext. Default: none.
+    pub tls: Option<ClientTls>,
+}
+
+impl Default for Http2ClientConfig {
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(10),
+            keepalive: None,
+            stream_window_bytes: 4 << 20,
+            connection_window_bytes: 16 << 20,
+            frame_bytes_max: 1 << 20,
+            header_list_bytes_max: 16 << 10,
+            tls: None,
+        }
+    }
+}

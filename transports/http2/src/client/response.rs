@@ -1,0 +1,110 @@
+//! What comes back on a call.
+
+use std::{
+    mem,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use h2::{RecvStream, client::ResponseFuture};
+use headwater_proto::grpc::trailers::code_of_http_status;
+use headwater_rpc::{Closed, EndedBy, Frame, Inbound, Reached, Status, Violation};
+use http::{Response, StatusCode};
+
+use super::shared::Permit;
+use crate::{
+    headers,
+    inbound::{Messages, closed_by_h2},
+};
+
+/// The responses of a call, from before their headers.
+///
+/// Dropping it drops the last but the sending half's hold on the stream, and with both gone `h2` resets what has not
+/// ended.
+pub(crate) struct ResponseInbound {
+    state: State,
+    message_bytes_max: usize,
+    _permit: Permit,
+}
+
+enum State {
+    Waiting(ResponseFuture),
+    Open(Messages<RecvStream>),
+    Ended,
+}
+
+impl ResponseInbound {
+    pub(crate) const fn new(
+        response: ResponseFuture,
+        message_bytes_max: usize,
+        permit: Permit,
+    ) -> Self {
+        Self {
+            state: State::Waiting(response),
+            message_bytes_max,
+            _permit: permit,
+        }
+    }
+
+    fn responded(&mut self, response: Response<RecvStream>) -> Result<Frame, Closed> {
+        let (head, body) = response.into_parts();
+        if let Some(trailers) = headers::to_trailers(&head.headers) {
+            return Ok(Frame::End(trailers));
+        }
+        if head.status != StatusCode::OK || !headers::is_grpc(&head.headers) {
+            let message = format!("http status {} without grpc-status", head.status.as_u16());
+            return Err(Closed {
+                status: Status::new(code_of_http_status(head.status.as_u16()), message),
+                by: EndedBy::Violation,
+                reached: Reached::Handler,
+            });
+        }
+        let Ok(metadata) = headers::to_metadata(&head.headers) else {
+            return Err(Closed::violation(Violation::Undecodable));
+        };
+        self.state = State::Open(Messages::responses(body, self.message_bytes_max));
+        Ok(Frame::Headers(metadata))
+    }
+}
+
+impl Inbound for ResponseInbound {
+    fn poll_frames(
+        &mut self,
+        cx: &mut Context<'_>,
+        frames: &mut Vec<Frame>,
+    ) -> Poll<Result<(), Closed>> {
+        let before = frames.len();
+        if let State::Waiting(response) = &mut self.state {
+            let response = ready!(Pin::new(response).poll(cx));
+            self.state = State::Ended;
+            let response = response.map_err(|error| closed_by_h2(&error))?;
+            frames.push(self.responded(response)?);
+        }
+        match &mut self.state {
+            State::Open(messages) => messages.poll_more(cx, frames, before),
+            State::Ended if frames.len() > before => Poll::Ready(Ok(())),
+            State::Ended | State::Waiting(_) => Poll::Ready(Err(Closed::without_status())),
+        }
+    }
+}
+
+/// A call that could not be sent at all.
+pub(crate) struct Unsendable(Option<Closed>);
+
+impl Unsendable {
+    pub(crate) const fn new(status: Status) -> Self {
+        Self(Some(Closed {
+            status,
+            by: EndedBy::Local,
+            // Another connection would not take it either.
+            reached: Reached::Handler,
+        }))
+    }
+}
+
+impl Inbound for Unsendable {
+    fn poll_frames(&mut self, _: &mut Context<'_>, _: &mut Vec<Frame>) -> Poll<Result<(), Closed>> {
+        let closed = mem::take(&mut self.0);
+        Poll::Ready(Err(closed.unwrap_or_else(Closed::without_status)))
+    }
+}

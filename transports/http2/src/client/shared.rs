@@ -1,0 +1,212 @@
+//! What a connection's handle, its streams and its driver share.
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, Wake},
+    time::Duration,
+};
+
+use futures_util::task::AtomicWaker;
+use h2::client::SendRequest;
+use headwater_rpc::{Code, Status};
+use tokio::{
+    sync::{Semaphore, watch},
+    time::Instant,
+};
+
+use super::pipe::Pipe;
+use crate::batch::Batch;
+
+pub(crate) struct Shared {
+    /// Opens streams; `None` once the connection takes no more, and then `h2` ends it after the last stream.
+    sender: Mutex<Option<SendRequest<Batch>>>,
+    /// Places for streams, as many as the peer allows (RFC 9113, 5.1.2).
+    places: Semaphore,
+    allowed: AtomicUsize,
+    /// Places that the peer took back while streams were using them.
+    overdrawn: AtomicUsize,
+    open: AtomicUsize,
+    /// Pipes that the driver does not have yet.
+    pipes: Mutex<Vec<Pipe>>,
+    has_pipes: AtomicBool,
+    /// Wakes the driver's task.
+    driver: AtomicWaker,
+    /// The driver is filling the connection, which it will poll in any case.
+    filling: AtomicBool,
+    closed: watch::Sender<Option<Status>>,
+    started: Instant,
+    /// When something was last heard of the peer, in milliseconds after the start.
+    heard: AtomicU64,
+}
+
+impl Shared {
+    pub(crate) fn new(sender: SendRequest<Batch>) -> Arc<Self> {
+        let allowed = allowed(&sender);
+        Arc::new(Self {
+            sender: Mutex::new(Some(sender)),
+            places: Semaphore::new(allowed),
+            allowed: AtomicUsize::new(allowed),
+            overdrawn: AtomicUsize::new(0),
+            open: AtomicUsize::new(0),
+            pipes: Mutex::new(Vec::new()),
+            has_pipes: AtomicBool::new(false),
+            driver: AtomicWaker::new(),
+            filling: AtomicBool::new(false),
+            closed: watch::Sender::new(None),
+            started: Instant::now(),
+            heard: AtomicU64::new(0),
+        })
+    }
+
+    /// Waits for a place; `None` if the connection takes no streams any more.
+    pub(crate) async fn admit(self: &Arc<Self>) -> Option<Permit> {
+        self.places.acquire().await.ok()?.forget();
+        self.open.fetch_add(1, Ordering::Relaxed);
+        Some(Permit(Arc::clone(self)))
+    }
+
+    /// Streams that are open, as far as the application has not let go of them.
+    pub(crate) fn open(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    /// What opens one stream.
+    pub(crate) fn sender(&self) -> Option<SendRequest<Batch>> {
+        // A clone for each: the original would hold on to a stream that could not be sent at once.
+        lock(&self.sender).clone()
+    }
+
+    /// Takes no streams from now on. The first reason stays.
+    pub(crate) fn close(&self, status: Status) {
+        self.places.close();
+        drop(lock(&self.sender).take());
+        self.closed.send_if_modified(|closed| {
+            let first = closed.is_none();
+            if first {
+                *closed = Some(status);
+            }
+            first
+        });
+    }
+
+    /// Waits until no streams are taken, and says why.
+    pub(crate) async fn closed(&self) -> Status {
+        let mut closed = self.closed.subscribe();
+        let closed = closed.wait_for(Option::is_some).await;
+        let status = closed.ok().and_then(|closed| closed.clone());
+        status.unwrap_or_else(|| Status::new(Code::Unavailable, "the connection is gone"))
+    }
+
+    /// Looks at what the peer allows now, and whether it has said that it will go.
+    pub(crate) fn look_at_peer(&self, cx: &mut Context<'_>) {
+        let heard = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.heard.store(heard, Ordering::Relaxed);
+        let mut slot = lock(&self.sender);
+        let Some(sender) = &mut *slot else {
+            return;
+        };
+        self.allow(allowed(sender));
+        let ready = sender.poll_ready(cx);
+        drop(slot);
+        if let Poll::Ready(Err(error)) = ready {
+            self.close(unavailable(&error));
+        }
+    }
+
+    /// When something was last heard of the peer.
+    pub(crate) fn heard_at(&self) -> Instant {
+        self.started + Duration::from_millis(self.heard.load(Ordering::Relaxed))
+    }
+
+    /// Only the driver calls this.
+    fn allow(&self, now: usize) {
+        let before = self.allowed.swap(now, Ordering::Relaxed);
+        if now < before {
+            let taken = self.places.forget_permits(before - now);
+            self.overdrawn
+                .fetch_add(before - now - taken, Ordering::Relaxed);
+        }
+        if now > before {
+            self.add_places(now - before);
+        }
+    }
+
+    /// Places that are free again, or new, as far as they are not owed.
+    fn add_places(&self, count: usize) {
+        let pay = |owed: usize| Some(owed.saturating_sub(count));
+        let owed = self
+            .overdrawn
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, pay)
+            .unwrap_or_default();
+        self.places.add_permits(count.saturating_sub(owed));
+    }
+
+    pub(crate) fn add_pipe(&self, pipe: Pipe) {
+        lock(&self.pipes).push(pipe);
+        self.has_pipes.store(true, Ordering::Release);
+        self.driver.wake();
+    }
+
+    /// The driver's task runs, and begins to fill the connection: until [`Shared::end_filling`] what wakes the connection
+    /// wakes nobody.
+    pub(crate) fn begin_filling(&self, cx: &Context<'_>) {
+        self.driver.register(cx.waker());
+        self.filling.store(true, Ordering::SeqCst);
+    }
+
+    /// The connection is polled next.
+    pub(crate) fn end_filling(&self) {
+        self.filling.store(false, Ordering::SeqCst);
+    }
+
+    /// The pipes that came since.
+    pub(crate) fn take_pipes(&self) -> Vec<Pipe> {
+        if self.has_pipes.swap(false, Ordering::AcqRel) {
+            return std::mem::take(&mut lock(&self.pipes));
+        }
+        Vec::new()
+    }
+}
+
+/// The connection's own waker.
+impl Wake for Shared {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if !self.filling.load(Ordering::SeqCst) {
+            self.driver.wake();
+        }
+    }
+}
+
+/// How many streams the peer allows; no more than can be counted.
+fn allowed(sender: &SendRequest<Batch>) -> usize {
+    sender.current_max_send_streams().min(STREAMS_MAX)
+}
+
+/// What a peer is taken to allow that names no bound.
+const STREAMS_MAX: usize = 1 << 20;
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    // What it guards is whole between any two statements.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+pub(crate) fn unavailable(reason: &dyn std::fmt::Display) -> Status {
+    Status::new(Code::Unavailable, format!("the connection ended: {reason}"))
+}
+
+/// A stream's place among those that the peer allows.
+pub(crate) struct Permit(Arc<Shared>);
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
+        self.0.add_places(1);
+    }
+}
