@@ -1,20 +1,10 @@
 //! Which transport a URL means: the one place to add a scheme.
 
-use std::{
-    fmt,
-    path::{Path, PathBuf},
-};
+use std::{fmt, path::PathBuf};
 
-use headwater_http2::{Http2Client, Http2ClientConfig, Http2Server, Http2ServerConfig};
+use headwater_http2::{ClientTls, Http2Client, Http2ClientConfig, Http2Server, Http2ServerConfig};
 use headwater_rpc::{Client, Code, Router, Server, ServerConfig, Status};
 use tokio::task::JoinHandle;
-
-/// How a server is trusted.
-#[derive(Debug, Clone)]
-pub(crate) struct ClientTls {
-    /// The certificates that it is trusted by, as PEM. `None`: those of the system.
-    pub(crate) ca: Option<PathBuf>,
-}
 
 /// What a server proves itself with.
 #[derive(Debug)]
@@ -60,6 +50,7 @@ pub(crate) async fn listen(
 #[derive(Debug, Clone)]
 pub(crate) struct Target {
     pub(crate) url: String,
+    /// How it is trusted, if the URL says https.
     pub(crate) tls: ClientTls,
 }
 
@@ -72,16 +63,12 @@ impl Target {
     pub(crate) fn connect(&self) -> Result<Connected, Status> {
         let (scheme, _) = split(&self.url)?;
         let client = match scheme {
-            "http" => {
-                let transport = Http2Client::new(&self.url, &Http2ClientConfig::default())?;
-                Client::new(transport)
-            }
-            "https" => {
-                let ca = self.tls.ca.as_deref().unwrap_or(Path::new("the system"));
-                let ca = ca.display();
-                let reason =
-                    format_args!("there is no TLS here yet, for which the trust of {ca} would be");
-                return Err(invalid(reason));
+            "http" | "https" => {
+                let config = Http2ClientConfig {
+                    tls: Some(self.tls.clone()),
+                    ..Http2ClientConfig::default()
+                };
+                Client::new(Http2Client::new(&self.url, &config)?)
             }
             _ => return Err(unknown(scheme)),
         };

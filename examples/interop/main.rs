@@ -17,10 +17,11 @@ mod service;
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{ArgGroup, Parser};
+use headwater_http2::{ClientTls, Pem};
 use headwater_rpc::{CallOptions, Status, stub::Request};
 
 use crate::{
-    endpoint::{ClientTls, ServerTls, Target},
+    endpoint::{ServerTls, Target},
     protocol::{SimpleRequest, TestServiceClient},
 };
 
@@ -73,7 +74,10 @@ async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let target = |url| Target {
         url,
-        tls: ClientTls { ca: arguments.ca },
+        tls: ClientTls {
+            roots: arguments.ca.map(Pem::File),
+            ..ClientTls::default()
+        },
     };
     match arguments.url {
         Some(url) if arguments.call_unary => call_unary(&target(url)).await,
