@@ -15,6 +15,7 @@
 //!
 //! | machine | one for each | what it decides |
 //! |---|---|---|
+//! | [`balance`] | client of a name | which addresses are connected to, which connection a call takes |
 //! | [`call`] | RPC | which part may come when; deadlines, limits, credit |
 //! | [`link`] | Link, at either end | frames, numbering, lanes of the application |
 //! | [`session`] | client connection | WebSocket manners: keep-alive, closing, bad input |
@@ -25,6 +26,7 @@
 
 extern crate alloc;
 
+pub mod balance;
 pub mod call;
 mod hash;
 pub mod hub;

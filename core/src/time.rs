@@ -83,4 +83,8 @@ pub enum Why {
     Close,
     /// A time of waiting before the next attempt.
     BackOff,
+    /// An attempt to connect that takes too long.
+    Connect,
+    /// There was no call for a while.
+    Idle,
 }

@@ -16,6 +16,7 @@
 extern crate alloc;
 
 pub mod connection_string;
+mod details;
 pub mod grpc;
 pub mod metadata;
 mod payload;
@@ -36,5 +37,6 @@ pub mod v1 {
 }
 
 pub use connection_string::{ConnectionString, ConnectionStringError};
+pub use details::Detail;
 pub use metadata::Metadata;
 pub use status::{Code, Status};

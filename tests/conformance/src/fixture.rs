@@ -3,8 +3,8 @@
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use headwater_rpc::{
-    CallOptions, Client, Metadata, Receiver, Router, Sender, Server, ServerConfig, ServiceConfig,
-    Status,
+    CallOptions, Client, ClientBuilder, Metadata, Receiver, Router, Sender, Server, ServerBuilder,
+    ServerConfig, ServiceConfig, Status,
 };
 use tokio::task::JoinHandle;
 
@@ -39,14 +39,14 @@ impl Fixture {
 
     /// A pair with these bounds.
     pub async fn with_config(transport: Transport, config: ServerConfig) -> Self {
-        let methods = ServiceConfig::default();
-        Self::not_started(transport, config, methods).await.start()
+        let built = |client, server: ServerBuilder| (client, server.config(config));
+        Self::built(transport, built).await
     }
 
     /// A pair whose client has these bounds for the methods that it calls.
     pub async fn with_service_config(transport: Transport, methods: ServiceConfig) -> Self {
-        let config = ServerConfig::default();
-        Self::not_started(transport, config, methods).await.start()
+        let built = |client: ClientBuilder, server| (client.service_config(methods), server);
+        Self::built(transport, built).await
     }
 
     /// A pair with these bounds on the server and on the client.
@@ -55,21 +55,33 @@ impl Fixture {
         config: ServerConfig,
         methods: ServiceConfig,
     ) -> Self {
-        Self::not_started(transport, config, methods).await.start()
+        let built = |client: ClientBuilder, server: ServerBuilder| {
+            (client.service_config(methods), server.config(config))
+        };
+        Self::built(transport, built).await
     }
 
-    async fn not_started(
+    /// A pair whose ends are put together so.
+    pub async fn built(
         transport: Transport,
-        config: ServerConfig,
-        methods: ServiceConfig,
+        build: impl FnOnce(ClientBuilder, ServerBuilder) -> (ClientBuilder, ServerBuilder),
+    ) -> Self {
+        Self::built_stopped(transport, build).await.start()
+    }
+
+    /// A pair whose ends are put together so, and of which nothing runs yet.
+    pub async fn built_stopped(
+        transport: Transport,
+        build: impl FnOnce(ClientBuilder, ServerBuilder) -> (ClientBuilder, ServerBuilder),
     ) -> Stopped {
         let router = Router::new();
         let control = Control::serve(&router);
-        let (client, server) = (transport.ends)(router.clone(), config, methods).await;
+        let (client, server) = (transport.ends)(router.clone()).await;
+        let (client, server) = build(client, server);
         Stopped {
             transport,
-            client,
-            server,
+            client: client.build(),
+            server: server.build(),
             control,
             router,
         }
@@ -77,7 +89,7 @@ impl Fixture {
 
     /// A pair of which nothing runs yet.
     pub async fn stopped(transport: Transport) -> Stopped {
-        Self::not_started(transport, ServerConfig::default(), ServiceConfig::default()).await
+        Self::built_stopped(transport, |client, server| (client, server)).await
     }
 
     /// Opens a call without metadata and with default options.
@@ -108,8 +120,10 @@ pub struct Stopped {
     pub client: Client,
     /// The server.
     pub server: Server,
-    control: Arc<Control>,
-    router: Router,
+    /// The service behind it.
+    pub control: Arc<Control>,
+    /// The server's routes.
+    pub router: Router,
 }
 
 impl Stopped {

@@ -3,35 +3,38 @@
 use std::{fmt, future::ready, pin::Pin};
 
 use headwater_http2::{Http2Client, Http2ClientConfig, Http2Server, Http2ServerConfig};
-use headwater_rpc::{Client, Code, Router, Server, ServerConfig, ServiceConfig};
+use headwater_rpc::{Client, ClientBuilder, Code, Router, Server, ServerBuilder};
 
 /// Every transport under test.
 pub const TRANSPORTS: &[Transport] = &[
     Transport {
         name: "in-process",
-        ends: |router, config, methods| Box::pin(ready(in_process(router, config, methods))),
+        ends: |router| Box::pin(ready(in_process(router))),
         peer_kind: "in-process",
+        certificates: 0,
         stopped: Code::FailedPrecondition,
     },
     Transport {
         name: "http2",
-        ends: |router, config, methods| Box::pin(http2(router, config, methods)),
+        ends: |router| Box::pin(http2(router)),
         peer_kind: "ipv4",
+        certificates: 0,
         stopped: Code::Unavailable,
     },
 ];
 
-/// Makes the two ends, of which nothing runs yet.
-type Ends =
-    fn(Router, ServerConfig, ServiceConfig) -> Pin<Box<dyn Future<Output = (Client, Server)>>>;
+/// Makes the two ends, which are still to be built.
+type Ends = fn(Router) -> Pin<Box<dyn Future<Output = (ClientBuilder, ServerBuilder)>>>;
 
 /// A transport under test: how its ends are made, and what a caller may see of it.
 #[derive(Clone, Copy)]
 pub struct Transport {
     name: &'static str,
     pub(crate) ends: Ends,
-    /// How a handler sees its peer described, to the colon.
+    /// How a handler sees both ends of its connection described, to the colon.
     pub peer_kind: &'static str,
+    /// How many certificates of the client a handler sees.
+    pub certificates: usize,
     /// How a call fails whose server has stopped.
     pub stopped: Code,
 }
@@ -42,15 +45,12 @@ impl fmt::Debug for Transport {
     }
 }
 
-fn in_process(router: Router, config: ServerConfig, methods: ServiceConfig) -> (Client, Server) {
+fn in_process(router: Router) -> (ClientBuilder, ServerBuilder) {
     let (client, server) = headwater_in_process::pair();
-    (
-        Client::with_service_config(client, methods),
-        Server::new(server, router, config),
-    )
+    (Client::builder(client), Server::builder(server, router))
 }
 
-async fn http2(router: Router, config: ServerConfig, methods: ServiceConfig) -> (Client, Server) {
+async fn http2(router: Router) -> (ClientBuilder, ServerBuilder) {
     let server = Http2Server::bind("127.0.0.1:0", Http2ServerConfig::default())
         .await
         .expect("a free port on loopback");
@@ -61,6 +61,6 @@ async fn http2(router: Router, config: ServerConfig, methods: ServiceConfig) -> 
         ..Http2ClientConfig::default()
     };
     let client = Http2Client::new(&url, &bounds);
-    let client = Client::with_service_config(client.expect("a valid url"), methods);
-    (client, Server::new(server, router, config))
+    let client = Client::builder(client.expect("a valid url"));
+    (client, Server::builder(server, router))
 }

@@ -315,6 +315,19 @@ async fn s4_68_what_cannot_be_used_is_said_before_any_connection() {
     }
 }
 
+/// Without authorities to trust there is no TLS, and the url is refused before any call.
+#[cfg(not(feature = "native-roots"))]
+#[test]
+fn s4_68_somebody_has_to_be_trusted() {
+    let client = Http2Client::new("https://localhost", &Http2ClientConfig::default());
+    let status = client.err().expect("nobody is trusted");
+    assert_eq!(status.code, Code::InvalidArgument);
+    assert!(
+        status.message.contains("no trusted authorities"),
+        "{status}"
+    );
+}
+
 /// Files in a directory of the test's own.
 struct Files(PathBuf);
 

@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use bytes::Bytes;
 use headwater_core::call::{CallConfig, Credit, Encoding, Encodings, EndedBy, SendError, Shape};
 use headwater_proto::{Code, Metadata, Status};
-use tokio::sync::watch;
+use tokio::{runtime::Handle, sync::watch};
 
 use crate::{
     compression::{SUPPORTED_ENCODINGS, supported_or_identity},
@@ -137,6 +137,7 @@ impl Client {
             let mut phase = inner.phase.subscribe();
             // The sender is part of `inner`, so it cannot be gone.
             let _ = phase.wait_for(|phase| *phase >= Phase::Stopping).await;
+            inner.transport.refuse_waiting();
             inner.calls.empty().await;
             inner.transport.begin_graceful_shutdown();
             std::future::pending().await
@@ -269,7 +270,7 @@ impl Client {
         let options = inner.config.apply(&path, options);
         let call = Shared::new(Side::Client, &options.config(), inner.clock);
         if options.timeout.is_some() {
-            call.start_timer();
+            call.start_timer(&Handle::current());
         }
         call.look(|state| state.call.announce(&mut metadata));
         let headers = RequestHeaders {

@@ -4,12 +4,12 @@ use std::{error::Error, iter::successors};
 
 use headwater_proto::{Code, Status};
 
-use crate::receiver::CallError;
+use crate::{receiver::CallError, stub::Failure};
 
 /// Whatever a handler may fail with, as the peer is told.
 ///
-/// `?` makes one of every error: of a [`Status`] or [`CallError`], or of an error that names one as its source, that
-/// status; of any other `UNKNOWN`, and its text stays here, for it may tell what is nobody's business. Log it before.
+/// `?` makes one of every error: of a [`Status`], [`CallError`] or [`Failure`], or of an error that has one among its
+/// sources, that status; of any other `UNKNOWN`, and its text stays here, for it may tell what is nobody's business. Log it before.
 ///
 /// An error of one's own that is to be told implements `From<MyError> for Status`, which `?` uses where a handler
 /// fails with [`Status`].
@@ -46,6 +46,7 @@ pub(crate) fn carried(error: &(dyn Error + 'static)) -> Option<Status> {
     successors(Some(error), |error| (*error).source()).find_map(|error| {
         let status = error.downcast_ref::<Status>().cloned();
         let of_call = || Some(error.downcast_ref::<CallError>()?.status.clone());
-        status.or_else(of_call)
+        let of_stub = || Some(error.downcast_ref::<Failure>()?.status.clone());
+        status.or_else(of_call).or_else(of_stub)
     })
 }

@@ -42,13 +42,13 @@ pub use headwater_core::call::{
     Closed, Credit, Encoding, Encodings, Ended, EndedBy, Frame, Reached, SendError, Shape,
     Trailers, Violation,
 };
-pub use headwater_proto::{Code, Metadata, Status};
+pub use headwater_proto::{Code, Detail, Metadata, Status};
 pub use peer::Peer;
 pub use receiver::{CallError, Receiver};
 pub use router::{AddError, Router, RunningCalls};
 pub use sender::Sender;
 pub use server::{AcceptedStream, Acceptor, IncomingCall, Server, ServerBuilder, ServerConfig};
-pub use service::{Method, MethodDescriptor, Service};
+pub use service::{Method, RegisteredMethod, Service};
 pub use service_config::{MethodConfig, ServiceConfig};
 pub use transport::{
     ClientTransport, Inbound, Outbound, Pulled, RequestHeaders, ResetWatch, ServerTransport,

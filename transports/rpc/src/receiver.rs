@@ -158,7 +158,7 @@ impl Receiver {
                 });
                 if let Some(headers) = ready {
                     return Poll::Ready(match &mut self.through {
-                        Some(through) => through.headers(&self.call),
+                        Some(through) => through.headers(&self.call).cloned(),
                         None => headers,
                     });
                 }
@@ -342,12 +342,12 @@ impl Through {
         failed
     }
 
-    fn headers(&mut self, call: &Shared) -> Option<Metadata> {
+    fn headers(&mut self, call: &Shared) -> Option<&Metadata> {
         if self.headers.is_none() {
             let headers = call.look(|state| state.headers.clone());
             self.headers = headers.map(|headers| self.stages.headers(headers));
         }
-        self.headers.clone()
+        self.headers.as_ref()
     }
 
     fn ended(&self, call: &Shared) -> Option<Ended> {

@@ -16,7 +16,7 @@ use crate::{
     handler::{CallHandler, Request, Streaming, Unary},
     registry::Registry,
     server::IncomingCall,
-    service::{MethodDescriptor, Service},
+    service::{RegisteredMethod, Service},
 };
 
 pub(crate) struct Route {
@@ -195,9 +195,9 @@ impl Router {
     }
 
     /// All methods, in the order of their paths.
-    pub fn methods(&self) -> Vec<MethodDescriptor> {
+    pub fn methods(&self) -> Vec<RegisteredMethod> {
         let table = self.read();
-        let methods = table.routes.iter().map(|(path, route)| MethodDescriptor {
+        let methods = table.routes.iter().map(|(path, route)| RegisteredMethod {
             path: Arc::clone(path),
             shape: route.shape,
         });

@@ -166,8 +166,10 @@ impl Sender {
     /// As [`Sender::send`].
     pub async fn send_with(&self, message: Bytes, compress: Compress) -> Result<(), SendError> {
         let message = match &self.stages {
-            Some(_) if self.is_ended() => return Err(SendError::Ended),
-            Some(stages) => self.transformed(stages, message)?,
+            Some(stages) => {
+                self.room(&message).await?;
+                self.transformed(stages, message)?
+            }
             None => message,
         };
         let mut outgoing = Outgoing::new(message, compress);
@@ -210,20 +212,23 @@ impl Sender {
         sent
     }
 
-    /// Has the machine refuse a message that there is no room for, before a transform has seen it.
+    /// Has the machine refuse a message before a transform has seen it. How large that makes it is not known yet.
     fn check_room(&self, message: &Bytes) -> Result<(), SendError> {
-        self.call.act(|state| {
-            if state.call.has_credit(message.len()) {
-                return Ok(());
+        let bytes = message.len();
+        self.call.act(|state| state.call.check_send(bytes, bytes))
+    }
+
+    /// Waits until the machine would take it.
+    async fn room(&self, message: &Bytes) -> Result<(), SendError> {
+        loop {
+            match self.check_room(message) {
+                Err(SendError::Blocked) => self.writable().await,
+                result => return result,
             }
-            state.call.send(message.clone())
-        })
+        }
     }
 
     fn transformed(&self, stages: &Stages, message: Bytes) -> Result<Bytes, SendError> {
-        if self.is_ended() {
-            return Err(SendError::Ended);
-        }
         if self.call.side == Side::Server {
             // Headers are refused if they went before the transform came.
             let _ = self.send_headers(Metadata::new());

@@ -4,7 +4,7 @@ use std::{
     fmt,
     pin::pin,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -12,6 +12,7 @@ use std::{
 
 use headwater_core::call::{CallConfig, Credit, Encoding, Encodings, Shape};
 use headwater_proto::{Code, Metadata, Status};
+use tokio::runtime::Handle;
 
 use crate::{
     cancellation::Cancellation,
@@ -120,6 +121,8 @@ struct Inner {
     calls: Arc<Registry>,
     clock: Clock,
     started: AtomicBool,
+    /// Where it serves: a transport without a socket accepts on the client's runtime, with which no handler may end.
+    runtime: OnceLock<Handle>,
 }
 
 impl Acceptor {
@@ -151,7 +154,7 @@ impl Acceptor {
         if !is_open {
             return outbound;
         }
-        call.start_timer();
+        call.start_timer(inner.runtime());
         let incoming = IncomingCall {
             path: headers.path,
             shape: route.as_ref().map(|route| route.shape).unwrap_or_default(),
@@ -179,12 +182,19 @@ impl Inner {
     fn run(&self, route: &Arc<Route>, call: IncomingCall) {
         let route = Arc::clone(route);
         match self.interceptors.of(&call.path) {
-            None => tokio::spawn(async move { route.handler.handle(call).await }),
+            None => {
+                let handle = async move { route.handler.handle(call).await };
+                self.runtime().spawn(handle)
+            }
             Some(chain) => {
                 let next = ServerNext::new(chain, Arc::clone(&route.handler));
-                tokio::spawn(next.run(call))
+                self.runtime().spawn(next.run(call))
             }
         };
+    }
+
+    fn runtime(&self) -> &Handle {
+        self.runtime.get_or_init(Handle::current)
     }
 
     fn call_config(&self, route: Option<&Arc<Route>>, timeout: Option<Duration>) -> CallConfig {
@@ -242,6 +252,8 @@ impl Server {
                 "the server was started before",
             ));
         }
+        // Before anybody accepts on another.
+        inner.runtime();
         let stop = StopServer(self);
         self.transport.configure(&inner.router.methods());
         let result = self.transport.listen(self.acceptor.clone()).await;
@@ -289,6 +301,8 @@ pub(crate) async fn until(
 ) -> Result<(), Status> {
     let mut run = pin!(run);
     tokio::select! {
+        // It begins before it can be stopped, however early the signal.
+        biased;
         result = &mut run => return result,
         () = signal => stop(),
     }
@@ -333,6 +347,7 @@ impl ServerBuilder {
                     calls,
                     clock: Clock::new(),
                     started: AtomicBool::new(false),
+                    runtime: OnceLock::new(),
                 }),
             },
         }

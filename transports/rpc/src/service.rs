@@ -69,9 +69,9 @@ impl fmt::Debug for Method {
     }
 }
 
-/// A method as a transport and a list of methods know it.
+/// A method that a router has.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct MethodDescriptor {
+pub struct RegisteredMethod {
     /// Such as `/package.Service/Method`.
     pub path: Arc<str>,
     /// How many messages it has each way.

@@ -20,7 +20,7 @@ use headwater_core::{
     call::{Call, CallConfig, Closed, Credit, Ended, Event, Frame, Input, Output, Trailers},
 };
 use headwater_proto::{Code, Metadata, Status};
-use tokio::{task::AbortHandle, time::Instant};
+use tokio::{runtime::Handle, task::AbortHandle, time::Instant};
 
 use crate::{interceptor::Stage, registry::Registration, transport::Inbound};
 
@@ -260,13 +260,13 @@ impl Shared {
         self.clock.instant(at)
     }
 
-    /// Has the deadline fire whatever else is polled.
-    pub(crate) fn start_timer(self: &Arc<Self>) {
+    /// Has the deadline fire whatever else is polled, as long as this runtime lives.
+    pub(crate) fn start_timer(self: &Arc<Self>, runtime: &Handle) {
         let Some(at) = self.deadline() else {
             return;
         };
         let call = Arc::downgrade(self);
-        let timer = tokio::spawn(async move {
+        let timer = runtime.spawn(async move {
             // Timers tick in milliseconds, so one may come a little early.
             tokio::time::sleep_until(at).await;
             while let Some(call) = Weak::upgrade(&call) {

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use crate::{
     server::Acceptor,
-    service::MethodDescriptor,
+    service::RegisteredMethod,
     shared::{Shared, Side, register, register_one, sum},
 };
 
@@ -194,6 +194,11 @@ pub trait ClientTransport: Send + Sync + 'static {
     /// Lets [`ClientTransport::connect`] return.
     fn begin_graceful_shutdown(&self);
 
+    /// The client has begun to stop: what waits in [`ClientTransport::open`] for a connection, now or later, fails with
+    /// `FAILED_PRECONDITION`, for else a server that is away would hold up the stop. Open streams go on. Does nothing if
+    /// the transport has no connections to wait for.
+    fn refuse_waiting(&self) {}
+
     /// Opens a stream. Called only while `connect` runs.
     ///
     /// # Errors
@@ -211,7 +216,7 @@ pub trait ClientTransport: Send + Sync + 'static {
 pub trait ServerTransport: Send + Sync + 'static {
     /// Tells which methods the server has. Called once, before [`ServerTransport::listen`]; methods may come and go
     /// later. Does nothing by default.
-    fn configure(&self, methods: &[MethodDescriptor]) {
+    fn configure(&self, methods: &[RegisteredMethod]) {
         let _ = methods;
     }
 

@@ -13,7 +13,7 @@ use super::{
     pipe,
     request::Origin,
     response::{ResponseInbound, Unsendable},
-    shared::Shared,
+    shared::{Shared, ended},
 };
 
 /// A connection; its driver runs in a task of its own until this is dropped.
@@ -61,7 +61,7 @@ impl Connection for Http2Connection {
                 Ok(Box::new(ResponseInbound::new(response, bytes_max, permit)))
             }
             Err(error) if error.is_io() || error.is_go_away() => Err(Unopened {
-                status: super::shared::unavailable(&error),
+                status: ended(&error),
                 headers,
                 outbound,
             }),

@@ -146,7 +146,7 @@ impl Http2Connector {
     fn run(&self, driver: Driver, shared: Arc<Shared>) -> impl Future<Output = ()> + Send + use<> {
         let pace = self.pace.clone();
         async move {
-            driver.run().await;
+            driver.await;
             pace.learn(&shared.closed().await);
         }
     }

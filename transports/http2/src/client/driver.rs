@@ -6,15 +6,15 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, Waker, ready},
 };
 
 use futures_util::stream::{FuturesUnordered, Stream as _};
-use headwater_rpc::Status;
+use headwater_rpc::{Code, Status};
 
 use super::{
     pipe::Pipe,
-    shared::{Shared, unavailable},
+    shared::{Shared, ended},
     socket::Socket,
 };
 use crate::batch::Batch;
@@ -36,7 +36,7 @@ impl Future for Job {
     }
 }
 
-/// Drives a connection and all that is sent on it. Runs until the connection has ended, and says why.
+/// Drives a connection and all that is sent on it. Runs until the connection has ended, after which it takes no streams.
 ///
 /// First everybody who has something to send gives it to `h2`, then `h2` writes it all: one wake-up and one write,
 /// however many messages on however many streams.
@@ -68,38 +68,96 @@ impl Driver {
         }
     }
 
-    /// Runs to the end, after which the connection takes no streams.
-    pub(crate) async fn run(self) {
-        let shared = Arc::clone(&self.shared);
-        let why = self.await;
-        shared.close(why);
+    fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<Status> {
+        self.shared.begin_filling(cx);
+        let pipes = self.shared.take_pipes();
+        self.jobs.extend(pipes.into_iter().map(Job::Pipe));
+        while let Poll::Ready(Some(done)) = Pin::new(&mut self.jobs).poll_next(cx) {
+            if let Some(why) = done {
+                return Poll::Ready(why);
+            }
+        }
+        self.shared.end_filling();
+        let mut waked = Context::from_waker(&self.waker);
+        let polled = Pin::new(&mut self.connection).poll(&mut waked);
+        let reads = self.reads.load(Ordering::Relaxed);
+        if reads != self.seen {
+            self.seen = reads;
+            self.shared.look_at_peer(cx);
+        }
+        polled.map(|result| match result {
+            Ok(()) => Status::new(Code::Unavailable, "the server closed the connection"),
+            Err(error) => ended(&error),
+        })
     }
 }
 
 impl Future for Driver {
-    type Output = Status;
+    type Output = ();
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Status> {
-        let this = &mut *self;
-        this.shared.begin_filling(cx);
-        let pipes = this.shared.take_pipes();
-        this.jobs.extend(pipes.into_iter().map(Job::Pipe));
-        while let Poll::Ready(Some(ended)) = Pin::new(&mut this.jobs).poll_next(cx) {
-            if let Some(why) = ended {
-                return Poll::Ready(why);
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let why = ready!(self.poll_ended(cx));
+        self.shared.close(why);
+        Poll::Ready(())
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.shared.end();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use h2::client::SendRequest;
+    use http::Request;
+
+    use super::*;
+
+    async fn connect(stream: tokio::io::DuplexStream) -> (Arc<Shared>, Driver) {
+        let reads = Arc::new(AtomicU64::new(0));
+        let socket = Socket::new(Box::new(stream), Arc::clone(&reads));
+        let builder = h2::client::Builder::new();
+        let handshake = builder.handshake::<_, Batch>(socket).await;
+        let (sender, connection) = handshake.expect("the stream is open");
+        let shared = Shared::new(sender);
+        let driver = Driver::new(connection, Arc::clone(&shared), reads, None);
+        (shared, driver)
+    }
+
+    /// The connection's waker leads to what opens its streams, which leads to the connection: however it ends, neither
+    /// keeps the other.
+    #[tokio::test]
+    async fn nothing_is_left_of_a_connection_that_ended() {
+        for lost in [true, false] {
+            let (here, there) = tokio::io::duplex(64 << 10);
+            let server = tokio::spawn(async move {
+                let mut connection = h2::server::handshake(there).await.expect("HTTP/2");
+                let accepted = connection.accept().await;
+                (accepted, connection)
+            });
+            let (shared, driver) = connect(here).await;
+            let driver = tokio::spawn(driver);
+            let sender = shared.sender();
+            let mut sender: SendRequest<Batch> = sender.expect("it is up");
+            let request = Request::post("http://test/").body(()).expect("valid");
+            let stream = sender.send_request(request, false).expect("it is up");
+            let (accepted, connection) = server.await.expect("no panic");
+            assert!(accepted.is_some(), "the stream came");
+            if lost {
+                drop((accepted, connection));
+                driver.await.expect("no panic");
+            } else {
+                driver.abort();
+                assert!(driver.await.is_err(), "it was stopped");
+                // A pipe in memory keeps its other end's waker.
+                drop((accepted, connection));
             }
+            drop((stream, sender));
+            let left = Arc::downgrade(&shared);
+            drop(shared);
+            assert!(left.upgrade().is_none(), "lost: {lost}");
         }
-        this.shared.end_filling();
-        let mut waked = Context::from_waker(&this.waker);
-        let ended = Pin::new(&mut this.connection).poll(&mut waked);
-        let reads = this.reads.load(Ordering::Relaxed);
-        if reads != this.seen {
-            this.seen = reads;
-            this.shared.look_at_peer(cx);
-        }
-        ended.map(|result| match result {
-            Ok(()) => unavailable(&"the server closed it"),
-            Err(error) => unavailable(&error),
-        })
     }
 }

@@ -2,20 +2,23 @@
 
 use std::{
     pin::Pin,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, Waker, ready},
 };
 
-use h2::SendStream;
+use bytes::Buf as _;
+use h2::{Reason, SendStream};
 use headwater_rpc::{Frame, Outbound, Pulled, ResetWatch};
 
 use crate::{batch::Batch, body::reason};
 
-/// Sends what a call has to say, as the peer's windows allow it. Done when nothing more is to be sent.
+/// Sends what a call has to say, as the peer's windows allow it. Done when the stream needs nobody to look after it.
 pub(crate) struct Pipe {
     stream: SendStream<Batch>,
     outbound: Outbound,
     reset: ResetWatch,
     frames: Vec<Frame>,
+    /// All was given to `h2`, which waits for the peer's window with some of it.
+    held: bool,
 }
 
 /// Sends what waits already. `None` if that was all, to the half-close: then nobody has to look after the stream, for it
@@ -27,6 +30,7 @@ pub(crate) fn begin(stream: SendStream<Batch>, outbound: Outbound) -> Option<Pip
         outbound,
         reset,
         frames: Vec::new(),
+        held: false,
     };
     // The driver's own poll registers a waker that wakes.
     let mut cx = Context::from_waker(Waker::noop());
@@ -52,15 +56,23 @@ fn has_end(frames: &[Frame]) -> bool {
 }
 
 impl Pipe {
-    /// Sends what was pulled, and is ready when that was the last.
+    /// Gives `h2` what was pulled. Ready when nobody has to look after the stream any more.
     fn send(&mut self) -> Poll<()> {
         let (batch, end) = Batch::encode(&mut self.frames);
-        let sent = self.stream.send_data(batch, end.is_some());
+        let last = end.is_some();
+        self.held = last && !self.has_room(batch.remaining());
         // A stream that takes no more was reset by the peer, which the receiving half reports.
-        if end.is_some() || sent.is_err() {
+        let sent = self.stream.send_data(batch, last);
+        if sent.is_err() || (last && !self.held) {
             return Poll::Ready(());
         }
         Poll::Pending
+    }
+
+    /// Whether this much can be sent without the peer giving more room.
+    fn has_room(&mut self, bytes: usize) -> bool {
+        self.stream.reserve_capacity(bytes);
+        self.stream.capacity() >= bytes
     }
 
     fn end(&mut self, pulled: Pulled) {
@@ -82,6 +94,17 @@ impl Pipe {
         }
         Poll::Ready(Ok(()))
     }
+
+    /// Resets a call that is over, whatever it still had to send: the peer makes no room for it.
+    fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        ready!(self.reset.poll_reset(cx));
+        let reason = match self.outbound.poll_frames(cx, &mut self.frames) {
+            Poll::Ready(Pulled::Reset(code)) => reason(code),
+            Poll::Ready(Pulled::Frames | Pulled::Done) | Poll::Pending => Reason::CANCEL,
+        };
+        self.stream.send_reset(reason);
+        Poll::Ready(())
+    }
 }
 
 impl Future for Pipe {
@@ -90,12 +113,13 @@ impl Future for Pipe {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
         loop {
+            if this.held {
+                return this.poll_over(cx);
+            }
             match this.poll_room(cx) {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(())) => return Poll::Ready(()),
-                // A call that ended is reset without waiting for room.
-                Poll::Pending if this.reset.poll_reset(cx).is_pending() => return Poll::Pending,
-                Poll::Pending => {}
+                Poll::Pending => return this.poll_over(cx),
             }
             match this.outbound.poll_frames(cx, &mut this.frames) {
                 Poll::Ready(Pulled::Frames) if this.send().is_pending() => {}

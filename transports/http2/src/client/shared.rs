@@ -10,7 +10,7 @@ use std::{
 };
 
 use futures_util::task::AtomicWaker;
-use h2::client::SendRequest;
+use h2::{Reason, client::SendRequest};
 use headwater_rpc::{Code, Status};
 use tokio::{
     sync::{Semaphore, watch},
@@ -29,8 +29,8 @@ pub(crate) struct Shared {
     /// Places that the peer took back while streams were using them.
     overdrawn: AtomicUsize,
     open: AtomicUsize,
-    /// Pipes that the driver does not have yet.
-    pipes: Mutex<Vec<Pipe>>,
+    /// Pipes that the driver does not have yet; `None` once there is no driver.
+    pipes: Mutex<Option<Vec<Pipe>>>,
     has_pipes: AtomicBool,
     /// Wakes the driver's task.
     driver: AtomicWaker,
@@ -51,7 +51,7 @@ impl Shared {
             allowed: AtomicUsize::new(allowed),
             overdrawn: AtomicUsize::new(0),
             open: AtomicUsize::new(0),
-            pipes: Mutex::new(Vec::new()),
+            pipes: Mutex::new(Some(Vec::new())),
             has_pipes: AtomicBool::new(false),
             driver: AtomicWaker::new(),
             filling: AtomicBool::new(false),
@@ -112,7 +112,7 @@ impl Shared {
         let ready = sender.poll_ready(cx);
         drop(slot);
         if let Poll::Ready(Err(error)) = ready {
-            self.close(unavailable(&error));
+            self.close(ended(&error));
         }
     }
 
@@ -144,8 +144,14 @@ impl Shared {
         self.places.add_permits(count.saturating_sub(owed));
     }
 
+    /// Has the driver run a pipe, if there still is one.
     pub(crate) fn add_pipe(&self, pipe: Pipe) {
-        lock(&self.pipes).push(pipe);
+        let mut pipes = lock(&self.pipes);
+        let Some(waiting) = &mut *pipes else {
+            return;
+        };
+        waiting.push(pipe);
+        drop(pipes);
         self.has_pipes.store(true, Ordering::Release);
         self.driver.wake();
     }
@@ -165,9 +171,17 @@ impl Shared {
     /// The pipes that came since.
     pub(crate) fn take_pipes(&self) -> Vec<Pipe> {
         if self.has_pipes.swap(false, Ordering::AcqRel) {
-            return std::mem::take(&mut lock(&self.pipes));
+            let mut pipes = lock(&self.pipes);
+            return pipes.as_mut().map(std::mem::take).unwrap_or_default();
         }
         Vec::new()
+    }
+
+    /// There is no driver any more. Nothing here may lead to the connection, whose waker leads here.
+    pub(crate) fn end(&self) {
+        self.close(Status::new(Code::Unavailable, "the connection was dropped"));
+        let pipes = lock(&self.pipes).take();
+        drop(pipes);
     }
 }
 
@@ -197,8 +211,15 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-pub(crate) fn unavailable(reason: &dyn std::fmt::Display) -> Status {
-    Status::new(Code::Unavailable, format!("the connection ended: {reason}"))
+/// Why a connection takes no streams.
+pub(crate) fn ended(error: &h2::Error) -> Status {
+    let polite = error.is_go_away() && error.reason() == Some(Reason::NO_ERROR);
+    let message = if polite && error.is_remote() {
+        "the server is going away".to_owned()
+    } else {
+        format!("the connection ended: {error}")
+    };
+    Status::new(Code::Unavailable, message)
 }
 
 /// A stream's place among those that the peer allows.

@@ -94,25 +94,60 @@ async fn s4_28_while_the_responses_are_read() {
     let mut messages = Vec::new();
     receiver.next_batch(&mut messages).await.expect("a message");
     drop((sender, receiver));
-    let reset = std::future::poll_fn(|cx| body.poll_reset(cx));
-    let reset = soon("a reset", reset).await;
-    assert_eq!(reset.expect("the connection is up"), Reason::CANCEL);
+    assert_eq!(reset(&mut body).await, Reason::CANCEL);
 }
 
 /// A server may end a call that it does not read to the end: nothing of it stays behind, also when it held the client
 /// back and sends no reset.
 #[tokio::test]
 async fn a_call_that_the_server_ends_unread_is_reset() {
+    for half_closed in [false, true] {
+        let mut pair = Pair::new().await;
+        let (sender, mut receiver, mut stream) = open(&mut pair).await;
+        fill(&sender).await;
+        if half_closed {
+            sender.finish(Ok(()), Metadata::new()).expect("open");
+        }
+        ends_unread(&mut stream, &mut receiver, half_closed).await;
+    }
+}
+
+/// The same of a call all of which was given to HTTP/2 when it was opened.
+#[tokio::test]
+async fn a_large_call_that_the_server_ends_unread_is_reset() {
     let mut pair = Pair::new().await;
-    let (sender, mut receiver, mut stream) = open(&mut pair).await;
-    fill(&sender).await;
+    let client = pair.client.clone();
+    let call = tokio::spawn(async move {
+        let large = Bytes::from(vec![0; 1 << 20]);
+        let (metadata, options) = (Metadata::new(), CallOptions::default());
+        let call = client.unary("/t.T/X", metadata, large, options);
+        call.await
+    });
+    let mut stream = pair.server.stream().await;
+    let mut body = answer_unread(&mut stream);
+    let answer = soon("the answer", call).await.expect("no panic");
+    assert!(answer.is_ok(), "{answer:?}");
+    assert_eq!(reset(&mut body).await, Reason::CANCEL);
+}
+
+/// Answers without reading anything.
+fn answer_unread(stream: &mut Stream) -> h2::SendStream<Bytes> {
     let response = stream.respond.send_response(headers(), false);
     let mut body = response.expect("open");
+    body.send_data(message(), false).expect("open");
     body.send_trailers(trailers("0")).expect("open");
-    let mut messages = Vec::new();
-    let ended = soon("the status", receiver.next_batch(&mut messages)).await;
-    assert_eq!(ended, Ok(0), "it is a success");
+    body
+}
+
+async fn reset(body: &mut h2::SendStream<Bytes>) -> Reason {
     let reset = std::future::poll_fn(|cx| body.poll_reset(cx));
-    let reset = soon("a reset", reset).await;
-    assert_eq!(reset.expect("the connection is up"), Reason::CANCEL);
+    soon("a reset", reset).await.expect("the connection is up")
+}
+
+async fn ends_unread(stream: &mut Stream, receiver: &mut Receiver, half_closed: bool) {
+    let mut body = answer_unread(stream);
+    let mut messages = Vec::new();
+    while soon("the status", receiver.next_batch(&mut messages)).await != Ok(0) {}
+    assert_eq!(messages.len(), 1, "it is a success");
+    assert_eq!(reset(&mut body).await, Reason::CANCEL, "{half_closed}");
 }

@@ -104,6 +104,27 @@ async fn after_go_away_open_calls_go_on_and_new_ones_fail() {
     );
 }
 
+/// A call that waits for a place on a connection that goes is not sent, and may go elsewhere.
+#[tokio::test]
+async fn a_call_that_waits_for_a_place_hears_of_go_away() {
+    let mut builder = h2::server::Builder::new();
+    builder.max_concurrent_streams(1);
+    let mut pair = Pair::with(builder, &Http2ClientConfig::default()).await;
+    let first = pair.unary();
+    let held = pair.server.stream().await;
+    let waiting = pair.unary();
+    tokio::task::yield_now().await;
+    pair.server.command(Command::GoAway);
+    let outcome = soon("the call that waits", waiting)
+        .await
+        .expect("no panic");
+    let outcome = outcome.map_err(|status| status.code);
+    assert_eq!(outcome, Err(Code::Unavailable));
+    assert!(pair.server.is_idle(), "it was sent");
+    held.answer();
+    assert!(first.await.expect("no panic").is_ok());
+}
+
 /// Both sides of a lost connection know it, and a call on it may have come to its handler.
 #[tokio::test]
 async fn a_lost_connection_says_so() {

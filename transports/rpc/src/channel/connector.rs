@@ -9,7 +9,8 @@ use crate::transport::{Inbound, Outbound, RequestHeaders};
 /// Makes connections.
 #[async_trait]
 pub trait Connector: Send + Sync + 'static {
-    /// Connects, to the point where streams can be opened: TLS and what the protocol says first included.
+    /// Connects, to the point where streams can be opened: TLS and what the protocol says first included. The channel
+    /// bounds the time.
     ///
     /// # Errors
     ///
@@ -43,7 +44,8 @@ pub trait Connection: Send + Sync + 'static {
     /// Nothing is lost.
     async fn closed(&self) -> Status;
 
-    /// Takes no new streams, and ends the connection when the open ones have ended.
+    /// Takes no new streams, and ends the connection when the open ones have ended. The channel then drops it with its
+    /// last stream.
     fn begin_graceful_shutdown(&self);
 }
 

@@ -37,7 +37,7 @@ type Halves = (Sender, Receiver);
 type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// What a layer on the server gets as its request.
-pub struct ServerRequest {
+pub struct ServerCall {
     /// The call.
     pub call: IncomingCall,
     next: ServerNext,
@@ -45,7 +45,7 @@ pub struct ServerRequest {
 
 /// What a layer on the client gets as its request.
 #[derive(Clone)]
-pub struct ClientRequest {
+pub struct ClientCall {
     /// The call.
     pub call: OutgoingCall,
     next: ClientNext,
@@ -61,7 +61,7 @@ pub struct RunHandler;
 #[non_exhaustive]
 pub struct OpenCall;
 
-impl Service<ServerRequest> for RunHandler {
+impl Service<ServerCall> for RunHandler {
     type Response = ();
     // The handler tells its status itself.
     type Error = Infallible;
@@ -71,8 +71,8 @@ impl Service<ServerRequest> for RunHandler {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: ServerRequest) -> Self::Future {
-        let ServerRequest { call, next } = request;
+    fn call(&mut self, request: ServerCall) -> Self::Future {
+        let ServerCall { call, next } = request;
         Box::pin(async move {
             next.run(call).await;
             Ok(())
@@ -80,7 +80,7 @@ impl Service<ServerRequest> for RunHandler {
     }
 }
 
-impl Service<ClientRequest> for OpenCall {
+impl Service<ClientCall> for OpenCall {
     type Response = Halves;
     type Error = CallError;
     type Future = Boxed<Result<Halves, CallError>>;
@@ -89,8 +89,8 @@ impl Service<ClientRequest> for OpenCall {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: ClientRequest) -> Self::Future {
-        let ClientRequest { call, next } = request;
+    fn call(&mut self, request: ClientCall) -> Self::Future {
+        let ClientCall { call, next } = request;
         Box::pin(next.run(call))
     }
 }
@@ -105,7 +105,7 @@ impl LayerInterceptor<()> {
     pub fn server<L>(layer: L) -> LayerInterceptor<L::Service>
     where
         L: Layer<RunHandler>,
-        L::Service: Service<ServerRequest, Response = ()>,
+        L::Service: Service<ServerCall, Response = ()>,
     {
         LayerInterceptor::of(layer.layer(RunHandler))
     }
@@ -114,7 +114,7 @@ impl LayerInterceptor<()> {
     pub fn client<L>(layer: L) -> LayerInterceptor<L::Service>
     where
         L: Layer<OpenCall>,
-        L::Service: Service<ClientRequest, Response = Halves>,
+        L::Service: Service<ClientCall, Response = Halves>,
     {
         LayerInterceptor::of(layer.layer(OpenCall))
     }
@@ -141,7 +141,7 @@ impl<S> LayerInterceptor<S> {
 #[async_trait]
 impl<S> ServerInterceptor for LayerInterceptor<S>
 where
-    S: Service<ServerRequest, Response = ()> + Send + 'static,
+    S: Service<ServerCall, Response = ()> + Send + 'static,
     S::Error: Into<BoxError> + Send,
     S::Future: Send,
 {
@@ -152,7 +152,7 @@ where
             biased;
             // Nothing is kept waiting for a call that is over.
             () = sender.ended() => return,
-            started = self.start(ServerRequest { call, next }) => started,
+            started = self.start(ServerCall { call, next }) => started,
         };
         let result = match started {
             Ok(answer) => answer.await,
@@ -168,12 +168,12 @@ where
 #[async_trait]
 impl<S> ClientInterceptor for LayerInterceptor<S>
 where
-    S: Service<ClientRequest, Response = Halves> + Send + 'static,
+    S: Service<ClientCall, Response = Halves> + Send + 'static,
     S::Error: Into<BoxError> + Send,
     S::Future: Send,
 {
     async fn intercept(&self, call: OutgoingCall, next: ClientNext) -> Result<Halves, CallError> {
-        let result = match self.start(ClientRequest { call, next }).await {
+        let result = match self.start(ClientCall { call, next }).await {
             Ok(answer) => answer.await,
             Err(error) => Err(error),
         };

@@ -6,7 +6,7 @@
 //! built ([`crate::Client::builder`], [`crate::Server::builder`]); one without any pays nothing.
 //!
 //! A server's interceptors see the calls of registered methods only. With the `tower` feature any `tower::Layer` is an
-//! interceptor too ([`LayerInterceptor`](crate::interceptor::layer::LayerInterceptor)).
+//! interceptor too (`interceptor::layer`).
 //!
 //! ```
 //! use async_trait::async_trait;

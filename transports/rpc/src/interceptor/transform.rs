@@ -13,7 +13,7 @@ use headwater_proto::{Metadata, Status};
 /// [`crate::Receiver::through`].
 ///
 /// It runs in whichever task sends, receives, or ends the call, outside the call's lock, without a box and without a
-/// task of its own. It must not block.
+/// task of its own. It must neither block nor panic: the task may serve other calls as well.
 ///
 /// One object may be attached to both halves, and is then asked about both.
 pub trait Transform: Send + Sync + 'static {
@@ -23,8 +23,8 @@ pub trait Transform: Send + Sync + 'static {
         metadata
     }
 
-    /// A message. Asked once for each, in order, except that one may be asked about again that
-    /// [`crate::Sender::try_send`] refused as blocked.
+    /// A message. Asked once for each, in order, before it is sent or after it was received; except that one may be asked
+    /// about again that [`crate::Sender::try_send`] refused as blocked, and that a send that is given up is not sent.
     ///
     /// # Errors
     ///
@@ -37,7 +37,8 @@ pub trait Transform: Send + Sync + 'static {
     ///
     /// - sending on the server, how the call ends; what is given back is what the client is told, if the handler said it,
     ///   and else goes nowhere, for the call has ended then;
-    /// - receiving on the client, how the call ended, when that is read; what is given back is what the reader sees;
+    /// - receiving on the client, how the call ended, when that is read or the receiver is dropped; what is given back is
+    ///   what the reader sees;
     /// - sending on the client and receiving on the server, the half-close, as OK without metadata; a failure given back
     ///   ends the call. Without a half-close, how the call ended.
     fn end(&self, trailers: Trailers) -> Trailers {

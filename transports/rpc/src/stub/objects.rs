@@ -4,7 +4,7 @@ use std::fmt;
 
 use headwater_proto::{Metadata, Status};
 
-use crate::{CallError, CallOptions};
+use crate::{CallError, CallOptions, HandlerError};
 
 /// A request as a client makes it: the message, or the stream of messages, and what goes with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,6 +75,12 @@ impl From<Status> for Failure {
 impl From<CallError> for Failure {
     fn from(error: CallError) -> Self {
         error.status.into()
+    }
+}
+
+impl From<HandlerError> for Failure {
+    fn from(error: HandlerError) -> Self {
+        Status::from(error).into()
     }
 }
 
