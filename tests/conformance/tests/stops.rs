@@ -1,12 +1,19 @@
 //! When one side goes, in order or not: what new calls are told, and that nobody waits for ever.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
 use bytes::Bytes;
 use headwater_conformance::{
     Fixture,
     control::{ECHO, RUN, WAIT, done, read, say},
     for_each_transport,
 };
-use headwater_rpc::{CancelReason, Code, EndedBy, Metadata, SendError, Sender, Status};
+use headwater_rpc::{
+    Acceptor, CancelReason, Code, EndedBy, Metadata, RegisteredMethod, Router, SendError, Sender,
+    Server, ServerConfig, ServerTransport, Status,
+};
+use tokio::sync::Notify;
 
 fn code<T: std::fmt::Debug>(outcome: &Result<T, Status>) -> Code {
     outcome.as_ref().expect_err("the call must fail").code
@@ -126,4 +133,75 @@ fn s4_07_a_dropped_client_leaves_no_handler_waiting() {
             tokio::task::yield_now().await;
         }
     });
+}
+
+/// A transport that only notes what it is told.
+#[derive(Clone, Default)]
+struct Recorder {
+    told: Arc<Mutex<Vec<String>>>,
+    stopping: Arc<Notify>,
+}
+
+impl Recorder {
+    fn note(&self, what: impl Into<String>) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        told.push(what.into());
+    }
+
+    fn told(&self) -> Vec<String> {
+        let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        told.clone()
+    }
+}
+
+#[async_trait]
+impl ServerTransport for Recorder {
+    fn configure(&self, methods: &[RegisteredMethod]) {
+        let methods = methods.iter().map(|method| (&*method.path, method.shape));
+        self.note(format!("configure {:?}", methods.collect::<Vec<_>>()));
+    }
+
+    async fn listen(&self, _: Acceptor) -> Result<(), Status> {
+        self.note("listen");
+        self.stopping.notified().await;
+        self.note("drained");
+        Ok(())
+    }
+
+    fn begin_graceful_shutdown(&self) {
+        self.note("begin_graceful_shutdown");
+        self.stopping.notify_one();
+    }
+}
+
+/// S4-05: a transport is told once which methods there are, then to listen, then to stop.
+#[tokio::test]
+async fn s4_05_a_transport_is_configured_once_before_it_listens() {
+    let router = Router::new();
+    router.unary("/b.B/Two", |request| async { Ok(request.message) });
+    router.unary("/a.A/One", |request| async { Ok(request.message) });
+    let transport = Recorder::default();
+    let server = Server::new(transport.clone(), router, ServerConfig::default());
+    assert!(transport.told().is_empty(), "nothing before it serves");
+    let serving = server.clone();
+    let served = tokio::spawn(async move { serving.serve().await });
+    while transport.told().len() < 2 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(code(&server.serve().await), Code::FailedPrecondition);
+    server.begin_graceful_shutdown();
+    assert_eq!(served.await.expect("no panic"), Ok(()));
+    let told = transport.told();
+    let expected = [
+        r#"configure [("/a.A/One", Unary), ("/b.B/Two", Unary)]"#,
+        "listen",
+        "begin_graceful_shutdown",
+        "drained",
+    ];
+    assert_eq!(told[..4], expected);
+    let rest = &told[4..];
+    assert!(
+        rest.iter().all(|told| told == "begin_graceful_shutdown"),
+        "{rest:?}"
+    );
 }
