@@ -4,5 +4,10 @@ fn main() -> Result<(), headwater_codegen::Error> {
     headwater_codegen::compile(
         &["proto/hello_world.proto", "proto/route_guide.proto"],
         &["proto"],
-    )
+    )?;
+    headwater_codegen::Builder::new()
+        .bytes(["."])
+        // That one method is not implemented is what the interop cases are to find.
+        .partial_services(true)
+        .compile(&["proto/grpc/testing/test.proto"], &["proto"])
 }

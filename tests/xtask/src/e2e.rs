@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    install,
+    install, interop,
     process::{Report, cargo, run as run_command},
     workspace::{root, target},
 };
@@ -18,7 +18,7 @@ struct Suite {
     browser: bool,
 }
 
-const SUITES: [Suite; 6] = [
+const SUITES: [Suite; 8] = [
     suite("js/service"),
     suite("js/bad-input"),
     suite("js/chat"),
@@ -28,14 +28,17 @@ const SUITES: [Suite; 6] = [
     },
     suite("python/chat"),
     suite("python/upstream"),
+    suite("python/services"),
+    suite("python/interop"),
 ];
 
 /// The programs under test and the variables that say where they are; the environment may name others, such as a
 /// release build.
-const PROGRAMS: [(&str, &str); 3] = [
+const PROGRAMS: [(&str, &str); 4] = [
     ("HEADWATER_BIN", "headwater"),
     ("HEADWATER_CHAT", "examples/chat"),
     ("HEADWATER_CHAT_UPSTREAM", "examples/chat-upstream"),
+    ("HEADWATER_INTEROP", "examples/interop"),
 ];
 
 const fn suite(name: &'static str) -> Suite {
@@ -49,6 +52,16 @@ const fn suite(name: &'static str) -> Suite {
 struct Tools {
     node: PathBuf,
     python: PathBuf,
+}
+
+impl Tools {
+    fn programs(&self) -> interop::Programs {
+        interop::Programs {
+            headwater: program("HEADWATER_INTEROP", "examples/interop"),
+            python: self.python.clone(),
+            node: self.node.clone(),
+        }
+    }
 }
 
 /// Runs the suites that `filter` names, or all of them with only the tests that it names.
@@ -66,18 +79,12 @@ pub(crate) fn run(report: &mut Report, filter: Option<&str>) {
     let (Ok(tools), Ok(())) = (tools, built) else {
         return;
     };
-    let named: Vec<&Suite> = SUITES
-        .iter()
-        .filter(|suite| filter.is_some_and(|filter| suite.name.contains(filter)))
-        .collect();
-    let pattern = filter.filter(|_| named.is_empty());
+    // What names no suite names tests, in whichever suite they are.
+    let pattern = filter.filter(|filter| !suites().any(|name| name.contains(filter)));
+    let is_chosen =
+        |name: &str| pattern.is_some() || filter.is_none_or(|filter| name.contains(filter));
     let mut tests = 0;
-    let chosen = if named.is_empty() {
-        SUITES.iter().collect()
-    } else {
-        named
-    };
-    for suite in chosen {
+    for suite in SUITES.iter().filter(|suite| is_chosen(suite.name)) {
         report.step(&format!("e2e: {}", suite.name), || {
             let mut command = command_of(suite, &tools, pattern)?;
             match pattern {
@@ -86,9 +93,20 @@ pub(crate) fn run(report: &mut Report, filter: Option<&str>) {
             }
         });
     }
+    for (name, pairs) in interop::SUITES.iter().filter(|(name, _)| is_chosen(name)) {
+        report.step(&format!("e2e: {name}"), || {
+            interop::run(pairs, &tools.programs(), pattern, &mut tests)
+        });
+    }
     if let Some(pattern) = pattern {
         report.step("e2e: filter", || check_filter(pattern, tests));
     }
+}
+
+/// The names of all suites.
+fn suites() -> impl Iterator<Item = &'static str> {
+    let pairs = interop::SUITES.iter().map(|(name, _)| *name);
+    SUITES.iter().map(|suite| suite.name).chain(pairs)
 }
 
 /// A filter that nothing answers to is a typing error, and no success.
@@ -96,7 +114,8 @@ fn check_filter(pattern: &str, tests: usize) -> Result<(), String> {
     if tests > 0 {
         return Ok(());
     }
-    let suites = SUITES.map(|suite| suite.name).join(", ");
+    let suites: Vec<&str> = suites().collect();
+    let suites = suites.join(", ");
     Err(format!(
         "no test was run: no suite and no test is named {pattern}; the suites are {suites}"
     ))
@@ -116,6 +135,7 @@ fn build() -> Result<(), String> {
             .args(["build", "--workspace", "--locked"])
             .args(["--bin", "headwater"])
             .args(["--example", "chat", "--example", "chat-upstream"])
+            .args(["--example", "interop"])
             .current_dir(root()),
     )
 }
@@ -144,13 +164,18 @@ fn command_of(suite: &Suite, tools: &Tools, pattern: Option<&str>) -> Result<Com
         command.env("HEADWATER_CHROMIUM", install::chromium()?);
     }
     for (variable, path) in PROGRAMS {
-        let built = target().join("debug").join(path).into_os_string();
-        command.env(variable, std::env::var_os(variable).unwrap_or(built));
+        command.env(variable, program(variable, path));
     }
     command
         .env("HEADWATER_NODE", &tools.node)
         .env("HEADWATER_PYTHON", &tools.python);
     Ok(command)
+}
+
+/// Where a program under test is.
+fn program(variable: &str, path: &str) -> PathBuf {
+    let built = || target().join("debug").join(path);
+    std::env::var_os(variable).map_or_else(built, PathBuf::from)
 }
 
 /// Runs the tests of a suite that fit the filter, and says how many there were.

@@ -9,6 +9,7 @@ mod ci;
 mod docs;
 mod e2e;
 mod install;
+mod interop;
 mod no_std;
 mod process;
 mod tidy;
@@ -25,8 +26,9 @@ Usage: cargo xtask COMMAND
 
   test          Everything that proves the project: unit and machine tests, doc tests, tidy, no-std, end to end.
                 Installs what is missing: npm and PyPI packages into target/, Chromium through apt where it may.
-  e2e [FILTER]  Only the tests from outside: the real command, the official clients, a browser. FILTER is a suite
-                (js/chat, js/bad-input, js/service, js/demo, python/chat, python/upstream) or part of a test's name.
+  e2e [FILTER]  Only the tests from outside: the real command, the official clients, a browser, the gRPC interop cases
+                against other libraries. FILTER is (part of) the name of a suite, such as js/chat, python/upstream or
+                interop/python-client, or of a test or interop case.
   no-std        Checks headwater-proto, headwater-core and all their dependencies against a sysroot without std.
   tidy          House rules: file sizes, dependencies, names, machine paths, and which rows of the feature list
                 have a test.

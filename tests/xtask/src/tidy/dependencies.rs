@@ -44,11 +44,12 @@ const PURE: [(&str, &[&str]); 2] = [
 ];
 
 /// What a crate may use of the others. The service (`headwater`) may use all; tests and examples are not listed.
-const EDGES: [(&str, &[&str]); 9] = [
+const EDGES: [(&str, &[&str]); 10] = [
     ("proto", &[]),
     ("proto/codegen", &[]),
     ("core", &[PROTO]),
     ("transports/rpc", &[PROTO, CORE]),
+    ("transports/services", &[RPC, "headwater-codegen"]),
     ("transports/in-process", &[PROTO, CORE, RPC]),
     ("transports/http2", &[PROTO, CORE, RPC]),
     ("transports/websocket", &[PROTO, CORE, RPC]),

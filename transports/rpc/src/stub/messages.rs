@@ -84,6 +84,12 @@ impl<T> Messages<T> {
         Ok(count)
     }
 
+    /// Whether the message that [`Messages::message`] gave last came compressed.
+    pub fn was_compressed(&self) -> bool {
+        let last = self.next.checked_sub(1);
+        last.is_some_and(|last| self.receiver.was_compressed(last))
+    }
+
     /// Client: waits for the initial metadata. `None` if the server ended the call without.
     ///
     /// # Cancel safety

@@ -6,7 +6,7 @@ use headwater_core::call::SendError;
 use headwater_proto::{Code, Metadata, Status};
 
 use super::codec::{Serialize, Serializer};
-use crate::Sender;
+use crate::{Compress, Encoding, Sender};
 
 /// Sends the messages of one direction of a call, from any thread.
 ///
@@ -35,10 +35,24 @@ impl<T> Sink<T> {
     ///
     /// Dropped before it is done, the message was not sent.
     pub async fn send(&self, message: T) -> Result<(), Status> {
+        self.send_with(message, Compress::Auto).await
+    }
+
+    /// [`Sink::send`], with a say in whether this message is compressed.
+    ///
+    /// # Errors
+    ///
+    /// As [`Sink::send`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Sink::send`].
+    pub async fn send_with(&self, message: T, compress: Compress) -> Result<(), Status> {
         let bytes = (self.serialize)(&message).map_err(|error| error.sending())?;
         // What is waited with is the bytes.
         drop(message);
-        self.sender.send(bytes).await.map_err(refused)
+        let sent = self.sender.send_with(bytes, compress).await;
+        sent.map_err(refused)
     }
 
     /// Sends a message without waiting. `false` if there is no room for it now.
@@ -76,6 +90,15 @@ impl<T> Sink<T> {
             }
         }
         Ok(())
+    }
+
+    /// Server: compresses this call's messages from now on, as [`Sender::set_compression`].
+    ///
+    /// # Errors
+    ///
+    /// `CANCELLED` if the call is over; `INTERNAL` if the initial metadata went before, or this is the client's side.
+    pub fn set_compression(&self, encoding: Encoding) -> Result<(), Status> {
+        self.sender.set_compression(encoding).map_err(refused)
     }
 
     /// Server: sends the initial metadata. Without this they go out, empty, with the first message.

@@ -1,0 +1,91 @@
+//! Serves until it is told to stop.
+
+use std::{io, process::ExitCode, time::Duration};
+
+use headwater_rpc::{Router, Server};
+use headwater_services::{
+    Health, Reflection,
+    health::{ServingStatus, v1::HEALTH},
+};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    task::JoinSet,
+};
+
+use crate::{
+    endpoint::{self, ServerTls},
+    protocol::{TEST_SERVICE, TestServiceServer},
+    service::Interop,
+};
+
+/// How long calls may go on after the signal to stop.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Serves the interop cases, health and reflection on all URLs, until SIGTERM or SIGINT.
+pub(crate) async fn serve(urls: &[String], tls: Option<&ServerTls>) -> ExitCode {
+    match try_serve(urls, tls).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("interop: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn try_serve(
+    urls: &[String],
+    tls: Option<&ServerTls>,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let router = Router::new();
+    router.add(TestServiceServer::new(Interop).into_service())?;
+    let health = Health::new();
+    health.set(TEST_SERVICE.name, ServingStatus::Serving);
+    router.add(health.service())?;
+    let reflection = Reflection::new();
+    for service in [&TEST_SERVICE, &HEALTH] {
+        reflection.add(service)?;
+    }
+    for service in reflection.services() {
+        router.add(service)?;
+    }
+    let mut servers: Vec<Server> = Vec::new();
+    for url in urls {
+        let (server, url) = endpoint::listen(url, tls, &router).await?;
+        println!("listening {url}");
+        servers.push(server);
+    }
+    let mut serving = JoinSet::new();
+    for server in servers.clone() {
+        serving.spawn(async move { server.serve().await });
+    }
+    let told = told_to_stop()?;
+    println!("ready");
+    tokio::select! {
+        () = told => {}
+        ended = serving.join_next() => {
+            ended.transpose()?.transpose()?;
+            return Err("a listener ended by itself".into());
+        }
+    }
+    health.stop();
+    for server in &servers {
+        server.begin_graceful_shutdown();
+    }
+    let all_ended = async { while serving.join_next().await.is_some() {} };
+    if tokio::time::timeout(GRACE, all_ended).await.is_err() {
+        eprintln!("interop: stopped with calls that were still open after {GRACE:?}");
+    }
+    Ok(())
+}
+
+/// Listens for signals from now on; the future ends with the first.
+fn told_to_stop() -> io::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
