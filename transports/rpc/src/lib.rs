@@ -33,6 +33,7 @@ mod service_config;
 mod shared;
 pub mod stub;
 mod transport;
+mod unsent;
 
 pub use attempts::RetryConfig;
 pub use cancellation::{CancelReason, Cancellation};

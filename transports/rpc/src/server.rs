@@ -154,7 +154,6 @@ impl Acceptor {
         if !is_open {
             return outbound;
         }
-        call.start_timer(inner.runtime());
         let incoming = IncomingCall {
             path: headers.path,
             shape: route.as_ref().map(|route| route.shape).unwrap_or_default(),
@@ -165,7 +164,7 @@ impl Acceptor {
             cancellation: Cancellation::new(Arc::clone(&call)),
         };
         match route {
-            Some(route) => inner.run(&route, incoming),
+            Some(route) => inner.run(&route, call, incoming),
             None => {
                 let message = format!("there is no method {}", incoming.path);
                 let status = Status::new(Code::Unimplemented, message);
@@ -187,16 +186,16 @@ impl Acceptor {
 
 impl Inner {
     /// Starts the handler, or what stands before it.
-    fn run(&self, route: &Arc<Route>, call: IncomingCall) {
+    fn run(&self, route: &Arc<Route>, shared: Arc<Shared>, call: IncomingCall) {
         let route = Arc::clone(route);
         match self.interceptors.of(&call.path) {
             None => {
                 let handle = async move { route.handler.handle(call).await };
-                self.runtime().spawn(handle)
+                self.runtime().spawn(timed(shared, handle))
             }
             Some(chain) => {
                 let next = ServerNext::new(chain, Arc::clone(&route.handler));
-                self.runtime().spawn(next.run(call))
+                self.runtime().spawn(timed(shared, next.run(call)))
             }
         };
     }
@@ -220,6 +219,19 @@ impl Inner {
             send_encoding: supported_or_identity(config.compression),
             accepted_encodings: config.accepted_encodings.intersection(SUPPORTED_ENCODINGS),
         }
+    }
+}
+
+/// Has the deadline fire while the handler runs, in the handler's own task, and in another one if the call outlives it.
+async fn timed(call: Arc<Shared>, handle: impl Future<Output = ()>) {
+    let Some(at) = call.deadline() else {
+        return handle.await;
+    };
+    let mut handle = pin!(handle);
+    tokio::select! {
+        biased;
+        () = &mut handle => call.start_timer(&Handle::current()),
+        () = call.end_at(at) => handle.await,
     }
 }
 

@@ -25,7 +25,7 @@ use headwater_core::{
 use headwater_proto::{Code, Metadata, Status};
 use tokio::{runtime::Handle, task::AbortHandle, time::Instant};
 
-use crate::{interceptor::Stage, registry::Registration, transport::Inbound};
+use crate::{interceptor::Stage, registry::Registration, transport::Inbound, unsent::Unsent};
 
 /// The machine's time on tokio's clock.
 #[derive(Debug, Clone, Copy)]
@@ -70,7 +70,7 @@ pub(crate) struct Shared {
 
 pub(crate) struct State {
     pub(crate) call: Call,
-    pub(crate) transmit: VecDeque<Frame>,
+    pub(crate) transmit: Unsent,
     pub(crate) reset: Option<Code>,
     /// What is sent goes nowhere: the peer reads no more, and that is its right.
     pub(crate) discarding: bool,
@@ -126,7 +126,7 @@ impl Shared {
             clock,
             state: Mutex::new(State {
                 call,
-                transmit: VecDeque::new(),
+                transmit: Unsent::default(),
                 reset: None,
                 discarding: false,
                 headers: None,
@@ -268,8 +268,7 @@ impl Shared {
     pub(crate) fn discard(&self) {
         self.act_now(|state, now| {
             state.discarding = true;
-            let waiting = state.transmit.drain(..).map(|frame| frame.credit());
-            let credit = waiting.fold(Credit::default(), sum);
+            let credit = state.transmit.clear();
             state.call.handle(Input::Credit(credit), now);
         });
     }
@@ -292,23 +291,34 @@ impl Shared {
 
     /// Has the deadline fire whatever else is polled, as long as this runtime lives.
     pub(crate) fn start_timer(self: &Arc<Self>, runtime: &Handle) {
-        let Some(at) = self.deadline() else {
+        let Some(at) = self.deadline().filter(|_| !self.is_ended()) else {
             return;
         };
         let call = Arc::downgrade(self);
         let timer = runtime.spawn(async move {
-            // Timers tick in milliseconds, so one may come a little early.
             tokio::time::sleep_until(at).await;
-            while let Some(call) = Weak::upgrade(&call) {
-                call.timeout();
-                if call.look(|state| state.ended.is_some()) {
-                    return;
-                }
-                drop(call);
-                tokio::time::sleep(Duration::from_millis(1)).await;
+            if let Some(call) = Weak::upgrade(&call) {
+                call.end_at(at).await;
             }
         });
         self.act(|state| state.timer = Some(timer.abort_handle()));
+    }
+
+    /// Waits for the deadline, which is `at`, and ends the call.
+    pub(crate) async fn end_at(&self, at: Instant) {
+        tokio::time::sleep_until(at).await;
+        loop {
+            self.timeout();
+            if self.is_ended() {
+                return;
+            }
+            // Timers tick in milliseconds, so one may come a little early.
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    fn is_ended(&self) -> bool {
+        self.look(|state| state.ended.is_some())
     }
 
     pub(crate) fn set_registration(&self, registration: Registration) {
@@ -376,7 +386,7 @@ impl State {
             return Ok(false);
         }
         let message = Frame::Message(mem::take(message));
-        self.transmit.push_back(message);
+        self.transmit.push(message);
         Ok(true)
     }
 
@@ -415,7 +425,7 @@ impl State {
                 Output::Transmit(frame) if self.discarding => {
                     discarded = sum(discarded, frame.credit());
                 }
-                Output::Transmit(frame) => self.transmit.push_back(frame),
+                Output::Transmit(frame) => self.transmit.push(frame),
                 // Only a call with a receive window has these, and no transport so far carries them.
                 Output::Credit(_) => {}
                 Output::Reset(code) => {

@@ -11,7 +11,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use headwater_core::call::{Closed, Credit, Frame, Input};
+use headwater_core::call::{Closed, Frame, Input};
 use headwater_proto::{Code, Metadata, Status};
 use tokio::{sync::watch, time::Instant};
 
@@ -20,7 +20,7 @@ use crate::{
     server::Acceptor,
     service::RegisteredMethod,
     service_config::ServiceConfig,
-    shared::{Shared, Side, register, register_one, sum},
+    shared::{Shared, Side, register, register_one},
 };
 
 /// Bytes of messages after which one pull stops taking more.
@@ -100,7 +100,7 @@ impl Outbound {
         }
     }
 
-    /// Appends all frames that wait, up to about 64 KiB, and gives their credit back to the senders.
+    /// Appends all frames that wait, up to about 256 KiB or 256 messages, and gives their credit back to the senders.
     ///
     /// One task at a time may wait in this.
     pub fn poll_frames(&mut self, cx: &mut Context<'_>, frames: &mut Vec<Frame>) -> Poll<Pulled> {
@@ -127,18 +127,8 @@ impl Outbound {
                 *done = true;
                 return Poll::Ready(Pulled::Reset(code));
             }
-            let mut taken = Credit::default();
-            let mut any = false;
-            while taken.bytes < PULL_BYTES {
-                let Some(frame) = state.transmit.pop_front() else {
-                    break;
-                };
-                any = true;
-                taken = sum(taken, frame.credit());
-                *done = matches!(frame, Frame::End(_));
-                frames.push(frame);
-            }
-            if any {
+            if let Some(taken) = state.transmit.pull(frames) {
+                *done = matches!(frames.last(), Some(Frame::End(_)));
                 state.call.handle(Input::Credit(taken), now);
                 return Poll::Ready(Pulled::Frames);
             }
