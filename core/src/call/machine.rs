@@ -1,6 +1,6 @@
 //! The machine of one call.
 
-use alloc::collections::VecDeque;
+use alloc::{boxed::Box, collections::VecDeque};
 
 use bytes::Bytes;
 use headwater_proto::{Code, Metadata, Status};
@@ -122,7 +122,7 @@ impl Call {
             return;
         };
         self.outputs
-            .push_back(Output::Transmit(Frame::End(trailers.clone())));
+            .push_back(Output::Transmit(Frame::end(trailers.clone())));
         self.end(trailers, EndedBy::Violation);
     }
 
@@ -184,6 +184,35 @@ impl Call {
         self.transmit_message(Frame::Message(message))
     }
 
+    /// [`Call::send`] for a driver that hands the message to the transport itself, behind all outputs so far: the message
+    /// is counted, and no output comes for it. `false` if outputs wait, or headers have to go first; then
+    /// [`Call::send`] is the way.
+    ///
+    /// # Errors
+    ///
+    /// As [`Call::check_send`].
+    pub fn send_aside(&mut self, message_bytes: usize) -> Result<bool, SendError> {
+        self.check_send(message_bytes, message_bytes)?;
+        if self.outbound != Half::Open || !self.outputs.is_empty() {
+            return Ok(false);
+        }
+        self.in_flight = self.in_flight.add(Credit::message(message_bytes));
+        self.sent_any = true;
+        Ok(true)
+    }
+
+    /// [`Call::handle`] of a message for a driver that hands it to the application itself, behind all outputs so far: the
+    /// message is counted, and no output comes for it. `false` if outputs wait, or the message is not simply to be
+    /// taken; then [`Call::handle`] is the way.
+    pub fn receive_aside(&mut self, message_bytes: usize, now: Time) -> bool {
+        let now = self.now.max(now);
+        let in_time = self.deadline.is_none_or(|deadline| now < deadline);
+        let simple = in_time && !self.ended && self.inbound == Half::Open;
+        simple
+            && self.outputs.is_empty()
+            && self.check_received(message_bytes, message_bytes).is_ok()
+    }
+
     /// Sends a message that was compressed with this encoding, and had `message_bytes` before.
     ///
     /// # Errors
@@ -212,7 +241,7 @@ impl Call {
         if self.role == Role::Server {
             return Err(SendError::Misuse);
         }
-        self.transmit(Frame::End(Trailers::ok()))
+        self.transmit(Frame::end(Trailers::ok()))
     }
 
     /// Server: ends the call with its outcome.
@@ -225,7 +254,7 @@ impl Call {
         if self.role == Role::Client {
             return Err(SendError::Misuse);
         }
-        self.transmit(Frame::End(trailers.clone()))?;
+        self.transmit(Frame::end(trailers.clone()))?;
         self.end(trailers, EndedBy::Status);
         Ok(())
     }
@@ -332,7 +361,7 @@ impl Call {
                 Ok(())
             }
             Frame::Compressed(_) => Err(Violation::Compressed),
-            Frame::End(trailers) => self.inbound_ended(trailers),
+            Frame::End(trailers) => self.inbound_ended(*trailers),
         }
     }
 
@@ -434,7 +463,7 @@ impl Call {
         if says_status {
             let trailers = Trailers::failed(status.clone());
             self.outputs
-                .push_back(Output::Transmit(Frame::End(trailers)));
+                .push_back(Output::Transmit(Frame::end(trailers)));
         } else {
             let code = match by {
                 EndedBy::Violation => status.code,
@@ -455,7 +484,7 @@ impl Call {
         self.outbound = Half::Closed;
         self.inbound = Half::Closed;
         self.ended = true;
-        self.event(Event::Ended(Ended { trailers, by }));
+        self.event(Event::Ended(Box::new(Ended { trailers, by })));
     }
 
     fn event(&mut self, event: Event) {

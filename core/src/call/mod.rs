@@ -26,7 +26,7 @@
 //! assert!(matches!(call.poll_output(), Some(Output::Transmit(Frame::End(_)))));
 //!
 //! let now = Time::after_start(Duration::from_millis(1));
-//! call.handle(Input::Frame(Frame::End(Trailers::ok())), now);
+//! call.handle(Input::Frame(Frame::end(Trailers::ok())), now);
 //! assert!(matches!(call.poll_output(), Some(Output::Event(Event::Ended(_)))));
 //! assert_eq!(call.poll_output(), None);
 //! ```

@@ -1,5 +1,7 @@
 //! What goes into a call and what comes out of it.
 
+use alloc::boxed::Box;
+
 use bytes::Bytes;
 use headwater_proto::{Code, Metadata, Status};
 
@@ -43,11 +45,17 @@ pub enum Frame {
     Message(Bytes),
     /// One message, compressed as the headers of this direction say (`grpc-encoding`).
     Compressed(Bytes),
-    /// Responses: the status. Requests: the half-close; the trailers say nothing.
-    End(Trailers),
+    /// Responses: the status. Requests: the half-close; the trailers say nothing. Boxed, because it comes once a call and
+    /// would make every message move as much as it takes.
+    End(Box<Trailers>),
 }
 
 impl Frame {
+    /// The end, with these trailers.
+    pub fn end(trailers: Trailers) -> Self {
+        Self::End(Box::new(trailers))
+    }
+
     /// Which part of the legality table this is.
     pub const fn part(&self) -> Part {
         match self {
@@ -190,7 +198,7 @@ pub enum Event {
     /// After [`SendError::Blocked`]: at least half of the window is free again.
     Writable,
     /// The call is over. Comes once, and last.
-    Ended(Ended),
+    Ended(Box<Ended>),
 }
 
 /// How a call ended, and who ended it.

@@ -1,5 +1,6 @@
 //! The machine against exact lists of outputs.
 
+use alloc::boxed::Box;
 use alloc::{vec, vec::Vec};
 use core::time::Duration;
 
@@ -31,7 +32,7 @@ fn event_message(text: &'static str) -> Output {
 }
 
 fn ended(trailers: Trailers, by: EndedBy) -> Output {
-    Output::Event(Event::Ended(Ended { trailers, by }))
+    Output::Event(Event::Ended(Box::new(Ended { trailers, by })))
 }
 
 fn failed(violation: Violation) -> Trailers {
@@ -57,7 +58,7 @@ fn assert_over(call: &mut Call) {
     let inputs = [
         Input::Frame(Frame::Headers(Metadata::new())),
         Input::Frame(message("late")),
-        Input::Frame(Frame::End(Trailers::ok())),
+        Input::Frame(Frame::end(Trailers::ok())),
         Input::Credit(Credit::message(1)),
         Input::Closed(Closed::cancelled(Code::Cancelled)),
         Input::Timeout,
@@ -88,7 +89,7 @@ fn inbound_in(half: Half) -> Call {
         Half::Open => call.handle(Input::Frame(Frame::Headers(Metadata::new())), at(0)),
         Half::Closed => {
             call = Call::server(&CallConfig::default(), Time::ZERO);
-            call.handle(Input::Frame(Frame::End(Trailers::ok())), at(0));
+            call.handle(Input::Frame(Frame::end(Trailers::ok())), at(0));
         }
     }
     drain(&mut call);
@@ -104,7 +105,7 @@ fn s4_09_a_part_that_the_table_forbids_ends_the_call_once() {
             let frame = match part {
                 Part::Headers => Frame::Headers(Metadata::new()),
                 Part::Message => message("m"),
-                Part::End => Frame::End(Trailers::ok()),
+                Part::End => Frame::end(Trailers::ok()),
             };
             call.handle(Input::Frame(frame), at(0));
             let outputs = drain(&mut call);
@@ -130,7 +131,7 @@ fn s4_08_a_second_metadata_is_rejected() {
     let mut call = Call::server(&CallConfig::default(), Time::ZERO);
     call.handle(Input::Frame(Frame::Headers(Metadata::new())), at(0));
     let trailers = failed(Violation::Part(Part::Headers));
-    let told = Output::Transmit(Frame::End(trailers.clone()));
+    let told = Output::Transmit(Frame::end(trailers.clone()));
     assert_eq!(
         drain(&mut call),
         [told, ended(trailers, EndedBy::Violation)]
@@ -144,10 +145,10 @@ fn s4_09_legal_responses_end_with_their_status() {
     let refused = Trailers::failed(Status::new(Code::NotFound, "no"));
     let headers = || Frame::Headers(Metadata::new());
     let sequences = [
-        vec![Frame::End(refused.clone())],
-        vec![Frame::End(Trailers::ok())],
-        vec![headers(), Frame::End(Trailers::ok())],
-        vec![headers(), message("1"), message("2"), Frame::End(refused)],
+        vec![Frame::end(refused.clone())],
+        vec![Frame::end(Trailers::ok())],
+        vec![headers(), Frame::end(Trailers::ok())],
+        vec![headers(), message("1"), message("2"), Frame::end(refused)],
     ];
     for frames in sequences {
         let mut call = Call::client(&CallConfig::default(), Time::ZERO);
@@ -162,7 +163,7 @@ fn s4_09_legal_responses_end_with_their_status() {
                 Frame::Headers(metadata) => Output::Event(Event::Headers(metadata)),
                 Frame::Message(bytes) => Output::Event(Event::Message(bytes)),
                 Frame::Compressed(_) => unreachable!("no sequence has one"),
-                Frame::End(trailers) => ended(trailers, EndedBy::Status),
+                Frame::End(trailers) => ended(*trailers, EndedBy::Status),
             })
             .collect();
         assert_eq!(drain(&mut call), expected);
@@ -179,7 +180,7 @@ fn a_server_sends_headers_by_itself_and_ends_once() {
     let expected = [
         Output::Transmit(Frame::Headers(Metadata::new())),
         Output::Transmit(message("m")),
-        Output::Transmit(Frame::End(Trailers::ok())),
+        Output::Transmit(Frame::end(Trailers::ok())),
         ended(Trailers::ok(), EndedBy::Status),
     ];
     assert_eq!(drain(&mut call), expected);
@@ -202,7 +203,7 @@ fn an_end_without_a_status_is_never_ok() {
 fn the_deadline_fires_on_both_sides_and_the_peer_is_told() {
     let status = Status::new(Code::DeadlineExceeded, "the deadline passed");
     let trailers = Trailers::failed(status);
-    let end = Output::Transmit(Frame::End(trailers.clone()));
+    let end = Output::Transmit(Frame::end(trailers.clone()));
     let sides = [
         (
             Call::client(&with_timeout(), at(1)),
@@ -240,7 +241,7 @@ impl Minus for Time {
 #[test]
 fn what_comes_at_the_deadline_comes_too_late() {
     let mut call = Call::client(&with_timeout(), Time::ZERO);
-    call.handle(Input::Frame(Frame::End(Trailers::ok())), at(1));
+    call.handle(Input::Frame(Frame::end(Trailers::ok())), at(1));
     let outputs = drain(&mut call);
     let Some(Output::Event(Event::Ended(end))) = outputs.last() else {
         panic!("the call must have ended: {outputs:?}");
@@ -359,7 +360,7 @@ fn a_peer_without_credit_is_ended_and_consuming_grants_more() {
     assert_eq!(drain(&mut call), [event_message("3")]);
     call.handle(Input::Frame(message("4")), at(0));
     let trailers = failed(Violation::Credit);
-    let told = Output::Transmit(Frame::End(trailers.clone()));
+    let told = Output::Transmit(Frame::end(trailers.clone()));
     assert_eq!(
         drain(&mut call),
         [told, ended(trailers, EndedBy::Violation)]
@@ -380,11 +381,11 @@ fn a_message_over_the_limit_is_refused_both_ways() {
     );
     call.handle(Input::Frame(message("ab")), at(0));
     let told = call.poll_output();
-    let Some(Output::Transmit(Frame::End(Trailers { outcome, .. }))) = told else {
+    let Some(Output::Transmit(Frame::End(trailers))) = told else {
         panic!("the client must hear why, got {told:?}");
     };
     assert_eq!(
-        outcome.map_err(|status| status.code),
+        trailers.outcome.map_err(|status| status.code),
         Err(Code::ResourceExhausted)
     );
 }
@@ -403,7 +404,7 @@ fn unary_counts_messages_on_both_sides() {
     client.half_close().expect("complete");
     drain(&mut client);
     client.handle(Input::Frame(Frame::Headers(Metadata::new())), at(0));
-    client.handle(Input::Frame(Frame::End(Trailers::ok())), at(0));
+    client.handle(Input::Frame(Frame::end(Trailers::ok())), at(0));
     let end = ended(failed(Violation::Count), EndedBy::Violation);
     assert_eq!(
         drain(&mut client).last(),
@@ -413,7 +414,7 @@ fn unary_counts_messages_on_both_sides() {
 
     let mut server = Call::server(&config, Time::ZERO);
     assert_eq!(server.finish(Trailers::ok()), Err(SendError::Misuse));
-    server.handle(Input::Frame(Frame::End(Trailers::ok())), at(0));
+    server.handle(Input::Frame(Frame::end(Trailers::ok())), at(0));
     let end = ended(failed(Violation::Count), EndedBy::Violation);
     assert_eq!(drain(&mut server).last(), Some(&end), "no request");
 
@@ -429,7 +430,7 @@ fn unary_counts_messages_on_both_sides() {
 #[test]
 fn a_status_before_the_half_close_stops_the_requests() {
     let mut call = Call::client(&CallConfig::default(), Time::ZERO);
-    call.handle(Input::Frame(Frame::End(Trailers::ok())), at(0));
+    call.handle(Input::Frame(Frame::end(Trailers::ok())), at(0));
     let expected = [
         Output::Reset(Code::Cancelled),
         ended(Trailers::ok(), EndedBy::Status),

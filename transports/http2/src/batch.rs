@@ -20,7 +20,7 @@ pub(crate) struct Batch {
 
 impl Batch {
     /// Encodes all messages, and gives what ends them. Headers went ahead of them, and are left out.
-    pub(crate) fn encode(frames: &mut Vec<Frame>) -> (Self, Option<Trailers>) {
+    pub(crate) fn encode(frames: &mut Vec<Frame>) -> (Self, Option<Box<Trailers>>) {
         let mut batch = Self::default();
         let mut small = Vec::with_capacity(frames.iter().map(copied_bytes).sum());
         let mut end = None;
@@ -134,9 +134,9 @@ mod tests {
         }
         let encoded = || {
             let mut frames: Vec<_> = messages.iter().cloned().map(Frame::Message).collect();
-            frames.push(Frame::End(Trailers::ok()));
+            frames.push(Frame::end(Trailers::ok()));
             let (batch, end) = Batch::encode(&mut frames);
-            assert_eq!(end, Some(Trailers::ok()));
+            assert_eq!(end, Some(Box::new(Trailers::ok())));
             batch
         };
         let mut copied = encoded();

@@ -100,7 +100,7 @@ impl<S: Source> Messages<S> {
             source,
             deframer: Deframer::new(message_bytes_max),
             end: None,
-            end_without_trailers: || Ok(Frame::End(Trailers::ok())),
+            end_without_trailers: || Ok(Frame::end(Trailers::ok())),
         }
     }
 
@@ -160,12 +160,12 @@ impl<S: Source> Messages<S> {
     fn trailers(&mut self, trailers: &HeaderMap) {
         // Trailers of a request say nothing.
         if let Some(trailers) = headers::to_trailers(trailers) {
-            self.ended(Ok(Frame::End(trailers)));
+            self.ended(Ok(Frame::end(trailers)));
         }
     }
 
     fn ended(&mut self, end: Result<Frame, Closed>) {
-        let failed = matches!(&end, Ok(Frame::End(Trailers { outcome, .. })) if outcome.is_err());
+        let failed = matches!(&end, Ok(Frame::End(trailers)) if trailers.outcome.is_err());
         self.end = Some(match self.deframer.finish() {
             // A server that fails in the middle of a message has still said why.
             Err(error) if !failed => Err(Closed::violation(violation(error))),

@@ -132,8 +132,16 @@ impl Receiver {
                     None => result,
                 });
             }
-            if self.poll_inbound(cx).is_pending() {
+            if self.poll_inbound(cx, Some(batch)).is_pending() {
                 return Poll::Pending;
+            }
+            if batch.len() > before {
+                self.compressed.clear();
+                let result = Ok(batch.len() - before);
+                return Poll::Ready(match &mut self.through {
+                    Some(through) => through.received(&self.call, result, batch, before),
+                    None => result,
+                });
             }
         }
     }
@@ -162,7 +170,7 @@ impl Receiver {
                         None => headers,
                     });
                 }
-                if self.poll_inbound(cx).is_pending() {
+                if self.poll_inbound(cx, None).is_pending() {
                     return Poll::Pending;
                 }
             }
@@ -188,8 +196,13 @@ impl Receiver {
         self.call.fail(Trailers::failed(status));
     }
 
-    /// Takes in what the transport has. Pending only if that is nothing, and then the waker is registered.
-    fn poll_inbound(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Takes in what the transport has, messages straight into the batch, as far as they come first. Pending only if that
+    /// is nothing, and then the waker is registered.
+    fn poll_inbound(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut batch: Option<&mut Vec<Bytes>>,
+    ) -> Poll<()> {
         if !self.incoming.is_empty() {
             self.incoming.unpack(&self.call);
             return Poll::Ready(());
@@ -219,7 +232,15 @@ impl Receiver {
         let mut frames = mem::take(&mut self.frames);
         self.call.act_now(|state, now| {
             for frame in frames.drain(..) {
-                state.call.handle(Input::Frame(frame), now);
+                match (frame, &mut batch) {
+                    (Frame::Message(message), Some(batch))
+                        if state.messages.is_empty()
+                            && state.call.receive_aside(message.len(), now) =>
+                    {
+                        batch.push(message);
+                    }
+                    (frame, _) => state.call.handle(Input::Frame(frame), now),
+                }
             }
             if let Err(closed) = result {
                 state.call.handle(Input::Closed(closed), now);

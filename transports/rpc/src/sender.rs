@@ -56,7 +56,10 @@ impl Sender {
     /// # Errors
     ///
     /// `Blocked` if the call's window is full: [`Sender::writable`] says when to try again. `Ended` if the call is over.
-    pub fn try_send(&self, message: Bytes) -> Result<(), SendError> {
+    pub fn try_send(&self, mut message: Bytes) -> Result<(), SendError> {
+        if self.stages.is_none() && self.call.send_plain(&mut message)? {
+            return Ok(());
+        }
         self.try_send_with(message, Compress::Auto)
     }
 
@@ -103,13 +106,25 @@ impl Sender {
         let mut sending = None;
         loop {
             let attempt = self.call.act(|state| {
-                while let Some(mut outgoing) = sending.take().or_else(|| next(&mut messages)) {
+                loop {
+                    let mut outgoing = match sending.take() {
+                        Some(outgoing) => outgoing,
+                        None => {
+                            let Some(mut message) = messages.next() else {
+                                return Ok(None);
+                            };
+                            if state.send_plain(&mut message)? {
+                                sent += 1;
+                                continue;
+                            }
+                            Outgoing::new(message, Compress::Auto)
+                        }
+                    };
                     if let Some(encoding) = outgoing.send(&mut state.call)? {
                         return Ok(Some((outgoing, encoding)));
                     }
                     sent += 1;
                 }
-                Ok(None)
             });
             match attempt {
                 Ok(Some((mut outgoing, encoding))) => {
@@ -151,7 +166,14 @@ impl Sender {
     /// # Cancel safety
     ///
     /// Dropped before it is done, the message was not sent.
-    pub async fn send(&self, message: Bytes) -> Result<(), SendError> {
+    pub async fn send(&self, mut message: Bytes) -> Result<(), SendError> {
+        if self.stages.is_none() {
+            match self.call.send_plain(&mut message) {
+                Ok(true) => return Ok(()),
+                Ok(false) | Err(SendError::Blocked) => {}
+                Err(error) => return Err(error),
+            }
+        }
         self.send_with(message, Compress::Auto).await
     }
 
@@ -343,9 +365,4 @@ impl fmt::Debug for Sender {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sender").finish_non_exhaustive()
     }
-}
-
-fn next(messages: &mut impl Iterator<Item = Bytes>) -> Option<Outgoing> {
-    let message = messages.next()?;
-    Some(Outgoing::new(message, Compress::Auto))
 }

@@ -17,7 +17,10 @@ use std::{
 use bytes::Bytes;
 use headwater_core::{
     Time,
-    call::{Call, CallConfig, Closed, Credit, Ended, Event, Frame, Input, Output, Trailers},
+    call::{
+        Call, CallConfig, Closed, Credit, Encoding, Ended, Event, Frame, Input, Output, SendError,
+        Trailers,
+    },
 };
 use headwater_proto::{Code, Metadata, Status};
 use tokio::{runtime::Handle, task::AbortHandle, time::Instant};
@@ -96,6 +99,12 @@ pub(crate) struct State {
 #[derive(Default)]
 struct After {
     transport: Option<Waker>,
+    /// What is not for every message.
+    rare: Option<Box<Rare>>,
+}
+
+#[derive(Default)]
+struct Rare {
     receiver: Option<Waker>,
     writable: Vec<Waker>,
     cancel: Vec<Waker>,
@@ -162,6 +171,18 @@ impl Shared {
         result
     }
 
+    /// Sends a message the shortest way, and takes it, if nothing is to be decided about it. `false` if something is.
+    pub(crate) fn send_plain(&self, message: &mut Bytes) -> Result<bool, SendError> {
+        let mut state = self.lock();
+        let sent = state.send_plain(message)?;
+        let waker = sent.then(|| state.transport_waker.take()).flatten();
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        Ok(sent)
+    }
+
     /// As [`Shared::act`], with the time; which is read only if the call has a deadline, for else it does not matter.
     pub(crate) fn act_now<R>(&self, act: impl FnOnce(&mut State, Time) -> R) -> R {
         let clock = self.clock;
@@ -173,6 +194,15 @@ impl Shared {
     }
 
     fn run(&self, after: After) {
+        if let Some(rare) = after.rare {
+            self.run_rare(*rare);
+        }
+        if let Some(waker) = after.transport {
+            waker.wake();
+        }
+    }
+
+    fn run_rare(&self, after: Rare) {
         if after.ended {
             // Whoever holds this lock is polling, and looks at `ended` after it.
             let inbound = self
@@ -191,8 +221,8 @@ impl Shared {
                 stage.end(trailers.clone());
             }
         }
-        let wakers = after.transport.into_iter().chain(after.receiver);
-        for waker in wakers.chain(after.writable).chain(after.cancel) {
+        let wakers = after.receiver.into_iter().chain(after.writable);
+        for waker in wakers.chain(after.cancel) {
             waker.wake();
         }
     }
@@ -337,6 +367,19 @@ impl Shared {
 }
 
 impl State {
+    /// [`Shared::send_plain`], without waking the transport.
+    pub(crate) fn send_plain(&mut self, message: &mut Bytes) -> Result<bool, SendError> {
+        if self.discarding || self.call.send_encoding() != Encoding::Identity {
+            return Ok(false);
+        }
+        if !self.call.send_aside(message.len())? {
+            return Ok(false);
+        }
+        let message = Frame::Message(mem::take(message));
+        self.transmit.push_back(message);
+        Ok(true)
+    }
+
     /// Does what the machine says, as far as it can be done under the mutex.
     fn settle(&mut self) -> After {
         let mut after = After::default();
@@ -348,14 +391,18 @@ impl State {
             // Without the time: credit is told only what it was told before.
             self.call.handle(Input::Credit(discarded), Time::ZERO);
         }
+        if !self.transmit.is_empty() || self.reset.is_some() || self.ended.is_some() {
+            after.transport = self.transport_waker.take();
+        }
         if let Some(ended) = &self.ended {
-            after.ended = true;
+            let rare = after.rare.get_or_insert_default();
+            rare.ended = true;
             if !self.end_stages.is_empty() {
                 let stages = mem::take(&mut self.end_stages);
-                after.end_stages = Some((stages, ended.trailers.clone()));
+                rare.end_stages = Some((stages, ended.trailers.clone()));
             }
-            after.timer = self.timer.take();
-            after.registration = self.registration.take();
+            rare.timer = self.timer.take();
+            rare.registration = self.registration.take();
         }
         after
     }
@@ -368,27 +415,17 @@ impl State {
                 Output::Transmit(frame) if self.discarding => {
                     discarded = sum(discarded, frame.credit());
                 }
-                Output::Transmit(frame) => {
-                    self.transmit.push_back(frame);
-                    self.wake_transport(after);
-                }
+                Output::Transmit(frame) => self.transmit.push_back(frame),
                 // Only a call with a receive window has these, and no transport so far carries them.
                 Output::Credit(_) => {}
                 Output::Reset(code) => {
                     self.transmit.clear();
                     self.reset = Some(code);
-                    self.wake_transport(after);
                 }
                 Output::Event(event) => self.on_event(event, after),
             }
         }
         discarded
-    }
-
-    fn wake_transport(&mut self, after: &mut After) {
-        if let Some(waker) = self.transport_waker.take() {
-            after.transport = Some(waker);
-        }
     }
 
     fn on_event(&mut self, event: Event, after: &mut After) {
@@ -400,16 +437,16 @@ impl State {
                 self.messages.push_back(message);
             }
             Event::HalfClosed => self.half_closed = true,
-            Event::Writable => after.writable.append(&mut self.writable_wakers),
+            Event::Writable => {
+                let rare = after.rare.get_or_insert_default();
+                rare.writable.append(&mut self.writable_wakers);
+            }
             Event::Ended(ended) => {
-                self.ended = Some(ended);
-                after.receiver = self.receiver_waker.take();
-                after.writable.append(&mut self.writable_wakers);
-                after.cancel.append(&mut self.cancel_wakers);
-                after.transport = after
-                    .transport
-                    .take()
-                    .or_else(|| self.transport_waker.take());
+                self.ended = Some(*ended);
+                let rare = after.rare.get_or_insert_default();
+                rare.receiver = self.receiver_waker.take();
+                rare.writable.append(&mut self.writable_wakers);
+                rare.cancel.append(&mut self.cancel_wakers);
             }
             // Events of a later core that this driver does not know change nothing here.
             _ => {}

@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// Bytes of messages after which one pull stops taking more.
-pub(crate) const PULL_BYTES: usize = 64 << 10;
+pub(crate) const PULL_BYTES: usize = 256 << 10;
 
 /// What opens a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -167,13 +167,13 @@ fn success() -> Step {
     Step::Answer(vec![
         Frame::Headers(Metadata::new()),
         Frame::Message(Bytes::from_static(b"answer")),
-        Frame::End(Trailers::ok()),
+        Frame::end(Trailers::ok()),
     ])
 }
 
 fn unavailable() -> Step {
     let status = Status::new(Code::Unavailable, "busy");
-    Step::Answer(vec![Frame::End(Trailers::failed(status))])
+    Step::Answer(vec![Frame::end(Trailers::failed(status))])
 }
 
 /// Retries `UNAVAILABLE`, after 100 ms to 1 s.
@@ -307,7 +307,7 @@ async fn s4_42_attempts_are_given_the_time_that_is_left() {
         let mut trailers = Trailers::failed(Status::new(Code::Unavailable, "busy"));
         let added = trailers.metadata.append("grpc-retry-pushback-ms", wait);
         added.expect("valid metadata");
-        Step::Answer(vec![Frame::End(trailers)])
+        Step::Answer(vec![Frame::end(trailers)])
     };
     let transport = Scripted::new([pushed("300"), pushed("200"), success()]);
     let client = transport.client(config(retrying(3)));
@@ -445,7 +445,7 @@ async fn s4_55_a_call_may_be_committed_before_its_stream_is_open() {
         assert_eq!(outcome, expected);
         assert_eq!(transport.opened().len(), 2);
         let sent = lock(&transport.sent).clone();
-        let whole = vec![Frame::Message(request), Frame::End(Trailers::ok())];
+        let whole = vec![Frame::Message(request), Frame::end(Trailers::ok())];
         assert!(sent.iter().all(|frames| *frames == whole), "{sent:?}");
         assert_eq!(sent.len(), if expected.is_ok() { 2 } else { 1 });
     }

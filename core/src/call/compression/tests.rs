@@ -1,5 +1,6 @@
 //! Sets of encodings, and the machine against exact lists of outputs.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
@@ -57,7 +58,7 @@ fn drain(call: &mut Call) -> Vec<Output> {
 fn ended(violation: Violation) -> Output {
     let trailers = Trailers::failed(violation.status());
     let by = EndedBy::Violation;
-    Output::Event(Event::Ended(Ended { trailers, by }))
+    Output::Event(Event::Ended(Box::new(Ended { trailers, by })))
 }
 
 fn decompressed(text: &'static str, sent_bytes: usize) -> Input {
@@ -195,7 +196,7 @@ fn what_a_peer_says_of_compression_in_its_trailers_is_not_seen() {
     drain(&mut call);
     let mut trailers = Trailers::ok();
     trailers.metadata = metadata(&[("grpc-accept-encoding", "gzip"), ("k", "v")]);
-    call.handle(Input::Frame(Frame::End(trailers)), NOW);
+    call.handle(Input::Frame(Frame::end(trailers)), NOW);
     let outputs = drain(&mut call);
     let [Output::Event(Event::Ended(ended))] = &outputs[..] else {
         panic!("it is over: {outputs:?}");

@@ -14,7 +14,7 @@ const SLOTS: usize = 1024;
 pub(crate) async fn work(work: Work, until: Instant) -> u64 {
     match work {
         Work::Echo { in_flight } => echo(in_flight, until).await,
-        Work::Sink { bytes } => sink(bytes, until).await,
+        Work::Sink { bytes } | Work::Generate { bytes } => sink(bytes, until).await,
         Work::Unary { .. } => unreachable!("channels make no calls"),
     }
 }

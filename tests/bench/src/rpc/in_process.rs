@@ -27,13 +27,15 @@ pub(crate) async fn work(work: Work, until: Instant) -> u64 {
     let path = match work {
         Work::Unary { .. } => unreachable!("channels make no calls"),
         Work::Echo { .. } => ECHO,
-        Work::Sink { .. } => SINK,
+        Work::Sink { .. } | Work::Generate { .. } => SINK,
     };
     let call = client.call(path, Metadata::new(), CallOptions::default());
     let halves = call.await.expect("it opens");
     let done = match work {
         Work::Echo { in_flight } => keep_echoing(halves, in_flight, until).await,
-        Work::Unary { .. } | Work::Sink { .. } => keep_sending(halves, until).await,
+        Work::Unary { .. } | Work::Sink { .. } | Work::Generate { .. } => {
+            keep_sending(halves, until).await
+        }
     };
     running.iter().for_each(tokio::task::JoinHandle::abort);
     done

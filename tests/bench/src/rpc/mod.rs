@@ -24,6 +24,8 @@ pub(crate) enum Work {
     Echo { in_flight: usize },
     /// One stream, one way, of messages of so many bytes, counted at its end.
     Sink { bytes: usize },
+    /// The same, of messages that the call makes itself.
+    Generate { bytes: usize },
 }
 
 /// The payload of calls and echoes.
@@ -144,6 +146,12 @@ pub(crate) fn report(only: &str, alone: bool, rounds: usize, run: Duration) -> R
                 name: "tonic",
                 run: Box::new(|run| tonic.run(work, run)),
             });
+            if let Work::Sink { bytes } = work {
+                contenders.push(Contender {
+                    name: "tonic, generating",
+                    run: Box::new(move |run| tonic.run(Work::Generate { bytes }, run)),
+                });
+            }
         }
         report.add(name.to_owned(), measure(&contenders, rounds, run));
     }

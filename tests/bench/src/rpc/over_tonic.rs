@@ -53,6 +53,7 @@ pub(crate) fn start() -> Orders<Work> {
                 Work::Unary { callers } => unary(&client, callers, until).await,
                 Work::Echo { in_flight } => echo(client.clone(), in_flight, until).await,
                 Work::Sink { bytes } => sink(client.clone(), bytes, until).await,
+                Work::Generate { bytes } => generate(client.clone(), bytes, until).await,
             };
             answered.send(done).expect("waits for the count");
         }
@@ -116,10 +117,7 @@ async fn echo(mut client: BenchClient<Channel>, in_flight: usize, until: Instant
         let data = data.clone();
         sender.send(Message { data }).await.expect("room");
     }
-    let requests = stream::unfold(receiver, |mut receiver| async move {
-        Some((receiver.recv().await?, receiver))
-    });
-    let responses = client.echo(requests).await.expect("it opens");
+    let responses = client.echo(received(receiver)).await.expect("it opens");
     let mut responses = responses.into_inner();
     let mut until = Until::new(until);
     let mut answered = 0;
@@ -136,14 +134,35 @@ async fn echo(mut client: BenchClient<Channel>, in_flight: usize, until: Instant
     answered
 }
 
+/// As applications send: from wherever messages come up, through a channel.
 async fn sink(mut client: BenchClient<Channel>, bytes: usize, until: Instant) -> u64 {
+    let (sender, receiver) = mpsc::channel(SLOTS);
+    let call = tokio::spawn(async move { client.sink(received(receiver)).await });
     let data = payload(bytes);
     let mut until = Until::new(until);
-    // Without a channel between, which is the cheapest that tonic can be given.
+    while !until.over() {
+        let data = data.clone();
+        sender.send(Message { data }).await.expect("open");
+    }
+    drop(sender);
+    let count = call.await.expect("no panic").expect("counted");
+    count.into_inner().messages
+}
+
+/// Without anything between: the call makes its messages itself.
+async fn generate(mut client: BenchClient<Channel>, bytes: usize, until: Instant) -> u64 {
+    let data = payload(bytes);
+    let mut until = Until::new(until);
     let requests = stream::iter(std::iter::from_fn(move || {
         let data = data.clone();
         (!until.over()).then_some(Message { data })
     }));
     let count = client.sink(requests).await.expect("counted");
     count.into_inner().messages
+}
+
+fn received(receiver: mpsc::Receiver<Message>) -> impl Stream<Item = Message> {
+    stream::unfold(receiver, |mut receiver| async move {
+        Some((receiver.recv().await?, receiver))
+    })
 }

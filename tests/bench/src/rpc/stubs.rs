@@ -51,7 +51,9 @@ pub(crate) fn over_http2() -> Orders<Work> {
             let done = match work {
                 Work::Unary { callers } => unary(&client, callers, until).await,
                 Work::Echo { in_flight } => echo(&client, in_flight, until).await,
-                Work::Sink { bytes } => sink(&client, bytes, until).await,
+                Work::Sink { bytes } | Work::Generate { bytes } => {
+                    sink(&client, bytes, until).await
+                }
             };
             answered.send(done).expect("waits for the count");
         }

@@ -49,7 +49,7 @@ impl ResponseInbound {
     fn responded(&mut self, response: Response<RecvStream>) -> Result<Frame, Closed> {
         let (head, body) = response.into_parts();
         if let Some(trailers) = headers::to_trailers(&head.headers) {
-            return Ok(Frame::End(trailers));
+            return Ok(Frame::end(trailers));
         }
         if head.status != StatusCode::OK || !headers::is_grpc(&head.headers) {
             let message = format!("http status {} without grpc-status", head.status.as_u16());

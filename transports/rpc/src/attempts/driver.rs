@@ -265,7 +265,7 @@ impl Running {
                 Heard::Headers(self.id)
             }
             Some(Frame::End(trailers)) => {
-                Heard::Ended(self.id, AttemptEnd::Status(trailers.clone()))
+                Heard::Ended(self.id, AttemptEnd::Status((**trailers).clone()))
             }
             None => {
                 let closed = answer.closed.take();

@@ -37,7 +37,7 @@ impl Answer {
     /// A status alone.
     pub(super) fn ended(trailers: Trailers) -> Self {
         Self {
-            frames: vec![Frame::End(trailers)],
+            frames: vec![Frame::end(trailers)],
             closed: None,
             inbound: None,
         }

@@ -5,7 +5,7 @@ use std::fmt;
 use headwater_core::call::SendError;
 use headwater_proto::{Code, Metadata, Status};
 
-use super::codec::{Serialize, Serializer};
+use super::codec::{Serialize, SerializeAll, Serializer};
 use crate::{Compress, Encoding, Sender};
 
 /// Sends the messages of one direction of a call, from any thread.
@@ -15,13 +15,17 @@ use crate::{Compress, Encoding, Sender};
 pub struct Sink<T> {
     sender: Sender,
     serialize: Serialize<T>,
+    serialize_all: SerializeAll<T>,
 }
 
 impl<T> Sink<T> {
     /// Sends on `sender` what `C` makes of messages.
     pub fn new<C: Serializer<T>>(sender: Sender) -> Self {
-        let serialize = C::serialize;
-        Self { sender, serialize }
+        Self {
+            sender,
+            serialize: C::serialize,
+            serialize_all: C::serialize_all,
+        }
     }
 
     /// Sends a message, waiting for room.
@@ -79,8 +83,7 @@ impl<T> Sink<T> {
     ///
     /// Dropped before it is done, the first of the messages were sent, and it is not known how many.
     pub async fn send_all(&self, messages: &[T]) -> Result<(), Status> {
-        let bytes: Result<Vec<_>, _> = messages.iter().map(self.serialize).collect();
-        let bytes = bytes.map_err(|error| error.sending())?;
+        let bytes = (self.serialize_all)(messages).map_err(|error| error.sending())?;
         let mut sent = 0;
         while sent < bytes.len() {
             match self.sender.try_send_all(bytes[sent..].iter().cloned()) {
@@ -143,6 +146,7 @@ impl<T> Clone for Sink<T> {
         Self {
             sender: self.sender.clone(),
             serialize: self.serialize,
+            serialize_all: self.serialize_all,
         }
     }
 }
