@@ -6,3 +6,15 @@ pub mod chat_app;
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 pub struct Readme;
+
+/// The code in the guide compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/src/rpc.md")]
+#[doc = include_str!("../docs/src/stubs.md")]
+#[doc = include_str!("../docs/src/calls.md")]
+#[doc = include_str!("../docs/src/policies.md")]
+#[doc = include_str!("../docs/src/interceptors.md")]
+#[doc = include_str!("../docs/src/connections.md")]
+#[doc = include_str!("../docs/src/compression.md")]
+#[doc = include_str!("../docs/src/services.md")]
+pub struct Guide;

@@ -125,7 +125,7 @@ const TRAIT: &str = r"///
 ";
 
 const SERVER: &str = r"
-/// Makes of a [`$Service`] what a router serves. Clones share it.
+/// Makes of a [`trait@$Service`] what a router serves. Clones share it.
 #[derive(::core::fmt::Debug)]
 pub struct $ServiceServer<S> {
     service: ::std::sync::Arc<S>,
