@@ -6,8 +6,7 @@
 //! built ([`crate::Client::builder`], [`crate::Server::builder`]); one without any pays nothing.
 //!
 //! A server's interceptors see the calls of registered methods only. [`trace`] has interceptors that open a span for each
-//! call. With the `tower` feature any `tower::Layer` is an
-//! interceptor too (`interceptor::layer`).
+//! call. With the `tower` feature any `tower::Layer` is an interceptor too (`interceptor::layer`).
 //!
 //! ```
 //! use async_trait::async_trait;

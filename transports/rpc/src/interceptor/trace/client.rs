@@ -4,6 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use headwater_proto::Code;
+use tokio::time::Instant;
 use tracing::{Instrument as _, Span};
 
 use super::{
@@ -16,6 +17,9 @@ use crate::{
     receiver::{CallError, Receiver},
     sender::Sender,
 };
+
+/// How exact timers are.
+const TICK: Duration = Duration::from_millis(1);
 
 type ContextOf = dyn Fn(&Span) -> Option<TraceContext> + Send + Sync;
 
@@ -49,7 +53,7 @@ impl TracingClient {
         Self { context_of, ..self }
     }
 
-    fn begin(&self, span: Span, call: &mut OutgoingCall) -> Arc<CallSpan> {
+    fn begin(&self, span: Span, call: &mut OutgoingCall, begun: Instant) -> Arc<CallSpan> {
         let parent = parent(call);
         let given = self.context_of.as_ref().and_then(|of| of(&span));
         let of_parent = || parent.as_ref().map(TraceContext::child);
@@ -57,7 +61,7 @@ impl TracingClient {
         if let Some(address) = &self.config.server_address {
             span.record("server.address", address.as_str());
         }
-        let span = CallSpan::new(Kind::Client, span, &self.config);
+        let span = CallSpan::new(Kind::Client, span, &self.config, begun);
         span.record_context(&context, parent.as_ref());
         span.record_request(&call.metadata);
         context.write_to(&mut call.metadata);
@@ -79,7 +83,7 @@ impl ClientInterceptor for TracingClient {
             }
             return next.run(call).await;
         }
-        let span = self.begin(span, &mut call);
+        let span = self.begin(span, &mut call, next.begun);
         let opening = Opening {
             timeout: call.options.timeout,
             span: Some(Arc::clone(&span)),
@@ -123,7 +127,7 @@ impl Drop for Opening {
         };
         let is_late = self
             .timeout
-            .is_some_and(|timeout| span.elapsed() >= timeout);
+            .is_some_and(|timeout| span.elapsed() + TICK >= timeout);
         span.end(Err(match is_late {
             true => Code::DeadlineExceeded,
             false => Code::Cancelled,

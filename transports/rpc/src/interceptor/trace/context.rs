@@ -63,6 +63,14 @@ impl TraceContext {
         }
     }
 
+    /// The same with this `tracestate`; without one, if it is empty or over 512 bytes.
+    #[must_use]
+    pub fn with_state(mut self, state: &str) -> Self {
+        let fits = !state.is_empty() && state.len() <= STATE_BYTES_MAX;
+        self.state = fits.then(|| state.into());
+        self
+    }
+
     /// The first span of a new trace, with random ids.
     pub fn root() -> Self {
         let trace_id = u128::from(random().get()) << 64 | u128::from(random().get());
@@ -101,20 +109,16 @@ impl TraceContext {
         let (Some(Value::Ascii(parent)), None) = (parents.next(), parents.next()) else {
             return None;
         };
-        let mut context: Self = parent.parse().ok()?;
+        let context: Self = parent.parse().ok()?;
         let states: Vec<_> = metadata.values(TRACESTATE).map(Value::to_wire).collect();
-        let state = states.join(",");
-        if !state.is_empty() && state.len() <= STATE_BYTES_MAX {
-            context.state = Some(state.into());
-        }
-        Some(context)
+        Some(context.with_state(&states.join(",")))
     }
 
-    /// Puts it into the metadata of a call, in place of what they said.
+    /// Puts it into the metadata of a call, in place of what they said. A state that no metadata can carry is left out.
     pub fn write_to(&self, metadata: &mut Metadata) {
         metadata.remove(TRACEPARENT);
         metadata.remove(TRACESTATE);
-        // Both are printable ASCII under plain keys: nothing of it is refused.
+        // Hexadecimal digits and dashes: it is not refused.
         let _ = metadata.append(TRACEPARENT, self.to_string());
         if let Some(state) = &self.state {
             let _ = metadata.append(TRACESTATE, &**state);

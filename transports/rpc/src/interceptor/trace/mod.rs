@@ -11,13 +11,13 @@
 //! | `network.peer.address`, `network.peer.port` | server: who calls |
 //! | `rpc.grpc.status_code` | how the call ended, as a number; 0 is OK |
 //! | `otel.status_code` | `ERROR`, if that is a failure: on the client all but OK, on the server those that tell of a fault in it |
-//! | `rpc.duration_ms` | from the beginning of the call to its end, in milliseconds with a fraction |
+//! | `rpc.duration_ms` | from the call's beginning to its end, on the client as its receiver sees it; in milliseconds with a fraction |
 //! | `trace_id`, `span_id`, `parent_span_id` | the place in the trace ([`TraceContext`]), in hexadecimal |
 //! | `rpc.grpc.request.metadata`, `rpc.grpc.response.metadata` | what [`TracingConfig`] chose of them, as a map |
 //!
 //! The status and the duration are recorded exactly once, however the call ends. The span has the level `INFO`; where
-//! nobody records it, a call costs one look at that, and the caller's context is only passed on. The handler runs inside
-//! the span. A status's message is never recorded, for it may quote the request.
+//! nobody records it, the caller's context is passed on, and nothing else is done. The handler runs inside the
+//! span. A status's message is never recorded, for it may quote the request.
 //!
 //! The client sends its [`TraceContext`] as the metadata `traceparent` and `tracestate`, and the server's span is a child
 //! of it. The ids are random; a layer that has ids of its own is asked for them with [`TracingClient::with_context`], and

@@ -3,6 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
+use tokio::time::Instant;
 use tracing::{Instrument as _, Span};
 
 use super::{
@@ -51,12 +52,14 @@ impl TracingServer {
             on_context(&span, parent);
         }
         let (address, port) = address(call.peer.remote());
-        span.record("network.peer.address", address);
+        if !address.is_empty() {
+            span.record("network.peer.address", address);
+        }
         if let Some(port) = port {
             span.record("network.peer.port", port);
         }
         let context = parent.map_or_else(TraceContext::root, TraceContext::child);
-        let span = CallSpan::new(Kind::Server, span, &self.config);
+        let span = CallSpan::new(Kind::Server, span, &self.config, Instant::now());
         span.record_context(&context, parent);
         span.record_request(&call.metadata);
         Begun { span, context }

@@ -88,12 +88,17 @@ pub(super) struct CallSpan {
 }
 
 impl CallSpan {
-    pub(super) fn new(kind: Kind, span: Span, config: &Arc<TracingConfig>) -> Arc<Self> {
+    pub(super) fn new(
+        kind: Kind,
+        span: Span,
+        config: &Arc<TracingConfig>,
+        begun: Instant,
+    ) -> Arc<Self> {
         Arc::new(Self {
             span,
             kind,
             config: Arc::clone(config),
-            begun: Instant::now(),
+            begun,
             ended: AtomicBool::new(false),
             sent: AtomicU64::new(0),
             received: AtomicU64::new(0),
