@@ -4,15 +4,23 @@
 //! cargo run --example hello_world -- --listen 127.0.0.1:50051
 //! cargo run --example hello_world -- --call http://127.0.0.1:50051 --name you
 //! ```
+//!
+//! With `RUST_LOG=info` each side prints the span of every call when it ends.
 
-use std::{net::SocketAddr, process::ExitCode, time::Duration};
+use std::{io::IsTerminal as _, net::SocketAddr, process::ExitCode, time::Duration};
 
 use clap::{ArgGroup, Parser};
 use headwater_http2::{Http2Client, Http2ClientConfig, Http2Server, Http2ServerConfig};
 use headwater_rpc::{
-    CallOptions, Client, Code, Router, Server, ServerConfig, Status, stub::Request,
+    CallOptions, Client, Code, Router, Server, Status,
+    interceptor::{
+        Filter,
+        trace::{TracingClient, TracingConfig, TracingServer},
+    },
+    stub::Request,
 };
 use helloworld::{Greeter, GreeterClient, GreeterServer, HelloReply, HelloRequest};
+use tracing_subscriber::{EnvFilter, fmt::format::FmtSpan};
 
 /// What `build.rs` has generated from `proto/hello_world.proto`.
 #[allow(missing_docs, unreachable_pub, reason = "generated code")]
@@ -41,6 +49,12 @@ struct Arguments {
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::from_default_env())
+        .with_span_events(FmtSpan::CLOSE)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
     let outcome = match (arguments.listen, arguments.call) {
         (Some(address), _) => serve(address).await,
         (None, Some(url)) => call(&url, arguments.name).await,
@@ -83,7 +97,10 @@ async fn serve(address: SocketAddr) -> Result<(), Status> {
         Status::new(Code::Unavailable, message)
     })?;
     println!("ready http://{}", transport.local_addr());
-    let server = Server::new(transport, router(), ServerConfig::default());
+    let tracing = TracingServer::new(TracingConfig::default());
+    let server = Server::builder(transport, router())
+        .intercept(Filter::all(), tracing)
+        .build();
     let stop = async {
         // Without signals it serves until it is killed.
         if tokio::signal::ctrl_c().await.is_err() {
@@ -100,7 +117,10 @@ async fn serve(address: SocketAddr) -> Result<(), Status> {
 
 async fn call(url: &str, name: String) -> Result<(), Status> {
     let transport = Http2Client::new(url, &Http2ClientConfig::default())?;
-    let client = Client::new(transport);
+    let tracing = TracingClient::new(TracingConfig::default());
+    let client = Client::builder(transport)
+        .intercept(Filter::all(), tracing)
+        .build();
     let greeter = GreeterClient::new(client.clone());
     tokio::select! {
         // A client works while this runs.

@@ -278,8 +278,9 @@ impl Violation {
             Self::Part(Part::Headers) => (Code::Internal, "headers came twice or late"),
             Self::Part(Part::Message) => (Code::Internal, "a message came before headers or late"),
             Self::Part(Part::End) => (Code::Internal, "the end came twice"),
+            // "Request cardinality violation" and "Response cardinality violation" in gRPC's statuscodes.md.
             Self::Count => (
-                Code::Internal,
+                Code::Unimplemented,
                 "the number of messages is wrong for the method",
             ),
             Self::TooLarge => (Code::ResourceExhausted, "a message is over the limit"),

@@ -425,6 +425,8 @@ fn unary_counts_messages_on_both_sides() {
         drain(&mut server).last(),
         Some(&ended(failed(Violation::Count), EndedBy::Violation))
     );
+    let code = Violation::Count.status().code;
+    assert_eq!(code, Code::Unimplemented, "gRPC's statuscodes.md");
 }
 
 #[test]

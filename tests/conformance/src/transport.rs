@@ -57,14 +57,20 @@ fn in_process(router: Router) -> (ClientBuilder, ServerBuilder) {
     (Client::builder(client), Server::builder(server, router))
 }
 
+/// The window of a stream on either side: small, so that a test sees soon who is held back.
+const STREAM_WINDOW_BYTES: u32 = 256 << 10;
+
 async fn http2(router: Router) -> (ClientBuilder, ServerBuilder) {
-    let server = Http2Server::bind("127.0.0.1:0", Http2ServerConfig::default())
+    let config = Http2ServerConfig {
+        stream_window_bytes: STREAM_WINDOW_BYTES,
+        ..Http2ServerConfig::default()
+    };
+    let server = Http2Server::bind("127.0.0.1:0", config)
         .await
         .expect("a free port on loopback");
     let url = format!("http://{}", server.local_addr());
-    // Small, so that a test sees soon who is held back.
     let bounds = Http2ClientConfig {
-        stream_window_bytes: 256 << 10,
+        stream_window_bytes: STREAM_WINDOW_BYTES,
         ..Http2ClientConfig::default()
     };
     let client = Http2Client::new(&url, &bounds);

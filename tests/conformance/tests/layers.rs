@@ -69,6 +69,37 @@ fn s4_01_the_driver_and_the_transports_know_only_what_is_below() {
     }
 }
 
+/// S4-39: calls within one process bring no network along.
+#[test]
+fn s4_39_the_in_process_transport_has_no_network_in_its_tree() {
+    let found = dependencies("headwater-in-process");
+    assert!(
+        found.contains("headwater-rpc"),
+        "it has the driver: {found:?}"
+    );
+    let network = [
+        "h2",
+        "http",
+        "http-body",
+        "hyper",
+        "hyper-util",
+        "libc",
+        "mio",
+        "rustls",
+        "socket2",
+        "tokio-rustls",
+        "tungstenite",
+    ];
+    let wrong: Vec<_> = network
+        .iter()
+        .filter(|name| found.contains(**name))
+        .collect();
+    assert!(
+        wrong.is_empty(),
+        "headwater-in-process depends on {wrong:?}"
+    );
+}
+
 /// S4-39: the machines, and calls within one process, build where there is no network and no operating system.
 #[test]
 fn s4_39_the_core_and_the_in_process_transport_build_for_wasm32() {

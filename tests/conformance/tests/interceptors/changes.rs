@@ -16,8 +16,8 @@ use headwater_conformance::{
     for_each_transport,
 };
 use headwater_rpc::{
-    CallError, CallOptions, CancelReason, Code, EndedBy, IncomingCall, Metadata, Receiver, Sender,
-    Status, Trailers,
+    CallError, CallOptions, CancelReason, Code, Encoding, EndedBy, IncomingCall, Metadata,
+    Receiver, SUPPORTED_ENCODINGS, Sender, Status, Trailers,
     interceptor::{
         ClientInterceptor, ClientNext, Filter, OutgoingCall, ServerInterceptor, ServerNext,
         Transform,
@@ -315,5 +315,55 @@ fn the_deadline_bounds_a_clients_interceptors() {
         let error = error.expect_err("nobody opens it");
         assert_eq!(error.status.code, Code::DeadlineExceeded);
         assert_eq!(error.by, EndedBy::Deadline);
+    });
+}
+
+/// Answers the one message with itself, in the encoding in which it came.
+async fn repeat(call: IncomingCall, encoding: Encoding) {
+    let (mut receiver, sender) = (call.receiver, call.sender);
+    let mut batch = Vec::new();
+    assert_eq!(receiver.next_batch(&mut batch).await, Ok(1));
+    assert_eq!(receiver.was_compressed(0), encoding != Encoding::Identity);
+    sender.set_compression(encoding).expect("no headers yet");
+    sender.try_send(batch.remove(0)).expect("there is room");
+    sender.finish(Ok(()), Metadata::new()).expect("still open");
+}
+
+/// S4-67: what a transform makes of a message is what is compressed, and what it sees is decompressed.
+#[test]
+fn s4_67_transforms_see_plain_messages_and_theirs_are_compressed() {
+    for_each_transport(|transport| async move {
+        let pair = Fixture::built(transport, |client, server| {
+            (
+                client
+                    .intercept(Filter::all(), attach(true, Mark("a")))
+                    .intercept(Filter::all(), attach(false, Mark("d"))),
+                server
+                    .intercept(Filter::all(), attach(true, Mark("b")))
+                    .intercept(Filter::all(), attach(false, Mark("c"))),
+            )
+        });
+        let pair = pair.await;
+        for encoding in Encoding::ALL {
+            let options = CallOptions {
+                compression: encoding,
+                accepted_encodings: SUPPORTED_ENCODINGS,
+                ..CallOptions::default()
+            };
+            let path = format!("/a.Repeat/{}", encoding.name());
+            pair.router
+                .stream(path.as_str(), move |call| repeat(call, encoding));
+            let call = pair.client.call(path, Metadata::new(), options).await;
+            let (sender, mut receiver) = call.expect("it opens");
+            let text = "z".repeat(1000);
+            sender.try_send(Bytes::from(text.clone())).expect("room");
+            done(&sender);
+            let mut batch = Vec::new();
+            assert_eq!(receiver.next_batch(&mut batch).await, Ok(1));
+            assert_eq!(batch, [format!("{text}abcd")], "{encoding:?}");
+            let is_compressed = encoding != Encoding::Identity;
+            assert_eq!(receiver.was_compressed(0), is_compressed, "{encoding:?}");
+            assert_eq!(read(&mut receiver).await, (vec![], Ok(())));
+        }
     });
 }

@@ -3,5 +3,6 @@
 mod changes;
 mod ends;
 mod order;
+mod panics;
 mod support;
 mod tower_layers;

@@ -196,6 +196,10 @@ pub(super) struct ServerBody {
     _stream: Option<OpenStream>,
 }
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every response is a call, and a box would cost each an allocation"
+)]
 enum Content {
     Call(CallBody),
     Mounted(Body),

@@ -65,7 +65,8 @@ pub struct ClientNext {
     chain: Chain<dyn ClientInterceptor>,
     at: usize,
     client: Client,
-    begun: Instant,
+    /// When [`Client::call`] was called.
+    pub(super) begun: Instant,
 }
 
 impl ClientNext {

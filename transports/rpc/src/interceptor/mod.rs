@@ -5,8 +5,8 @@
 //! [`Transform`] on a half. Which methods it is for, a [`Filter`] says. Interceptors are added while a client or server is
 //! built ([`crate::Client::builder`], [`crate::Server::builder`]); one without any pays nothing.
 //!
-//! A server's interceptors see the calls of registered methods only. With the `tower` feature any `tower::Layer` is an
-//! interceptor too (`interceptor::layer`).
+//! A server's interceptors see the calls of registered methods only. [`trace`] has interceptors that open a span for each
+//! call. With the `tower` feature any `tower::Layer` is an interceptor too (`interceptor::layer`).
 //!
 //! ```
 //! use async_trait::async_trait;
@@ -36,6 +36,7 @@ mod filter;
 #[cfg(feature = "tower")]
 pub mod layer;
 mod server;
+pub mod trace;
 mod transform;
 
 pub use client::{ClientInterceptor, ClientNext, OutgoingCall};

@@ -1,19 +1,23 @@
 //! What passes through one half of a call, changed on its way.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use bytes::Bytes;
 use headwater_core::call::Trailers;
-use headwater_proto::{Metadata, Status};
+use headwater_proto::{Code, Metadata, Status};
 
 /// Sees and changes what passes through one half of a call, once it is attached: [`crate::Sender::through`],
 /// [`crate::Receiver::through`].
 ///
 /// It runs in whichever task sends, receives, or ends the call, outside the call's lock, without a box and without a
-/// task of its own. It must neither block nor panic: the task may serve other calls as well.
+/// task of its own. It must not block, and should not panic: the task may serve other calls as well. A panic at a message
+/// or at headers is one of the task that sends or receives; one at the end is caught, and is a failure with `INTERNAL`.
 ///
 /// One object may be attached to both halves, and is then asked about both.
 pub trait Transform: Send + Sync + 'static {
@@ -58,7 +62,11 @@ impl Stage {
         if self.ended.swap(true, Ordering::AcqRel) {
             return trailers;
         }
-        self.transform.end(trailers)
+        // It may be a transport's task, which has other calls.
+        catch_unwind(AssertUnwindSafe(|| self.transform.end(trailers))).unwrap_or_else(|_| {
+            let status = Status::new(Code::Internal, "an interceptor panicked");
+            Trailers::failed(status)
+        })
     }
 }
 
