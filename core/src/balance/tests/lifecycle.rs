@@ -154,7 +154,7 @@ fn after_shutdown_there_is_nothing() {
 #[test]
 fn the_promises_hold_whatever_happens() {
     for seed in 0..200_u64 {
-        let mut random = super::super::random::Random::new(seed);
+        let mut random = crate::random::Random::new(seed);
         let mut below = |bound: u64| (random.fraction() * bound as f64) as u64;
         let policy = [
             Policy::RoundRobin,

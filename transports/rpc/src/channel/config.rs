@@ -32,7 +32,7 @@ impl Default for ChannelConfig {
 mod tests {
     use std::time::Duration;
 
-    use headwater_core::balance::{BackOff, Policy};
+    use headwater_core::{BackOff, balance::Policy};
 
     use super::*;
 
