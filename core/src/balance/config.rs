@@ -5,7 +5,7 @@ use core::time::Duration;
 use crate::back_off::BackOff;
 
 /// How calls are spread over the addresses of a name (gRPC's `load-balancing.md`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Policy {
     /// One connection, to the first address that can be reached; the addresses are tried one after the other.

@@ -72,6 +72,7 @@ impl<A: Clone + Ord> Balancer<A> {
         }
         match input {
             Input::Resolved(addresses) => self.resolved(addresses),
+            Input::Policy(policy) => self.spread_by(policy),
             Input::ResolutionFailed(status) => self.resolution_failed(&status),
             Input::Connected(id) => self.connected(id),
             Input::ConnectFailed(id, status) => self.connect_failed(id, &status),
@@ -152,6 +153,13 @@ impl<A: Clone + Ord> Balancer<A> {
         if self.unresolved {
             let none = Status::new(Code::Unavailable, "the name has no address");
             self.error = Some(none);
+        }
+    }
+
+    fn spread_by(&mut self, policy: Policy) {
+        if self.config.policy != policy {
+            self.config.policy = policy;
+            self.give_up_all();
         }
     }
 

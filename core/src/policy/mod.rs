@@ -19,5 +19,5 @@ mod throttle;
 pub use codes::Codes;
 pub use execution::{ExecutionPolicy, HedgingPolicy, RetryPolicy};
 pub use pushback::Pushback;
-pub use service_config::{ConfigError, LoadBalancing, MethodConfig, ServiceConfig};
+pub use service_config::{ConfigError, MethodConfig, ServiceConfig};
 pub use throttle::{RetryThrottling, Throttle};
