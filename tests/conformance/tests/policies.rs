@@ -1,6 +1,8 @@
 //! Retries, hedging and throttling on every transport (U-12). In process time is virtual and waits are exact to the
 //! millisecond; over the network they are short, and only their order is asserted.
 
+#[path = "policies/duties.rs"]
+mod duties;
 #[path = "policies/hedging.rs"]
 mod hedging;
 #[path = "policies/options.rs"]
