@@ -27,6 +27,7 @@
 
 extern crate alloc;
 
+mod back_off;
 pub mod balance;
 pub mod call;
 mod hash;
@@ -34,7 +35,9 @@ pub mod hub;
 pub mod link;
 pub mod outbox;
 pub mod policy;
+mod random;
 pub mod session;
 pub mod time;
 
+pub use back_off::{BackOff, Waits};
 pub use time::{Deadline, Time, Why};

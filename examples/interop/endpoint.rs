@@ -1,8 +1,11 @@
 //! Which transport a URL means: the one place to add a scheme.
 
-use std::{fmt, path::PathBuf};
+use std::{fmt, io, path::PathBuf};
 
-use headwater_http2::{ClientTls, Http2Client, Http2ClientConfig, Http2Server, Http2ServerConfig};
+use headwater_http2::{
+    ClientCertificates, ClientTls, Http2Client, Http2ClientConfig, Http2Server, Http2ServerConfig,
+    ServerTlsConfig,
+};
 use headwater_rpc::{Client, Code, Router, Server, ServerConfig, Status};
 use tokio::task::JoinHandle;
 
@@ -13,6 +16,18 @@ pub(crate) struct ServerTls {
     pub(crate) certificates: PathBuf,
     /// The private key, as PEM.
     pub(crate) key: PathBuf,
+    /// The authorities that its clients have to be certified by, as PEM; without, they need no certificate.
+    pub(crate) client_ca: Option<PathBuf>,
+}
+
+impl ServerTls {
+    fn config(&self) -> ServerTlsConfig {
+        let mut config = ServerTlsConfig::new(&self.certificates, &self.key);
+        if let Some(authorities) = &self.client_ca {
+            config.clients = ClientCertificates::Required(authorities.clone());
+        }
+        config
+    }
 }
 
 /// Binds the URL for the services of `router`. Gives the server, and the URL with the port that was taken.
@@ -26,24 +41,29 @@ pub(crate) async fn listen(
     router: &Router,
 ) -> Result<(Server, String), Status> {
     let (scheme, address) = split(url)?;
-    match scheme {
+    let failed = |error: io::Error| invalid(format_args!("{url}: {error}"));
+    let config = Http2ServerConfig::default();
+    let (transport, url) = match scheme {
         "http" => {
-            let bound = Http2Server::bind(address, Http2ServerConfig::default()).await;
-            let transport = bound.map_err(|error| invalid(format_args!("{url}: {error}")))?;
+            let transport = Http2Server::bind(address, config).await.map_err(failed)?;
             let url = format!("http://{}", transport.local_addr());
-            let server = Server::new(transport, router.clone(), ServerConfig::default());
-            Ok((server, url))
+            (transport, url)
         }
-        "https" => Err(match tls {
-            None => invalid("an https url needs --cert and --key"),
-            Some(ServerTls { certificates, key }) => invalid(format_args!(
-                "there is no TLS here yet, for which {} and {} would be",
-                certificates.display(),
-                key.display()
-            )),
-        }),
-        _ => Err(unknown(scheme)),
-    }
+        "https" => {
+            let tls = tls.ok_or_else(|| invalid("an https url needs --cert and --key"))?;
+            let transport = Http2Server::bind(address, config).await.map_err(failed)?;
+            let transport = transport.with_tls(tls.config()).map_err(failed)?;
+            let url = format!("https://{}", transport.local_addr());
+            (transport, url)
+        }
+        "unix" => {
+            let bound = Http2Server::bind_unix(address, config).await;
+            (bound.map_err(failed)?, url.to_owned())
+        }
+        _ => return Err(unknown(scheme)),
+    };
+    let server = Server::new(transport, router.clone(), ServerConfig::default());
+    Ok((server, url))
 }
 
 /// A server to be called.
@@ -63,9 +83,9 @@ impl Target {
     pub(crate) fn connect(&self) -> Result<Connected, Status> {
         let (scheme, _) = split(&self.url)?;
         let client = match scheme {
-            "http" | "https" => {
+            "http" | "https" | "unix" => {
                 let config = Http2ClientConfig {
-                    tls: Some(self.tls.clone()),
+                    tls: (scheme == "https").then(|| self.tls.clone()),
                     ..Http2ClientConfig::default()
                 };
                 Client::new(Http2Client::new(&self.url, &config)?)
@@ -92,6 +112,9 @@ impl Drop for Connected {
 
 /// Scheme and address.
 fn split(url: &str) -> Result<(&str, &str), Status> {
+    if let Some(path) = url.strip_prefix("unix:") {
+        return Ok(("unix", path.strip_prefix("//").unwrap_or(path)));
+    }
     let (scheme, rest) = url
         .split_once("://")
         .ok_or_else(|| invalid(format_args!("{url} is not a url")))?;
@@ -100,7 +123,7 @@ fn split(url: &str) -> Result<(&str, &str), Status> {
 
 fn unknown(scheme: &str) -> Status {
     invalid(format_args!(
-        "there is no transport for {scheme} here; there is http"
+        "there is no transport for {scheme} here; there are http, https and unix"
     ))
 }
 

@@ -51,6 +51,9 @@ struct Arguments {
     /// The private key of --cert, as PEM.
     #[arg(long, value_name = "FILE", requires = "cert")]
     key: Option<PathBuf>,
+    /// The certificates, as PEM, that clients of the https URLs have to be certified by. Without: they need no certificate.
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    client_ca: Option<PathBuf>,
     /// The server that --run and --call-unary call, such as http://127.0.0.1:10000.
     #[arg(conflicts_with = "listen")]
     url: Option<String>,
@@ -67,7 +70,9 @@ Examples:
   interop --listen http://127.0.0.1:10000
   interop --run all http://127.0.0.1:10000
   interop --run large_unary,ping_pong http://127.0.0.1:10000
-  interop --call-unary http://127.0.0.1:10000";
+  interop --call-unary http://127.0.0.1:10000
+  interop --listen https://127.0.0.1:10001 unix:/tmp/interop.sock --cert server.pem --key server.key
+  interop --run all --ca ca.pem https://127.0.0.1:10001";
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -84,7 +89,11 @@ async fn main() -> ExitCode {
         Some(url) => cases::run(&arguments.run, &target(url)).await,
         None => {
             let files = arguments.cert.zip(arguments.key);
-            let tls = files.map(|(certificates, key)| ServerTls { certificates, key });
+            let tls = files.map(|(certificates, key)| ServerTls {
+                certificates,
+                key,
+                client_ca: arguments.client_ca,
+            });
             serve::serve(&arguments.listen, tls.as_ref()).await
         }
     }

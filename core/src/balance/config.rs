@@ -2,10 +2,10 @@
 
 use core::time::Duration;
 
-use super::BackOff;
+use crate::back_off::BackOff;
 
 /// How calls are spread over the addresses of a name (gRPC's `load-balancing.md`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Policy {
     /// One connection, to the first address that can be reached; the addresses are tried one after the other.
@@ -29,7 +29,7 @@ impl Default for Policy {
 pub struct BalancerConfig {
     /// How calls are spread. Default: `pick_first` without shuffling.
     pub policy: Policy,
-    /// How long an address that failed is left alone. Default: 1 s, growing by 1.6 to 120 s, with a jitter of 0.2.
+    /// How long an address that failed is left alone, from the start of the attempt. Default: 1 s, growing by 1.6 to 120 s, with a jitter of 0.2.
     pub back_off: BackOff,
     /// How long an attempt may take; the back-off where that is longer. Default: 20 s (`connection-backoff.md`).
     pub connect_timeout: Duration,

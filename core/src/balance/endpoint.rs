@@ -1,13 +1,16 @@
 //! One address, and what became of it.
 
-use super::{ConnectionId, back_off::Failures};
-use crate::time::{Deadline, Time, Why};
+use super::ConnectionId;
+use crate::{
+    back_off::Waits,
+    time::{Deadline, Time, Why},
+};
 
 #[derive(Debug)]
 pub(super) struct Endpoint<A> {
     pub(super) address: A,
     pub(super) link: Link,
-    pub(super) failures: Failures,
+    pub(super) waits: Waits,
     /// It has failed, and nothing has succeeded since. What is tried anew stays failed until it is ready (gRFC A62).
     pub(super) failed: bool,
     /// `pick_first`: it had its turn in this pass over the list.
@@ -34,11 +37,11 @@ pub(super) enum Link {
 }
 
 impl<A> Endpoint<A> {
-    pub(super) fn new(address: A) -> Self {
+    pub(super) const fn new(address: A, waits: Waits) -> Self {
         Self {
             address,
             link: Link::Idle,
-            failures: Failures::default(),
+            waits,
             failed: false,
             tried: false,
             short_lived: false,
@@ -65,7 +68,7 @@ impl<A> Endpoint<A> {
 
     pub(super) const fn connected(&mut self, id: ConnectionId, now: Time) {
         self.link = Link::Ready { id, since: now };
-        self.failures.reset();
+        self.waits.reset();
         self.failed = false;
     }
 

@@ -11,9 +11,11 @@ use headwater_proto::{Code, Status};
 use super::{
     BalancerConfig, Calls, ConnectionId, Input, Output, Picker, Policy, State,
     endpoint::{Endpoint, Link},
-    random::Random,
 };
-use crate::time::{Deadline, Time, Why};
+use crate::{
+    random::Random,
+    time::{Deadline, Time, Why},
+};
 
 /// The connections of one client to the addresses of one name. See the [module](super). `A` is an address.
 #[derive(Debug)]
@@ -70,6 +72,7 @@ impl<A: Clone + Ord> Balancer<A> {
         }
         match input {
             Input::Resolved(addresses) => self.resolved(addresses),
+            Input::Policy(policy) => self.spread_by(policy),
             Input::ResolutionFailed(status) => self.resolution_failed(&status),
             Input::Connected(id) => self.connected(id),
             Input::ConnectFailed(id, status) => self.connect_failed(id, &status),
@@ -137,9 +140,11 @@ impl<A: Clone + Ord> Balancer<A> {
             if !named.insert(address.clone()) {
                 continue;
             }
-            let known = old.remove(&address);
-            self.endpoints
-                .push(known.unwrap_or_else(|| Endpoint::new(address)));
+            let endpoint = old.remove(&address).unwrap_or_else(|| {
+                let waits = self.config.back_off.waits(self.random.next());
+                Endpoint::new(address, waits)
+            });
+            self.endpoints.push(endpoint);
         }
         for endpoint in old.into_values() {
             self.outputs.extend(farewell(&endpoint));
@@ -148,6 +153,13 @@ impl<A: Clone + Ord> Balancer<A> {
         if self.unresolved {
             let none = Status::new(Code::Unavailable, "the name has no address");
             self.error = Some(none);
+        }
+    }
+
+    fn spread_by(&mut self, policy: Policy) {
+        if self.config.policy != policy {
+            self.config.policy = policy;
+            self.give_up_all();
         }
     }
 
@@ -278,9 +290,7 @@ impl<A: Clone + Ord> Balancer<A> {
         let endpoint = &mut self.endpoints[index];
         let id = ConnectionId(self.next_id);
         self.next_id += 1;
-        let wait = endpoint
-            .failures
-            .next_wait(&self.config.back_off, &mut self.random);
+        let wait = endpoint.waits.next_wait();
         endpoint.link = Link::Connecting {
             id,
             until: self.now + wait.max(self.config.connect_timeout),

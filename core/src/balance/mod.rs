@@ -37,17 +37,14 @@
 //! assert_eq!(picker.pick(0, false), Pick::Ready(&id));
 //! ```
 
-mod back_off;
 mod config;
 mod endpoint;
 mod machine;
 mod parts;
 mod picker;
-mod random;
 #[cfg(test)]
 mod tests;
 
-pub use back_off::{BackOff, Waits};
 pub use config::{BalancerConfig, Policy};
 pub use machine::Balancer;
 pub use parts::{Calls, ConnectionId, Input, Output};

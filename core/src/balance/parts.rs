@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use headwater_proto::Status;
 
-use super::Picker;
+use super::{Picker, Policy};
 use crate::time::Time;
 
 /// One attempt to connect, and the connection that comes of it. Never used twice.
@@ -18,6 +18,9 @@ pub enum Input<A> {
     /// The name stands for these addresses, in order of preference. Ones that were there before keep their connections;
     /// connections to others are given up. One that is named twice counts once, and none at all is a failure.
     Resolved(Vec<A>),
+    /// How calls are to be spread from now on. A change gives all connections up, which end with their last calls, and
+    /// makes new ones. To be told before the addresses that came with it.
+    Policy(Policy),
     /// The name could not be resolved. Addresses that are known stay in use. Unless it idles, the balancer asks again at
     /// once: how soon that is done is up to who resolves.
     ResolutionFailed(Status),

@@ -1,6 +1,8 @@
 //! Retries, hedging and throttling on every transport (U-12). In process time is virtual and waits are exact to the
 //! millisecond; over the network they are short, and only their order is asserted.
 
+#[path = "policies/duties.rs"]
+mod duties;
 #[path = "policies/hedging.rs"]
 mod hedging;
 #[path = "policies/options.rs"]
@@ -20,7 +22,7 @@ use headwater_conformance::{
     flaky::{FLAKY, Flaky, Reply},
     for_each_transport_on_virtual_time,
 };
-use headwater_core::policy::Backoff;
+use headwater_core::{BackOff, Waits};
 use headwater_rpc::{
     CallOptions, Code, Codes, ExecutionPolicy, HedgingPolicy, Metadata, MethodConfig, RetryConfig,
     RetryPolicy, RetryThrottling, ServiceConfig, Status,
@@ -122,8 +124,14 @@ fn retry(attempts_max: u32) -> ExecutionPolicy {
 }
 
 /// The waits of the n-th call with [`retry`], counted from 0.
-fn waits_of(call: u64) -> Backoff {
-    Backoff::new(ms(10), 2.0, ms(20), 0.2, SEED + call)
+fn waits_of(call: u64) -> Waits {
+    let back_off = BackOff {
+        initial: ms(10),
+        multiplier: 2.0,
+        max: ms(20),
+        jitter: 0.2,
+    };
+    back_off.waits(SEED + call)
 }
 
 fn hedging(attempts_max: u32, delay: u64) -> ExecutionPolicy {

@@ -8,7 +8,7 @@ import queue
 from urllib.parse import urlsplit
 
 import grpc
-from report import Cannot, case, equal, main
+from report import ROOTS, Cannot, case, equal, main
 from testing_protos import ECHO_INITIAL, ECHO_TRAILING, empty, flag, messages, payload, services
 
 PATIENCE_SECONDS = 20
@@ -38,8 +38,12 @@ class Requests:
         return self
 
 
-def channel(url: str):
-    return grpc.insecure_channel(urlsplit(url).netloc)
+def channel(url: str, options=None):
+    address = urlsplit(url)
+    if address.scheme == "https":
+        trusted = grpc.ssl_channel_credentials(ROOTS.get("pem"))
+        return grpc.secure_channel(address.netloc, trusted, options=options)
+    return grpc.insecure_channel(address.netloc, options=options)
 
 
 def connected(run):
@@ -268,7 +272,7 @@ def channel_soak(url: str) -> None:
     # A channel of its own each time, also below: else grpcio shares one connection among them.
     own = [("grpc.use_local_subchannel_pool", 1)]
     for _ in range(SOAK_ITERATIONS):
-        with grpc.insecure_channel(urlsplit(url).netloc, options=own) as connection:
+        with channel(url, own) as connection:
             large(services.TestServiceStub(connection))
 
 

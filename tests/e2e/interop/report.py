@@ -5,6 +5,8 @@ import sys
 import traceback
 
 CASES = {}
+# The certificates, as PEM, that a server of an https URL is trusted by.
+ROOTS = {}
 
 
 class Cannot(Exception):
@@ -32,8 +34,12 @@ def main(description: str) -> None:
     """Runs the cases that the command line names."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--run", default="all", metavar="CASE,...|all")
+    parser.add_argument("--ca", metavar="FILE")
     parser.add_argument("url")
     arguments = parser.parse_args()
+    if arguments.ca:
+        with open(arguments.ca, "rb") as roots:
+            ROOTS["pem"] = roots.read()
     published = [name for name in CASES if not name.endswith("_noprobe")]
     names = published if arguments.run == "all" else arguments.run.split(",")
     unknown = [name for name in names if name not in CASES]

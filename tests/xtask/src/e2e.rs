@@ -98,6 +98,11 @@ pub(crate) fn run(report: &mut Report, filter: Option<&str>) {
             interop::run(pairs, &tools.programs(), pattern, &mut tests)
         });
     }
+    if is_chosen(interop::TLS_SUITE) {
+        report.step(&format!("e2e: {}", interop::TLS_SUITE), || {
+            interop::run_tls(&tools.programs(), pattern, &mut tests)
+        });
+    }
     if let Some(pattern) = pattern {
         report.step("e2e: filter", || check_filter(pattern, tests));
     }
@@ -106,7 +111,8 @@ pub(crate) fn run(report: &mut Report, filter: Option<&str>) {
 /// The names of all suites.
 fn suites() -> impl Iterator<Item = &'static str> {
     let pairs = interop::SUITES.iter().map(|(name, _)| *name);
-    SUITES.iter().map(|suite| suite.name).chain(pairs)
+    let own = SUITES.iter().map(|suite| suite.name);
+    own.chain(pairs).chain([interop::TLS_SUITE])
 }
 
 /// A filter that nothing answers to is a typing error, and no success.

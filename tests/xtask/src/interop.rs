@@ -19,7 +19,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::workspace::root;
+use crate::{
+    certificates::Certificates,
+    workspace::{root, target},
+};
 
 /// How long a peer may say nothing.
 const PATIENCE: Duration = Duration::from_secs(40);
@@ -67,6 +70,20 @@ pub(crate) enum Peer {
     Wire,
 }
 use Peer::{Headwater, Js, Python, Wire};
+
+/// Where servers listen.
+const PLAINTEXT: &str = "http://127.0.0.1:0";
+const TLS: &str = "https://127.0.0.1:0";
+/// What is called over TLS: below it all is the same.
+const TLS_CASES: [&str; 4] = [
+    "empty_unary",
+    "large_unary",
+    "ping_pong",
+    "status_code_and_message",
+];
+
+/// Our server over TLS.
+pub(crate) const TLS_SUITE: &str = "interop/headwater-tls";
 
 /// Which peers call which servers. The name says who is the peer, and which part it has.
 pub(crate) const SUITES: [(&str, &[(Peer, Peer)]); 7] = [
@@ -151,7 +168,7 @@ pub(crate) fn run(
                 programs.command(client, "client"),
                 programs.command(server, "server"),
             );
-            failures.extend(run_pair(client, server, &cases)?);
+            failures.extend(run_pair(client, server, PLAINTEXT, &cases)?);
         }
     }
     if failures.is_empty() {
@@ -160,9 +177,69 @@ pub(crate) fn run(
     Err(format!("failed: {}", failures.join(", ")))
 }
 
+/// Runs some cases with our server over TLS, whose authority the clients are told.
+pub(crate) fn run_tls(
+    programs: &Programs,
+    pattern: Option<&str>,
+    count: &mut usize,
+) -> Result<(), String> {
+    let certificates = Certificates::make(&target().join("interop-tls"))?;
+    let cases = TLS_CASES.into_iter();
+    let cases = cases.filter(|case| pattern.is_none_or(|pattern| case.contains(pattern)));
+    let cases: Vec<&str> = cases.collect();
+    *count += cases.len();
+    if cases.is_empty() {
+        return Ok(());
+    }
+    let server = || {
+        let mut server = programs.command(Headwater, "server");
+        let (chain, key) = (&certificates.server, &certificates.key);
+        server.arg("--cert").arg(chain).arg("--key").arg(key);
+        server
+    };
+    let mut failures = Vec::new();
+    for peer in [Headwater, Python] {
+        println!("{} calls Headwater over TLS", peer.name());
+        let mut client = programs.command(peer, "client");
+        client.arg("--ca").arg(&certificates.authority);
+        failures.extend(run_pair(client, server(), TLS, &cases)?);
+    }
+    if !failures.is_empty() {
+        return Err(format!("failed: {}", failures.join(", ")));
+    }
+    distrusts(programs, server(), &certificates)
+}
+
+/// A client that trusts another authority does not call.
+fn distrusts(
+    programs: &Programs,
+    server: Command,
+    certificates: &Certificates,
+) -> Result<(), String> {
+    let mut server = Program::start(server, &["--listen", TLS])?;
+    let (url, _) = ready(&server)?;
+    let mut client = programs.command(Headwater, "client");
+    client.arg("--ca").arg(&certificates.imposter);
+    let mut client = Program::start(client, &["--call-unary", &url])?;
+    let said = client.line()?.unwrap_or_default();
+    let _ = client.child.wait();
+    server.stop()?;
+    if said.starts_with("status UNAVAILABLE") && said.contains("no authority that is trusted") {
+        return Ok(());
+    }
+    Err(format!(
+        "a client that trusts another authority said: {said}"
+    ))
+}
+
 /// Gives the cases that failed.
-fn run_pair(client: Command, server: Command, cases: &[&str]) -> Result<Vec<String>, String> {
-    let mut server = Program::start(server, &["--listen", "http://127.0.0.1:0"])?;
+fn run_pair(
+    client: Command,
+    server: Command,
+    url: &str,
+    cases: &[&str],
+) -> Result<Vec<String>, String> {
+    let mut server = Program::start(server, &["--listen", url])?;
     let (url, cannot) = ready(&server)?;
     let mut asked = Vec::new();
     for &case in cases {

@@ -5,6 +5,7 @@
 //! installed, the step fails and says the exact command that installs it.
 
 mod autobahn;
+mod certificates;
 mod ci;
 mod docs;
 mod e2e;

@@ -335,19 +335,18 @@ async fn a_call_finds_the_server_away_and_then_back() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let addr = listener.local_addr().expect("it is bound");
     drop(listener);
-    let transport = Http2Client::new(&format!("http://{addr}"), &Http2ClientConfig::default());
+    let transport = Http2Client::new(&format!("http://{addr}"), &impatient());
     let client = Client::new(transport.expect("a valid url"));
     let running = client.clone();
     tokio::spawn(async move { running.connect().await });
-    let call = || {
-        client.unary(
-            "/t.T/Echo",
-            Metadata::new(),
-            Bytes::from("x"),
-            CallOptions::default(),
-        )
+    let call = |wait_for_ready| {
+        let options = CallOptions {
+            wait_for_ready: Some(wait_for_ready),
+            ..CallOptions::default()
+        };
+        client.unary("/t.T/Echo", Metadata::new(), Bytes::from("x"), options)
     };
-    let away = call().await.expect_err("nobody listens");
+    let away = call(false).await.expect_err("nobody listens");
     assert_eq!(away.code, Code::Unavailable);
 
     let router = Router::new();
@@ -359,7 +358,16 @@ async fn a_call_finds_the_server_away_and_then_back() {
         ServerConfig::default(),
     );
     tokio::spawn(async move { server.serve().await });
-    assert_eq!(call().await, Ok(Bytes::from("x")));
+    assert_eq!(call(true).await, Ok(Bytes::from("x")), "it is back");
+    assert_eq!(call(false).await, Ok(Bytes::from("x")), "and stays");
+}
+
+/// Tries a server that is away again and again.
+fn impatient() -> Http2ClientConfig {
+    let mut config = Http2ClientConfig::default();
+    config.channel.balancer.back_off.initial = Duration::from_millis(10);
+    config.channel.balancer.back_off.max = Duration::from_millis(10);
+    config
 }
 
 /// Paused time runs on while everybody waits, so the bound comes at once, and only because it is there.
@@ -378,7 +386,7 @@ async fn a_connection_that_says_nothing_is_dropped() {
 
 #[tokio::test]
 async fn other_urls_are_refused() {
-    for url in ["", "ftp://a", "/a", "127.0.0.1:80"] {
+    for url in ["", "ftp://a", "/a", "127.0.0.1:80", "unix:"] {
         let client = Http2Client::new(url, &Http2ClientConfig::default());
         let code = client.err().map(|status| status.code);
         assert_eq!(code, Some(Code::InvalidArgument), "{url:?}");

@@ -53,8 +53,8 @@ pub use sender::Sender;
 pub use server::{AcceptedStream, Acceptor, IncomingCall, Server, ServerBuilder, ServerConfig};
 pub use service::{Method, RegisteredMethod, Service};
 pub use service_config::{
-    Codes, ConfigError, ExecutionPolicy, HedgingPolicy, LoadBalancing, MethodConfig, RetryCounters,
-    RetryPolicy, RetryThrottling, ServiceConfig,
+    Codes, ConfigError, ExecutionPolicy, HedgingPolicy, MethodConfig, RetryCounters, RetryPolicy,
+    RetryThrottling, ServiceConfig,
 };
 pub use transport::{
     ClientTransport, Inbound, Outbound, Pulled, RequestHeaders, ResetWatch, ServerTransport,

@@ -1,8 +1,8 @@
 //! What a client does for each method without being told at every call; the rules are the core's.
 
 pub use headwater_core::policy::{
-    Codes, ConfigError, ExecutionPolicy, HedgingPolicy, LoadBalancing, MethodConfig, RetryPolicy,
-    RetryThrottling, ServiceConfig, attempts::RetryCounters,
+    Codes, ConfigError, ExecutionPolicy, HedgingPolicy, MethodConfig, RetryPolicy, RetryThrottling,
+    ServiceConfig, attempts::RetryCounters,
 };
 
 use crate::client::CallOptions;

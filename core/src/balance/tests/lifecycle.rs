@@ -154,13 +154,14 @@ fn after_shutdown_there_is_nothing() {
 #[test]
 fn the_promises_hold_whatever_happens() {
     for seed in 0..200_u64 {
-        let mut random = super::super::random::Random::new(seed);
+        let mut random = crate::random::Random::new(seed);
         let mut below = |bound: u64| (random.fraction() * bound as f64) as u64;
-        let policy = [
+        let policies = [
             Policy::RoundRobin,
             Policy::PickFirst { shuffle: false },
             Policy::PickFirst { shuffle: true },
-        ][below(3) as usize];
+        ];
+        let policy = policies[below(3) as usize];
         let mut bench = Bench::new(BalancerConfig {
             policy,
             idle_timeout: Some(SECOND * 10),
@@ -170,13 +171,17 @@ fn the_promises_hold_whatever_happens() {
         for _ in 0..300 {
             bench.pass(SECOND / 10 * u32::try_from(below(20)).unwrap());
             let id = ConnectionId(below(model.next + 1));
-            let input = match below(8) {
+            let input = match below(30) {
                 0 => Input::Resolved(["a", "b", "c", "d"][below(4) as usize..].to_vec()),
                 1 => Input::ResolutionFailed(refused()),
                 2 => Input::Wanted,
                 3 | 4 => Input::Connected(id),
                 5 => Input::ConnectFailed(id, refused()),
-                6 => Input::Closed(id, refused()),
+                6..9 => Input::Closed(id, refused()),
+                9 => Input::Policy(policies[below(3) as usize]),
+                10..14 => Input::Wanted,
+                14..22 => Input::Connected(id),
+                22..25 => Input::ConnectFailed(id, refused()),
                 _ => Input::Timeout,
             };
             model.told(&input);
@@ -210,6 +215,7 @@ impl Model {
             Input::ConnectFailed(id, _) => self.open.retain(|open| open.0 != *id || open.2),
             Input::Closed(id, _) => self.open.retain(|open| open.0 != *id || !open.2),
             Input::Resolved(_)
+            | Input::Policy(_)
             | Input::ResolutionFailed(_)
             | Input::Wanted
             | Input::Calls(_)

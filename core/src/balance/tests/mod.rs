@@ -11,6 +11,7 @@ use core::time::Duration;
 use headwater_proto::{Code, Status};
 
 use super::*;
+use crate::BackOff;
 use crate::time::{Deadline, Time, Why};
 
 type Address = &'static str;

@@ -5,8 +5,9 @@ use core::{mem, time::Duration};
 
 use super::parts::{AttemptEnd, AttemptId, Input, Output, RetryCounters, Start};
 use crate::{
+    back_off::{BackOff, Waits},
     call::Reached,
-    policy::{Backoff, Codes, ExecutionPolicy, Pushback, Throttle},
+    policy::{Codes, ExecutionPolicy, Pushback, Throttle},
     time::{Deadline, Time, Why},
 };
 
@@ -15,8 +16,12 @@ const JITTER: f64 = 0.2;
 
 /// The waits between attempts that do not even leave this side. A6 says that there is no limit to them; it does not say
 /// that they may keep a processor busy.
-const UNSENT_BACKOFF_INITIAL: Duration = Duration::from_millis(10);
-const UNSENT_BACKOFF_MAX: Duration = Duration::from_secs(1);
+const UNSENT_BACK_OFF: BackOff = BackOff {
+    initial: Duration::from_millis(10),
+    multiplier: 2.0,
+    max: Duration::from_secs(1),
+    jitter: JITTER,
+};
 
 /// The attempts of one call under a policy. See the [module](super).
 #[derive(Debug)]
@@ -32,7 +37,7 @@ pub struct Attempts {
     live: Vec<Live>,
     /// What is to be begun, and when.
     due: Vec<Due>,
-    unsent: Backoff,
+    unsent: Waits,
     unsent_before: bool,
     refused_before: bool,
     /// The next attempt is the last, because nothing can be replayed to another.
@@ -46,7 +51,7 @@ pub struct Attempts {
 
 #[derive(Debug)]
 enum Plan {
-    Retry(Backoff),
+    Retry(Waits),
     Hedge { delay: Duration, stopped: bool },
 }
 
@@ -82,19 +87,20 @@ impl Attempts {
     /// counts as having that many. The same seed draws the same waits.
     pub fn new(policy: &ExecutionPolicy, attempts_max: u32, seed: u64, now: Time) -> Self {
         let plan = match policy {
-            ExecutionPolicy::Retry(policy) => Plan::Retry(Backoff::new(
-                policy.initial_backoff,
-                policy.backoff_multiplier,
-                policy.max_backoff,
-                JITTER,
-                seed,
-            )),
+            ExecutionPolicy::Retry(policy) => {
+                let back_off = BackOff {
+                    initial: policy.initial_backoff,
+                    multiplier: policy.backoff_multiplier,
+                    max: policy.max_backoff,
+                    jitter: JITTER,
+                };
+                Plan::Retry(back_off.waits(seed))
+            }
             ExecutionPolicy::Hedging(policy) => Plan::Hedge {
                 delay: policy.hedging_delay,
                 stopped: false,
             },
         };
-        let (initial, max) = (UNSENT_BACKOFF_INITIAL, UNSENT_BACKOFF_MAX);
         let mut attempts = Self {
             plan,
             codes: policy.codes(),
@@ -104,7 +110,7 @@ impl Attempts {
             next_id: 0,
             live: Vec::new(),
             due: Vec::new(),
-            unsent: Backoff::new(initial, 2.0, max, JITTER, !seed),
+            unsent: UNSENT_BACK_OFF.waits(!seed),
             unsent_before: false,
             refused_before: false,
             commit_next: false,
@@ -202,7 +208,7 @@ impl Attempts {
     fn transparent_wait(&mut self, end: &AttemptEnd) -> Option<Duration> {
         match end.reached() {
             Reached::Nothing if mem::replace(&mut self.unsent_before, true) => {
-                Some(self.unsent.next_delay())
+                Some(self.unsent.next_wait())
             }
             Reached::Nothing => Some(Duration::ZERO),
             // It costs the server something, so it is done once.
@@ -221,14 +227,14 @@ impl Attempts {
             self.counters.throttled += 1;
             return self.finish(end);
         }
-        let Plan::Retry(backoff) = &mut self.plan else {
+        let Plan::Retry(waits) = &mut self.plan else {
             return;
         };
         let wait = if let Some(Pushback::After(wait)) = pushback {
-            backoff.reset();
+            waits.reset();
             wait
         } else {
-            backoff.next_delay()
+            waits.next_wait()
         };
         self.schedule(Kind::Retry, wait);
     }

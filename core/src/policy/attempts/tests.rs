@@ -7,11 +7,10 @@ use headwater_proto::{Code, Metadata, Status};
 
 use super::*;
 use crate::{
-    Time,
+    BackOff, Time, Waits,
     call::{Closed, Reached, Trailers},
     policy::{
-        Backoff, Codes, ExecutionPolicy, HedgingPolicy, Pushback, RetryPolicy, RetryThrottling,
-        Throttle,
+        Codes, ExecutionPolicy, HedgingPolicy, Pushback, RetryPolicy, RetryThrottling, Throttle,
     },
     time::{Deadline, Why},
 };
@@ -49,8 +48,14 @@ fn hedging(attempts_max: u32, delay: u64) -> ExecutionPolicy {
 }
 
 /// The waits of [`retry`], as another run of the same seed draws them.
-fn waits() -> Backoff {
-    Backoff::new(ms(100), 2.0, ms(300), 0.2, SEED)
+fn waits() -> Waits {
+    let back_off = BackOff {
+        initial: ms(100),
+        multiplier: 2.0,
+        max: ms(300),
+        jitter: 0.2,
+    };
+    back_off.waits(SEED)
 }
 
 fn status(code: Code) -> AttemptEnd {

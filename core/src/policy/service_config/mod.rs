@@ -12,6 +12,7 @@ use core::time::Duration;
 pub use json::ConfigError;
 
 use super::{execution::ExecutionPolicy, throttle::RetryThrottling};
+use crate::balance::Policy;
 
 /// What clients of a service do without being told at every call (gRFC A2, `service_config.proto`).
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -21,8 +22,8 @@ pub struct ServiceConfig {
     pub methods: BTreeMap<Box<str>, MethodConfig>,
     /// When retries and hedges stop. Default: never.
     pub retry_throttling: Option<RetryThrottling>,
-    /// How calls are spread over connections. Default: what the channel says.
-    pub load_balancing: Option<LoadBalancing>,
+    /// How calls are spread over connections. Heeded where name resolution brings it. Default: what the channel says.
+    pub load_balancing: Option<Policy>,
 }
 
 /// The bounds and the policy of one or more methods. What a call's own options say counts before them, except that the
@@ -41,19 +42,6 @@ pub struct MethodConfig {
     pub response_message_bytes_max: Option<usize>,
     /// Whether calls are retried or hedged. Default: neither.
     pub execution: Option<ExecutionPolicy>,
-}
-
-/// How calls are spread over the addresses of a name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum LoadBalancing {
-    /// All to the first address that can be reached (`pick_first`).
-    PickFirst {
-        /// Whether the addresses are tried in random order (`shuffleAddressList`, gRFC A62).
-        shuffle: bool,
-    },
-    /// To each address in turn (`round_robin`).
-    RoundRobin,
 }
 
 impl ServiceConfig {

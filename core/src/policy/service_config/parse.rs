@@ -6,10 +6,13 @@ use core::time::Duration;
 use headwater_proto::Code;
 
 use super::{
-    ConfigError, LoadBalancing, MethodConfig, ServiceConfig,
+    ConfigError, MethodConfig, ServiceConfig,
     json::{self, Node},
 };
-use crate::policy::{Codes, ExecutionPolicy, HedgingPolicy, RetryPolicy, RetryThrottling};
+use crate::{
+    balance::Policy,
+    policy::{Codes, ExecutionPolicy, HedgingPolicy, RetryPolicy, RetryThrottling},
+};
 
 const TOKENS_MAX: u32 = 1000;
 
@@ -163,7 +166,7 @@ fn retry_throttling(node: &Node<'_>) -> Result<RetryThrottling, ConfigError> {
 }
 
 /// The first policy that is supported, as the list is in order of preference.
-fn load_balancing(root: &Node<'_>) -> Result<Option<LoadBalancing>, ConfigError> {
+fn load_balancing(root: &Node<'_>) -> Result<Option<Policy>, ConfigError> {
     let Some(list) = root.field("loadBalancingConfig") else {
         return deprecated_load_balancing(root);
     };
@@ -173,11 +176,11 @@ fn load_balancing(root: &Node<'_>) -> Result<Option<LoadBalancing>, ConfigError>
                 config.check_object()?;
                 let shuffle = config.field("shuffleAddressList");
                 let shuffle = shuffle.map_or(Ok(false), |node| node.flag())?;
-                return Ok(Some(LoadBalancing::PickFirst { shuffle }));
+                return Ok(Some(Policy::PickFirst { shuffle }));
             }
             ("round_robin", config) => {
                 config.check_object()?;
-                return Ok(Some(LoadBalancing::RoundRobin));
+                return Ok(Some(Policy::RoundRobin));
             }
             _ => {}
         }
@@ -186,16 +189,16 @@ fn load_balancing(root: &Node<'_>) -> Result<Option<LoadBalancing>, ConfigError>
 }
 
 /// `loadBalancingPolicy`, which counts only where there is no `loadBalancingConfig`.
-fn deprecated_load_balancing(root: &Node<'_>) -> Result<Option<LoadBalancing>, ConfigError> {
+fn deprecated_load_balancing(root: &Node<'_>) -> Result<Option<Policy>, ConfigError> {
     let Some(node) = root.field("loadBalancingPolicy") else {
         return Ok(None);
     };
     let name = node.text()?;
     if name.eq_ignore_ascii_case("round_robin") {
-        return Ok(Some(LoadBalancing::RoundRobin));
+        return Ok(Some(Policy::RoundRobin));
     }
     if name.eq_ignore_ascii_case("pick_first") {
-        return Ok(Some(LoadBalancing::PickFirst { shuffle: false }));
+        return Ok(Some(Policy::PickFirst { shuffle: false }));
     }
     if name.is_empty() || name.eq_ignore_ascii_case("unspecified") {
         return Ok(None);

@@ -75,7 +75,7 @@ fn s4_45_a_whole_config_is_read() {
             tokens_max: 10,
             token_ratio_thousandths: 100,
         }),
-        load_balancing: Some(LoadBalancing::RoundRobin),
+        load_balancing: Some(Policy::RoundRobin),
     };
     assert_eq!(config, expected);
 }
@@ -172,7 +172,7 @@ fn s4_45_bad_configs_are_refused_with_their_place() {
 /// S4-45: the first policy that is supported wins, and beats the older field.
 #[test]
 fn s4_45_the_first_supported_load_balancing_wins() {
-    let pick_first = |shuffle| Some(LoadBalancing::PickFirst { shuffle });
+    let pick_first = |shuffle| Some(Policy::PickFirst { shuffle });
     let cases = [
         ("{}", None),
         (
@@ -185,7 +185,7 @@ fn s4_45_the_first_supported_load_balancing_wins() {
         ),
         (
             r#"{"loadBalancingPolicy": "ROUND_ROBIN"}"#,
-            Some(LoadBalancing::RoundRobin),
+            Some(Policy::RoundRobin),
         ),
         (
             r#"{"loadBalancingPolicy": "pick_first"}"#,

@@ -18,7 +18,7 @@ fn s4_47_a_failing_method_is_retried_after_exact_waits() {
                 let mut at = Duration::ZERO;
                 let expected: Vec<_> = (0..3)
                     .map(|_| {
-                        at += waits.next_delay();
+                        at += waits.next_wait();
                         // Timers tick in milliseconds, and never early.
                         at = ms(at.as_nanos().div_ceil(1_000_000) as u64);
                         at.as_millis()

@@ -7,7 +7,7 @@ use headwater_rpc::{
     Code, Inbound, Outbound, RequestHeaders, Status,
     channel::{Connection, Unopened},
 };
-use tokio::task::AbortHandle;
+use tokio::{sync::oneshot, task::AbortHandle};
 
 use super::{
     pipe,
@@ -16,19 +16,28 @@ use super::{
     shared::{Shared, ended},
 };
 
-/// A connection; its driver runs in a task of its own until this is dropped.
+/// A connection, whose driver runs in a task of its own. Dropped, it breaks off what is open; if nothing is, what `h2`
+/// has still to say goes out first.
 pub(crate) struct Http2Connection {
     shared: Arc<Shared>,
     origin: Origin,
     driver: AbortHandle,
+    /// Tells the driver's task, by being dropped, that nobody holds the connection any more.
+    _held: oneshot::Sender<()>,
 }
 
 impl Http2Connection {
-    pub(crate) const fn new(shared: Arc<Shared>, origin: Origin, driver: AbortHandle) -> Self {
+    pub(crate) const fn new(
+        shared: Arc<Shared>,
+        origin: Origin,
+        driver: AbortHandle,
+        held: oneshot::Sender<()>,
+    ) -> Self {
         Self {
             shared,
             origin,
             driver,
+            _held: held,
         }
     }
 }
@@ -87,6 +96,8 @@ impl Drop for Http2Connection {
     fn drop(&mut self) {
         // The connection's waker leads to what opens its streams, which leads to the connection: this parts them.
         self.begin_graceful_shutdown();
-        self.driver.abort();
+        if self.shared.open() > 0 {
+            self.driver.abort();
+        }
     }
 }

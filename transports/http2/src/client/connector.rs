@@ -7,6 +7,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     task::Poll,
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -16,6 +17,7 @@ use headwater_rpc::{
     channel::{Address, Connection, Connector},
 };
 use http::uri::{Authority, Scheme};
+use tokio::{sync::oneshot, time::timeout};
 
 use super::{
     Http2ClientConfig,
@@ -38,6 +40,8 @@ const RESETS_REMEMBERED: usize = 1024;
 const OVERHEAD_FACTOR: usize = 4;
 /// What one stream may have waiting in `h2` beyond the peer's window: some pulls of the driver's.
 const SEND_BUFFER_BYTES: usize = 1 << 20;
+/// How long a connection that nobody holds may take to end: GOAWAY, and the RST_STREAM of what was cancelled.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 type Handshaken = (SendRequest<Batch>, h2::client::Connection<Socket, Batch>);
 
@@ -86,14 +90,14 @@ impl Http2Connector {
 
     async fn dial(&self, address: &Address) -> Result<Box<dyn Stream>, Status> {
         let stream = dial(address).await;
-        let stream = stream.map_err(|error| no_connection(address, &error))?;
+        let stream = stream.map_err(|error| no_connection(&error))?;
         match &self.tls {
-            Some(tls) => tls.handshake(stream, address).await,
+            Some(tls) => tls.handshake(stream).await,
             None => Ok(stream),
         }
     }
 
-    async fn handshake(&self, socket: Socket, address: &Address) -> Result<Handshaken, Status> {
+    async fn handshake(&self, socket: Socket) -> Result<Handshaken, Status> {
         let handshake = h2::client::Builder::new()
             .initial_window_size(self.config.stream_window_bytes.min(WINDOW_BYTES_MAX))
             .initial_connection_window_size(
@@ -107,7 +111,7 @@ impl Http2Connector {
             .enable_push(false)
             .handshake(socket)
             .await;
-        handshake.map_err(|error| no_connection(address, &error))
+        handshake.map_err(|error| no_connection(&error))
     }
 
     /// What unread frames may take beside their bytes, by which `h2` counts small ones as 256 bytes each. A stream's
@@ -120,7 +124,7 @@ impl Http2Connector {
     async fn connect_unbounded(&self, address: &Address) -> Result<Http2Connection, Status> {
         let reads = Arc::new(AtomicU64::new(0));
         let socket = Socket::new(self.dial(address).await?, Arc::clone(&reads));
-        let (sender, mut connection) = self.handshake(socket, address).await?;
+        let (sender, mut connection) = self.handshake(socket).await?;
         // The server's SETTINGS say how many streams there may be, and that it is one that speaks HTTP/2 at all.
         let heard = poll_fn(|cx| match std::pin::Pin::new(&mut connection).poll(cx) {
             Poll::Ready(Ok(())) => Poll::Ready(Err("the server closed it".to_owned())),
@@ -128,9 +132,7 @@ impl Http2Connector {
             Poll::Pending if reads.load(Ordering::Relaxed) > 0 => Poll::Ready(Ok(())),
             Poll::Pending => Poll::Pending,
         });
-        heard
-            .await
-            .map_err(|error| no_connection(address, &error))?;
+        heard.await.map_err(|error| no_connection(&error))?;
         let shared = Shared::new(sender);
         let keepalive = connection.ping_pong().zip(self.config.keepalive.clone());
         let keepalive = keepalive.map(|(ping_pong, config)| {
@@ -138,15 +140,34 @@ impl Http2Connector {
             Job::Keepalive(Box::pin(watch))
         });
         let driver = Driver::new(connection, Arc::clone(&shared), reads, keepalive);
-        let driver = tokio::spawn(self.run(driver, Arc::clone(&shared)));
-        let origin = self.origin.clone();
-        Ok(Http2Connection::new(shared, origin, driver.abort_handle()))
+        let (held, released) = oneshot::channel();
+        let run = self.run(driver, Arc::clone(&shared), released);
+        let driver = tokio::spawn(run).abort_handle();
+        Ok(Http2Connection::new(
+            shared,
+            self.origin.clone(),
+            driver,
+            held,
+        ))
     }
 
-    fn run(&self, driver: Driver, shared: Arc<Shared>) -> impl Future<Output = ()> + Send + use<> {
+    fn run(
+        &self,
+        mut driver: Driver,
+        shared: Arc<Shared>,
+        released: oneshot::Receiver<()>,
+    ) -> impl Future<Output = ()> + Send + use<> {
         let pace = self.pace.clone();
         async move {
-            driver.await;
+            tokio::select! {
+                () = &mut driver => {}
+                // The other end says nothing but that it was dropped.
+                _ = released => {
+                    // Too late is as good as dropped at once, which it might have been.
+                    let _ = timeout(FAREWELL, &mut driver).await;
+                }
+            }
+            drop(driver);
             pace.learn(&shared.closed().await);
         }
     }
@@ -155,15 +176,15 @@ impl Http2Connector {
 #[async_trait]
 impl Connector for Http2Connector {
     async fn connect(&self, address: &Address) -> Result<Box<dyn Connection>, Status> {
-        let timeout = self.config.connect_timeout;
-        match tokio::time::timeout(timeout, self.connect_unbounded(address)).await {
+        let limit = self.config.connect_timeout;
+        match timeout(limit, self.connect_unbounded(address)).await {
             Ok(connected) => Ok(Box::new(connected?)),
-            Err(_) => Err(no_connection(address, &format!("none within {timeout:?}"))),
+            Err(_) => Err(no_connection(&format!("not connected within {limit:?}"))),
         }
     }
 }
 
-pub(crate) fn no_connection(address: &Address, why: &dyn std::fmt::Display) -> Status {
-    let message = format!("no connection to {address}: {why}");
-    Status::new(Code::Unavailable, message)
+/// The channel says to which address.
+pub(crate) fn no_connection(why: &dyn std::fmt::Display) -> Status {
+    Status::new(Code::Unavailable, why.to_string())
 }

@@ -14,13 +14,15 @@ mod tls;
 
 use std::time::Duration;
 
+use headwater_rpc::channel::ChannelConfig;
+
 pub use connector::Http2Connector;
 pub use keepalive::Keepalive;
 pub use single::Http2Client;
 pub use tls::{ClientIdentity, ClientTls, Pem};
 
-/// The bounds of a client's connection.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The bounds of a client's connections, and how they are held.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Http2ClientConfig {
     /// How long a connection may take to come up: to the server's first SETTINGS, TLS included. Default: 10 s.
     pub connect_timeout: Duration,
@@ -41,6 +43,9 @@ pub struct Http2ClientConfig {
     pub header_list_bytes_max: u32,
     /// TLS; `None` is plaintext. Default: none.
     pub tls: Option<ClientTls>,
+    /// How connections are held and chosen between. Its own bound of an attempt to connect counts where that is the
+    /// earlier. A connector alone ([`Http2Connector`]) has no use for it. Default: [`ChannelConfig::default`].
+    pub channel: ChannelConfig,
 }
 
 impl Default for Http2ClientConfig {
@@ -53,6 +58,7 @@ impl Default for Http2ClientConfig {
             frame_bytes_max: 1 << 20,
             header_list_bytes_max: 16 << 10,
             tls: None,
+            channel: ChannelConfig::default(),
         }
     }
 }

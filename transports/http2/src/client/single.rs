@@ -1,47 +1,48 @@
-//! A transport over one connection at a time.
+//! A channel over HTTP/2.
 
-use std::sync::{Arc, PoisonError};
+use std::{net::IpAddr, sync::Arc};
 
 use async_trait::async_trait;
 use headwater_rpc::{
-    ClientTransport, Closed, Code, Frame, Inbound, Outbound, RequestHeaders, Status,
-    channel::{Address, Connection, Connector, Unopened},
+    ClientTransport, Code, Inbound, Outbound, RequestHeaders, ServiceConfig, Status,
+    channel::{Channel, Resolver},
 };
 use http::Uri;
 use tokio::sync::watch;
 
 use super::{ClientTls, Http2ClientConfig, Http2Connector};
 
-/// Calls over HTTP/2 to one server. The connection comes up with the first call, and again after it was lost; a call
-/// that finds the server away fails at once with `UNAVAILABLE`.
-pub struct Http2Client {
-    connector: Http2Connector,
-    host: String,
-    port: u16,
-    phase: watch::Sender<Phase>,
-    /// Held while connecting, so that calls of the same moment share a connection.
-    connecting: tokio::sync::Mutex<()>,
-    current: std::sync::Mutex<Option<Arc<dyn Connection>>>,
-}
+/// What requests over a Unix socket name.
+const LOCALHOST: &str = "localhost";
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    NotStarted,
-    Running,
-    Stopped,
+/// Calls over HTTP/2: a [`Channel`] of connections by an [`Http2Connector`]. Clones share it.
+///
+/// Connections come up with the first call, and again after they were lost. A call that finds nobody fails at once with
+/// `UNAVAILABLE`, unless it waits for ready. How connections are held and chosen between is in
+/// [`Http2ClientConfig::channel`].
+#[derive(Debug, Clone)]
+pub struct Http2Client {
+    channel: Channel,
 }
 
 impl Http2Client {
-    /// A client of the server at this URL, such as `http://127.0.0.1:8081`. An `https` URL takes TLS as configured, or
-    /// with the system's certificate authorities.
+    /// A client of one server:
+    ///
+    /// | URL | server |
+    /// |---|---|
+    /// | `http://host:port` | plaintext, whatever is configured for TLS; port 80, if there is none |
+    /// | `https://host:port` | TLS as configured, or with the system's certificate authorities; port 443, if there is none |
+    /// | `unix:path`, `unix:///path` | this socket, as the authority `localhost`; TLS if it is configured |
+    ///
+    /// A host with several addresses is one server, which is reached at the first of them that answers.
     ///
     /// # Errors
     ///
     /// `INVALID_ARGUMENT` if it is not such a URL, or what TLS is to use cannot be used.
     pub fn new(url: &str, config: &Http2ClientConfig) -> Result<Self, Status> {
-        let invalid = |error: &dyn std::fmt::Display| {
-            Status::new(Code::InvalidArgument, format!("not an http url: {error}"))
-        };
+        if url.starts_with("unix:") {
+            return Self::to(url, LOCALHOST, config);
+        }
         let uri: Uri = url.parse().map_err(|error| invalid(&error))?;
         let mut config = config.clone();
         let port = match uri.scheme_str() {
@@ -53,138 +54,102 @@ impl Http2Client {
                 config.tls.get_or_insert_with(ClientTls::default);
                 443
             }
-            Some(_) | None => return Err(invalid(&"the scheme must be http or https")),
+            Some(_) | None => return Err(invalid(&"the scheme must be http, https or unix")),
         };
         let authority = uri.authority().ok_or_else(|| invalid(&"no host"))?;
-        Ok(Self {
-            connector: Http2Connector::new(authority.as_str(), &config)?,
-            host: authority.host().trim_matches(['[', ']']).to_owned(),
-            port: authority.port_u16().unwrap_or(port),
-            phase: watch::Sender::new(Phase::NotStarted),
-            connecting: tokio::sync::Mutex::new(()),
-            current: std::sync::Mutex::new(None),
-        })
+        let port = authority.port_u16().unwrap_or(port);
+        let target = target(authority.host(), port);
+        Self::to(&target, authority.as_str(), &config)
     }
 
-    async fn running(&self) -> Result<(), Status> {
-        if *self.phase.borrow() == Phase::Running {
-            return Ok(());
-        }
-        let mut phase = self.phase.subscribe();
-        let phase = phase.wait_for(|phase| *phase != Phase::NotStarted).await;
-        if phase.is_ok_and(|phase| *phase == Phase::Running) {
-            return Ok(());
-        }
-        Err(Status::new(
-            Code::FailedPrecondition,
-            "the client is stopping or stopped",
-        ))
+    /// A client of all that a target stands for, such as `dns:///example.org:50051` or
+    /// `ipv4:192.0.2.1:50051,192.0.2.2:50051` ([`Resolvers`](headwater_rpc::channel::Resolvers)). With TLS if it is
+    /// configured; requests and TLS name `authority`, a host with or without a port, whatever the address.
+    ///
+    /// ```
+    /// use headwater_http2::{Http2Client, Http2ClientConfig};
+    /// use headwater_rpc::channel::{BalancerConfig, ChannelConfig, Policy};
+    ///
+    /// let config = Http2ClientConfig {
+    ///     channel: ChannelConfig {
+    ///         balancer: BalancerConfig { policy: Policy::RoundRobin, ..BalancerConfig::default() },
+    ///         ..ChannelConfig::default()
+    ///     },
+    ///     ..Http2ClientConfig::default()
+    /// };
+    /// let servers = "ipv4:192.0.2.1:50051,192.0.2.2:50051";
+    /// let transport = Http2Client::to(servers, "example.org", &config)?;
+    /// # Ok::<(), headwater_rpc::Status>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_ARGUMENT` if one of the two is not valid, or what TLS is to use cannot be used.
+    pub fn to(target: &str, authority: &str, config: &Http2ClientConfig) -> Result<Self, Status> {
+        let connector = Http2Connector::new(authority, config)?;
+        let channel = Channel::to(target, connector, config.channel.clone())?;
+        Ok(Self { channel })
     }
 
-    fn current(&self) -> std::sync::MutexGuard<'_, Option<Arc<dyn Connection>>> {
-        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    /// As [`Http2Client::to`], with addresses from this resolver.
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_ARGUMENT` if it is no authority, or what TLS is to use cannot be used.
+    pub fn resolved_by(
+        resolver: Box<dyn Resolver>,
+        authority: &str,
+        config: &Http2ClientConfig,
+    ) -> Result<Self, Status> {
+        let connector = Http2Connector::new(authority, config)?;
+        let channel = Channel::new(resolver, connector, config.channel.clone());
+        Ok(Self { channel })
     }
 
-    async fn connection(&self) -> Result<Arc<dyn Connection>, Status> {
-        if let Some(current) = &*self.current() {
-            return Ok(Arc::clone(current));
-        }
-        let _connecting = self.connecting.lock().await;
-        if let Some(current) = &*self.current() {
-            return Ok(Arc::clone(current));
-        }
-        let connection: Arc<dyn Connection> = self.connect_any().await?.into();
-        *self.current() = Some(Arc::clone(&connection));
-        // Stopped in the meantime: then nobody took this one away.
-        if *self.phase.borrow() == Phase::Stopped {
-            self.current().take();
-        }
-        Ok(connection)
+    /// The channel: whether calls can go, and when that changes.
+    pub const fn channel(&self) -> &Channel {
+        &self.channel
     }
+}
 
-    async fn connect_any(&self) -> Result<Box<dyn Connection>, Status> {
-        let target = (self.host.as_str(), self.port);
-        let found = tokio::net::lookup_host(target).await;
-        let unknown = |error: &dyn std::fmt::Display| {
-            let message = format!("no address of {}: {error}", self.host);
-            Status::new(Code::Unavailable, message)
-        };
-        let mut failed = unknown(&"none was found");
-        for address in found.map_err(|error| unknown(&error))? {
-            match self.connector.connect(&Address::Socket(address)).await {
-                Ok(connection) => return Ok(connection),
-                Err(status) => failed = status,
-            }
-        }
-        Err(failed)
+/// An address stands for itself, so that none is looked up as a name.
+fn target(host: &str, port: u16) -> String {
+    let bare = host.trim_matches(['[', ']']);
+    match bare.parse() {
+        Ok(IpAddr::V4(address)) => format!("ipv4:{address}:{port}"),
+        Ok(IpAddr::V6(address)) => format!("ipv6:[{address}]:{port}"),
+        Err(_) => format!("dns:///{host}:{port}"),
     }
+}
 
-    /// Whoever comes next connects anew.
-    fn forget(&self, used: &Arc<dyn Connection>) {
-        let mut current = self.current();
-        if current
-            .as_ref()
-            .is_some_and(|current| Arc::ptr_eq(current, used))
-        {
-            *current = None;
-        }
-    }
+fn invalid(error: &dyn std::fmt::Display) -> Status {
+    let message = format!("not a url of a server: {error}");
+    Status::new(Code::InvalidArgument, message)
 }
 
 #[async_trait]
 impl ClientTransport for Http2Client {
     async fn connect(&self) -> Result<(), Status> {
-        self.phase.send_if_modified(|phase| {
-            let first = *phase == Phase::NotStarted;
-            if first {
-                *phase = Phase::Running;
-            }
-            first
-        });
-        let mut phase = self.phase.subscribe();
-        // The sender is part of `self`, so it cannot be gone.
-        let _ = phase.wait_for(|phase| *phase == Phase::Stopped).await;
-        Ok(())
+        self.channel.connect().await
     }
 
     fn begin_graceful_shutdown(&self) {
-        self.phase.send_replace(Phase::Stopped);
-        self.current().take();
+        self.channel.begin_graceful_shutdown();
+    }
+
+    fn refuse_waiting(&self) {
+        self.channel.refuse_waiting();
+    }
+
+    fn service_config(&self) -> Option<watch::Receiver<Arc<ServiceConfig>>> {
+        ClientTransport::service_config(&self.channel)
     }
 
     async fn open(
         &self,
-        mut headers: RequestHeaders,
-        mut outbound: Outbound,
+        headers: RequestHeaders,
+        outbound: Outbound,
     ) -> Result<Box<dyn Inbound>, Status> {
-        self.running().await?;
-        let mut fresh = false;
-        loop {
-            let connection = self.connection().await?;
-            match connection.open(headers, outbound).await {
-                Ok(inbound) => return Ok(Box::new(Held(inbound, connection))),
-                Err(unopened) if fresh => return Err(unopened.status),
-                Err(Unopened {
-                    headers: unsent,
-                    outbound: unpulled,
-                    ..
-                }) => (headers, outbound) = (unsent, unpulled),
-            }
-            self.forget(&connection);
-            fresh = true;
-        }
-    }
-}
-
-/// A stream, and the connection that must not be dropped before it.
-struct Held(Box<dyn Inbound>, #[expect(dead_code)] Arc<dyn Connection>);
-
-impl Inbound for Held {
-    fn poll_frames(
-        &mut self,
-        cx: &mut std::task::Context<'_>,
-        frames: &mut Vec<Frame>,
-    ) -> std::task::Poll<Result<(), Closed>> {
-        self.0.poll_frames(cx, frames)
+        self.channel.open(headers, outbound).await
     }
 }

@@ -7,7 +7,7 @@ use std::{
     time::SystemTime,
 };
 
-use headwater_rpc::{Code, Status, channel::Address};
+use headwater_rpc::{Code, Status};
 use tokio_rustls::{
     TlsConnector,
     rustls::{
@@ -223,15 +223,14 @@ impl TlsDialer {
     pub(crate) async fn handshake(
         &self,
         stream: Box<dyn Stream>,
-        address: &Address,
     ) -> Result<Box<dyn Stream>, Status> {
         let connector = TlsConnector::from(self.current().await);
         let connected = connector.connect(self.name.clone(), stream).await;
-        let stream = connected.map_err(|error| no_connection(address, &self.explain(&error)))?;
+        let stream = connected.map_err(|error| no_connection(&self.explain(&error)))?;
         let agreed = stream.get_ref().1.alpn_protocol() == Some(H2);
         if self.config.alpn_required && !agreed {
             let why = "tls: the server did not agree to h2 (ALPN)";
-            return Err(no_connection(address, &why));
+            return Err(no_connection(&why));
         }
         Ok(Box::new(stream))
     }

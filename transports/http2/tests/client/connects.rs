@@ -6,7 +6,7 @@ use bytes::Bytes;
 use headwater_http2::{Http2ClientConfig, Http2Connector};
 use headwater_rpc::{
     CallOptions, Code, Metadata, Status,
-    channel::{Address, Connector},
+    channel::{Address, ChannelConfig, Connector},
 };
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -42,6 +42,7 @@ fn s4_63_the_defaults() {
     assert_eq!(config.frame_bytes_max, 1 << 20);
     assert_eq!(config.header_list_bytes_max, 16 << 10);
     assert_eq!(config.tls, None);
+    assert_eq!(config.channel, ChannelConfig::default());
 }
 
 /// A connection counts as up when the server's SETTINGS have come, and has a bounded time for it.
@@ -49,7 +50,7 @@ fn s4_63_the_defaults() {
 async fn a_server_that_says_nothing_is_no_connection() {
     let status = connect_to(b"").await;
     assert_eq!(status.code, Code::Unavailable);
-    assert!(status.message.contains("none within 10s"), "{status}");
+    assert!(status.message.contains("within 10s"), "{status}");
 }
 
 #[tokio::test]
@@ -68,10 +69,7 @@ async fn nobody_listens() {
     let connected = connector.connect(&Address::Socket(address)).await;
     let status = connected.err().expect("nobody listens");
     assert_eq!(status.code, Code::Unavailable);
-    assert!(
-        status.message.contains(&format!("ipv4:{address}")),
-        "{status}"
-    );
+    assert!(status.message.contains("refused"), "{status}");
 }
 
 #[test]

@@ -4,12 +4,12 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use h2::Reason;
-use headwater_http2::Http2ClientConfig;
-use headwater_rpc::{CallOptions, Code, EndedBy, Metadata, Reached, channel::Connection};
+use headwater_http2::{Http2Client, Http2ClientConfig};
+use headwater_rpc::{CallOptions, Client, Code, EndedBy, Metadata, Reached, channel::Connection};
 
 use crate::support::{
-    Command, GOAWAY, HEADERS, Pair, Raw, client_of, connect, headers, listen, message, soon,
-    trailers,
+    Command, GOAWAY, HEADERS, Pair, RST_STREAM, Raw, client_of, connect, headers, listen, message,
+    soon, trailers,
 };
 
 /// A call that is complete before it is opened goes out as one DATA frame that ends the stream.
@@ -253,6 +253,33 @@ async fn tiny_messages_that_wait_do_not_cost_the_connection() {
     let mut messages = Vec::new();
     while soon("the messages", receiver.next_batch(&mut messages)).await != Ok(0) {}
     assert_eq!(messages.len(), COUNT);
+}
+
+/// A client that stops says what it had still to say: the reset of what was given up, and GOAWAY.
+#[tokio::test]
+async fn a_client_that_leaves_says_so() {
+    let (listener, address) = listen().await;
+    let config = Http2ClientConfig::default();
+    let transport = Http2Client::new(&format!("http://{address}"), &config);
+    let client = Client::new(transport.expect("a valid url"));
+    let running = client.clone();
+    let running = tokio::spawn(async move { running.connect().await });
+    let calling = client.clone();
+    let call = tokio::spawn(async move {
+        let (metadata, options) = (Metadata::new(), CallOptions::default());
+        let answer = calling.unary("/t.T/X", metadata, Bytes::new(), options);
+        answer.await
+    });
+    let mut raw = soon("a connection", Raw::accept(&listener)).await;
+    raw.next(HEADERS).await.expect("the call");
+    call.abort();
+    client.begin_graceful_shutdown();
+    let ended = soon("the client", running).await;
+    assert_eq!(ended.expect("no panic"), Ok(()));
+    let reset = soon("a reset", raw.next(RST_STREAM)).await;
+    assert_eq!(reset, Some(vec![0, 0, 0, 8]), "CANCEL");
+    assert!(raw.next(GOAWAY).await.is_some(), "no good-bye");
+    assert_eq!(raw.next(GOAWAY).await, None, "it did not hang up");
 }
 
 /// What this side ends takes no new calls, and lets the open ones end.

@@ -248,6 +248,7 @@ pub(crate) fn client_of(
 
 const PREFACE_BYTES: usize = 24;
 pub(crate) const HEADERS: u8 = 1;
+pub(crate) const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
 pub(crate) const PING: u8 = 6;
 pub(crate) const GOAWAY: u8 = 7;

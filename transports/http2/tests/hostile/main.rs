@@ -4,5 +4,6 @@ mod clients;
 mod floods;
 mod frames;
 mod requests;
+mod retries;
 mod servers;
 mod target;

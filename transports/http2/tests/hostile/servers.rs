@@ -20,11 +20,11 @@ use crate::frames::{
 /// What the systems' sockets may hold, and what a client may hold, before it has hung up.
 const SENT_BYTES_MAX: usize = 32 << 20;
 /// Beyond this a case hangs.
-const HANG: Duration = Duration::from_secs(20);
+pub(crate) const HANG: Duration = Duration::from_secs(20);
 
-type Sent = Pin<Box<dyn Future<Output = usize> + Send>>;
+pub(crate) type Sent = Pin<Box<dyn Future<Output = usize> + Send>>;
 /// What a server does with a connection on which stream 1 was opened; how many bytes it could send.
-type Script = fn(Raw) -> Sent;
+pub(crate) type Script = fn(Raw) -> Sent;
 
 /// A server whose first connection follows the script, while all later ones are answered well.
 async fn serve(script: Script) -> (String, oneshot::Receiver<usize>) {
@@ -58,7 +58,7 @@ async fn answer_well(stream: TcpStream) {
     }
 }
 
-fn message() -> Bytes {
+pub(crate) fn message() -> Bytes {
     Bytes::from_static(&[0, 0, 0, 0, 1, 1])
 }
 
@@ -69,7 +69,7 @@ async fn call(client: &Client) -> Result<Bytes, Status> {
     bound.await.expect("the client must not wait for ever")
 }
 
-async fn client_of(script: Script) -> (Client, oneshot::Receiver<usize>) {
+pub(crate) async fn client_of(script: Script) -> (Client, oneshot::Receiver<usize>) {
     let (url, sent) = serve(script).await;
     let transport = Http2Client::new(&url, &Http2ClientConfig::default());
     let client = Client::new(transport.expect("a valid url"));

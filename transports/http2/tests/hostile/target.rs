@@ -113,7 +113,11 @@ pub(crate) struct Good(Client);
 
 impl Good {
     pub(crate) fn new(addr: SocketAddr) -> Self {
-        let transport = Http2Client::new(&format!("http://{addr}"), &Http2ClientConfig::default());
+        let mut config = Http2ClientConfig::default();
+        // A call that waits for a connection does not wait long.
+        config.channel.balancer.back_off.initial = Duration::from_millis(10);
+        config.channel.balancer.back_off.max = Duration::from_millis(10);
+        let transport = Http2Client::new(&format!("http://{addr}"), &config);
         let client = Client::new(transport.expect("a valid url"));
         let running = client.clone();
         tokio::spawn(async move { running.connect().await });
@@ -121,8 +125,21 @@ impl Good {
     }
 
     pub(crate) async fn call(&self) -> Result<Bytes, Status> {
+        self.call_with(CallOptions::default()).await
+    }
+
+    /// As soon as there is a connection.
+    pub(crate) async fn call_when_ready(&self) -> Result<Bytes, Status> {
+        let options = CallOptions {
+            timeout: Some(HANG),
+            wait_for_ready: Some(true),
+            ..CallOptions::default()
+        };
+        self.call_with(options).await
+    }
+
+    async fn call_with(&self, options: CallOptions) -> Result<Bytes, Status> {
         let (metadata, message) = (Metadata::new(), Bytes::from("x"));
-        let options = CallOptions::default();
         self.0.unary(ECHO, metadata, message, options).await
     }
 

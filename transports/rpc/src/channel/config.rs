@@ -5,7 +5,7 @@ use headwater_core::balance::BalancerConfig;
 /// The bounds of a [`super::Channel`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct ChannelConfig {
-    /// How connections are made and chosen between. Default: `pick_first`, a back-off of 1 s growing by 1.6 to 120 s with
+    /// How connections are made and chosen between; a policy that the resolver brings comes before this one. Default: `pick_first`, a back-off of 1 s growing by 1.6 to 120 s with
     /// a jitter of 0.2, 20 s for an attempt, and connections given up after 30 min without a call.
     pub balancer: BalancerConfig,
     /// Whether to connect as soon as the channel runs, and not only with the first call. Later on it idles like any other.
@@ -32,7 +32,7 @@ impl Default for ChannelConfig {
 mod tests {
     use std::time::Duration;
 
-    use headwater_core::balance::{BackOff, Policy};
+    use headwater_core::{BackOff, balance::Policy};
 
     use super::*;
 

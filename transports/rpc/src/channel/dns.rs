@@ -8,7 +8,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use headwater_core::balance::BackOff;
+use headwater_core::BackOff;
 use headwater_proto::{Code, Status};
 use tokio::time::{Instant, sleep_until};
 

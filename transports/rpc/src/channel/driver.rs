@@ -128,9 +128,11 @@ impl<'a> Driver<'a> {
             })) => {
                 let count = addresses.len();
                 debug!(target: TARGET, count, "the name was resolved");
-                self.inner
-                    .service_config
-                    .send_replace(service_config.unwrap_or_default());
+                let service_config = service_config.unwrap_or_default();
+                let policy = service_config.load_balancing;
+                let policy = policy.unwrap_or(self.inner.config.balancer.policy);
+                self.inner.service_config.send_replace(service_config);
+                self.handle(Input::Policy(policy));
                 self.handle(Input::Resolved(addresses));
             }
             Some(Err(status)) => {

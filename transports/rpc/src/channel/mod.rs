@@ -20,7 +20,10 @@ mod usage;
 pub use address::Address;
 pub use config::ChannelConfig;
 pub use connector::{Connection, Connector, Unopened};
-pub use headwater_core::balance::{BackOff, BalancerConfig, Policy, State};
+pub use headwater_core::{
+    BackOff,
+    balance::{BalancerConfig, Policy, State},
+};
 pub use resolver::{FixedResolver, Resolution, Resolver, Updates};
 pub use resolvers::Resolvers;
 pub use target::Target;

@@ -14,7 +14,7 @@ use crate::service_config::ServiceConfig;
 pub struct Resolution {
     /// In order of preference. None at all is a failure: then nothing can be reached.
     pub addresses: Vec<Address>,
-    /// How the methods behind the name are to be called, if the name says so.
+    /// How the methods behind the name are to be called, and calls to be spread, if the name says so.
     pub service_config: Option<Arc<ServiceConfig>>,
 }
 

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use headwater_rpc::{
     Code, ServiceConfig, Status,
-    channel::{Channel, Resolution, Resolver, Resolvers, State, Updates},
+    channel::{Channel, Policy, Resolution, Resolver, Resolvers, State, Updates},
 };
 use tokio::sync::mpsc;
 
@@ -67,6 +67,38 @@ async fn s4_60_a_custom_resolver_pushes_a_new_list() {
     let changed = told.has_changed().expect("the channel lives");
     assert!(changed, "the service config came too");
     assert!(Arc::ptr_eq(&config, &told.borrow()));
+}
+
+/// S4-61: the policy that came with the addresses comes before the channel's own, as long as it is there.
+#[tokio::test(start_paused = true)]
+async fn s4_61_the_resolver_chooses_the_policy() {
+    let network = Network::new();
+    network.up(1).await;
+    network.up(2).await;
+    let (pushes, resolver) = pushed(&[1, 2]);
+    let fixture = Fixture::resolved_by(&network, resolver, pick_first());
+    assert_eq!(fixture.who().await, Ok(1));
+    assert_eq!(network.connections(), [1]);
+    let config = ServiceConfig {
+        load_balancing: Some(Policy::RoundRobin),
+        ..ServiceConfig::default()
+    };
+    pushes.tell(Ok(Resolution {
+        addresses: addresses(&[1, 2]),
+        service_config: Some(Arc::new(config)),
+    }));
+    crate::fixture::settled().await;
+    let mut answered = [fixture.who().await, fixture.who().await];
+    answered.sort_by_key(|who| who.clone().ok());
+    assert_eq!(answered, [Ok(1), Ok(2)]);
+    pushes.push(&[1, 2]);
+    crate::fixture::settled().await;
+    assert_eq!(
+        [fixture.who().await, fixture.who().await],
+        [Ok(1), Ok(1)],
+        "the channel's own again"
+    );
+    assert_eq!(network.connections(), [1]);
 }
 
 #[tokio::test(start_paused = true)]

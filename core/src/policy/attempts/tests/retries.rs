@@ -11,7 +11,7 @@ fn s4_47_a_call_is_retried_after_exact_waits() {
     let mut now = Time::ZERO;
     for attempt in 0..3 {
         script.gives(ended(attempt, unavailable()), &[]);
-        now = now + waits.next_delay();
+        now = now + waits.next_wait();
         script.next(now, &[start(attempt + 1, attempt + 1)]);
     }
     script.gives(ended(3, unavailable()), &[Output::End(unavailable())]);
@@ -76,7 +76,7 @@ fn s4_55_a_full_buffer_commits_to_the_attempt_that_follows() {
     script.begins(&[start(0, 0)]);
     script.gives(ended(0, unavailable()), &[]);
     script.gives(Input::BufferFull, &[]);
-    let wait = waits().next_delay();
+    let wait = waits().next_wait();
     script.next(Time::ZERO + wait, &[start(1, 1), commit(1)]);
     script.is_over();
 }
@@ -97,7 +97,7 @@ fn a_broken_connection_is_retried_by_its_code() {
     let mut script = Script::new(&retry(2));
     script.begins(&[start(0, 0)]);
     script.gives(ended(0, gone(Reached::Handler)), &[]);
-    script.next(Time::ZERO + waits().next_delay(), &[start(1, 1)]);
+    script.next(Time::ZERO + waits().next_wait(), &[start(1, 1)]);
     let end = gone(Reached::Handler);
     script.gives(ended(1, end.clone()), &[Output::End(end)]);
 }
@@ -110,7 +110,7 @@ fn s4_52_a_push_back_waits_exactly_and_resets_the_back_off() {
         let mut script = Script::new(&retry(5));
         script.begins(&[start(0, 0)]);
         script.gives(ended(0, unavailable()), &[]);
-        let mut now = Time::ZERO + waits.next_delay();
+        let mut now = Time::ZERO + waits.next_wait();
         script.next(now, &[start(1, 1)]);
         let pushed = ended(
             1,
@@ -125,7 +125,7 @@ fn s4_52_a_push_back_waits_exactly_and_resets_the_back_off() {
         }
         script.gives(ended(2, unavailable()), &[]);
         waits.reset();
-        script.next(now + waits.next_delay(), &[start(3, 3)]);
+        script.next(now + waits.next_wait(), &[start(3, 3)]);
         script.gives(headers(3), &[commit(3)]);
     }
 }
@@ -201,7 +201,7 @@ fn s4_54_what_no_handler_saw_is_tried_again_once() {
     assert_eq!(script.throttle, full, "not counted");
     script.gives(ended(1, gone(Reached::Library)), &[]);
     assert_ne!(script.throttle, full, "counted");
-    script.next(Time::ZERO + waits().next_delay(), &[start(2, 1)]);
+    script.next(Time::ZERO + waits().next_wait(), &[start(2, 1)]);
     let counters = script.attempts.counters();
     assert_eq!((counters.transparent_retries, counters.retries), (1, 1));
 }
