@@ -51,7 +51,6 @@
 //! This crate will never open a port, and runs no task for an event.
 
 mod answer;
-mod back_off;
 mod command;
 mod config;
 mod context;
@@ -67,12 +66,12 @@ mod token;
 mod upstream;
 
 pub use answer::{Accept, Failure, Reject, Reply};
-pub use back_off::BackOff;
 pub use command::{Command, CommandError, Member, Members};
 pub use config::{ConfigError, Events, UpstreamConfig};
 pub use context::Context;
 pub use event::{ClientCertificate, Connect, Message};
 pub use handler::Handler;
+pub use headwater_core::BackOff;
 pub use hub::{Hub, Permission};
 pub use payload::{DataType, Payload};
 

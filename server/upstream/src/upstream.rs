@@ -21,7 +21,6 @@ use tokio::{
 
 use crate::{
     Handler, Hub, UpstreamConfig,
-    back_off::Attempts,
     config::ConfigError,
     engine::{Engine, Signal},
     session::{Session, Step},
@@ -149,7 +148,7 @@ impl Upstream {
         let mut stop = pin!(stop);
         let seed = self.config.seed;
         let seed = seed.unwrap_or_else(|| RandomState::new().hash_one("jitter"));
-        let mut attempts = Attempts::new(self.config.back_off.clone(), seed);
+        let mut waits = self.config.back_off.waits(seed);
         let mut ever_registered = false;
         // Dropped, it ends what runs the client.
         let mut connecting = JoinSet::new();
@@ -165,7 +164,7 @@ impl Upstream {
                 return Ok(());
             }
             if ended.registered {
-                attempts.reset();
+                waits.reset();
             }
             let status = match ended.outcome {
                 Ok(()) => Status::new(Code::Unavailable, "the service ended the link"),
@@ -174,7 +173,7 @@ impl Upstream {
                 }
                 Err(status) => status,
             };
-            let wait = attempts.next_wait();
+            let wait = waits.next_wait();
             tracing::warn!(hub = self.engine.hub().name(), %status, ?wait, "no link: dialling again");
             let until = Instant::now() + wait;
             tokio::select! {
