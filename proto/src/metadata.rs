@@ -43,6 +43,14 @@ const RESERVED: [&str; 12] = [
     "user-agent",
 ];
 
+/// Keys whose values are credentials.
+const SECRET: [&str; 4] = [
+    "authorization",
+    "cookie",
+    "proxy-authorization",
+    "set-cookie",
+];
+
 /// What of gRPC's own names travels as metadata, so that it is said in the same way on every transport: what retries
 /// tell each other (gRFC A6), and what compression is agreed on (`PROTOCOL-HTTP2.md`).
 const CARRIED: [&str; 4] = [
@@ -86,7 +94,7 @@ pub enum MetadataError {
 
 /// An ordered multi-map: entries keep the order in which they were added, and one key may come often.
 ///
-/// `Debug` does not show the values of `authorization`: they are secret.
+/// `Debug` does not show the values of credentials ([`is_secret`]).
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Metadata {
     entries: Vec<(String, Value)>,
@@ -212,10 +220,7 @@ impl Metadata {
 impl fmt::Debug for Metadata {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = self.iter().map(|(key, value)| {
-            let value: &dyn fmt::Debug = match key {
-                "authorization" => &Redacted,
-                _ => value,
-            };
+            let value: &dyn fmt::Debug = if is_secret(key) { &Redacted } else { value };
             (key, value)
         });
         f.debug_map().entries(shown).finish()
@@ -247,6 +252,12 @@ pub fn is_binary(key: &str) -> bool {
     key.ends_with("-bin")
 }
 
+/// Whether values under this key are credentials, which no log may show: `authorization`, `cookie`,
+/// `proxy-authorization` and `set-cookie`, however they are written.
+pub fn is_secret(key: &str) -> bool {
+    SECRET.iter().any(|secret| secret.eq_ignore_ascii_case(key))
+}
+
 /// Whether this key belongs to HTTP or gRPC itself, so that it is never metadata.
 pub fn is_reserved(key: &str) -> bool {
     if key.starts_with("grpc-") {
@@ -276,16 +287,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn debug_hides_the_authorization_and_shows_the_rest() {
+    fn debug_hides_credentials_and_shows_the_rest() {
         let mut metadata = Metadata::new();
         metadata.append("a", "1").expect("valid");
-        metadata
-            .append("authorization", "Bearer secret")
-            .expect("valid");
-        assert_eq!(
-            alloc::format!("{metadata:?}"),
-            r#"{"a": Ascii("1"), "authorization": <redacted>}"#
-        );
+        for key in SECRET {
+            metadata.append(key, "secret").expect("valid");
+        }
+        let shown = alloc::format!("{metadata:?}");
+        assert!(shown.starts_with(r#"{"a": Ascii("1"), "authorization": <redacted>"#));
+        assert!(!shown.contains("secret"), "{shown}");
     }
 
     /// S4-10: an ordered multi-map.

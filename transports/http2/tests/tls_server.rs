@@ -458,6 +458,12 @@ fn files_that_cannot_be_used_are_named_and_no_key_is_shown() {
     names(&error(&tls), &tls.certificates);
     tls.private_key = directory.write("other.pem", "no key");
     names(&error(&tls), &tls.private_key);
+    let on_one_line = other.key.replace('\n', "");
+    tls.private_key = directory.write("line.pem", &on_one_line);
+    let told = error(&tls);
+    let bytes = format!("{:?}", &on_one_line.as_bytes()[..8]);
+    assert!(!told.contains(bytes.trim_matches(['[', ']'])), "{told}");
+    assert!(told.ends_with("no private key in PEM"), "{told}");
     tls = good.clone();
     tls.certificates = directory.write("none.pem", "");
     names(&error(&tls), &tls.certificates);

@@ -154,11 +154,6 @@ impl Outbound {
         self.call.deadline()
     }
 
-    /// Has the call look at the clock now.
-    pub fn check_deadline(&self) {
-        self.call.timeout();
-    }
-
     /// The largest message that this call takes from its peer, in bytes.
     pub fn receive_message_bytes_max(&self) -> usize {
         self.call.receive_message_bytes_max

@@ -66,6 +66,11 @@ impl Http2Connector {
             let message = format!("{authority:?} is not an authority: {error}");
             Status::new(Code::InvalidArgument, message)
         };
+        // RFC 9113, 8.3.1: no user information. What stands before the `@` may be a password, so nothing is quoted.
+        if authority.contains('@') {
+            let message = "an authority has no user and no password";
+            return Err(Status::new(Code::InvalidArgument, message));
+        }
         let parsed: Authority = authority.parse().map_err(invalid)?;
         let tls = config.tls.as_ref();
         let tls = tls

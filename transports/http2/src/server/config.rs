@@ -8,8 +8,9 @@ const WINDOW_BYTES_MAX: u32 = u32::MAX >> 1;
 /// The bounds of a server's connections.
 ///
 /// What all connections together can hold of requests that are not read is `connections_max` times
-/// `connection_window_bytes`: 16 GiB by default, if every one of 1024 clients means harm. A server that faces strangers
-/// lowers one of the two.
+/// `connection_window_bytes`: 16 GiB by default, if every one of 1024 clients means harm; and beside it, of messages
+/// that are not whole yet, or were compressed, `connections_max` times `concurrent_streams_max` times
+/// [`headwater_rpc::ServerConfig::receive_message_bytes_max`]. A server that faces strangers lowers some of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Http2ServerConfig {
     /// Connections that may be open. One more is closed as soon as it is accepted, and its client finds the server
@@ -19,7 +20,9 @@ pub struct Http2ServerConfig {
     pub concurrent_streams_max: u32,
     /// The largest header list that is taken. Default: 16 KiB.
     pub header_list_bytes_max: u32,
-    /// Streams that a client may reset before they were accepted; more ends its connection ("rapid reset"). Default: 20.
+    /// Streams that a client may reset before they were accepted; more ends its connection ("rapid reset",
+    /// CVE-2023-44487). As many as may be open, for a client that hedges resets all but one attempt of every call at
+    /// once. Default: 128.
     pub pending_reset_streams_max: usize,
     /// Streams that this side may reset for what the client did wrong on them; more ends its connection. Default: 1024.
     pub error_reset_streams_max: usize,
@@ -61,8 +64,8 @@ pub struct Http2ServerConfig {
     pub frame_bytes_max: u32,
     /// What a client may send on one stream before it is read, 2 GiB at most. Default: 4 MiB.
     pub stream_window_bytes: u32,
-    /// What a client may send on all streams together before it is read, and so the memory that one connection can take.
-    /// Much larger than one stream's, for else one unread stream stops all others; 2 GiB at most. Default: 16 MiB.
+    /// What a client may send on all streams together before it is read. What was read and is no whole message yet is
+    /// held beside it: at most `concurrent_streams_max` times the limit of a message, 512 MiB by default. Much larger than one stream's, for else one unread stream stops all others; 2 GiB at most. Default: 16 MiB.
     pub connection_window_bytes: u32,
 }
 
@@ -72,7 +75,7 @@ impl Default for Http2ServerConfig {
             connections_max: 1024,
             concurrent_streams_max: 128,
             header_list_bytes_max: 16 << 10,
-            pending_reset_streams_max: 20,
+            pending_reset_streams_max: 128,
             error_reset_streams_max: 1024,
             preface_timeout: Duration::from_secs(10),
             keepalive_interval: Duration::from_secs(5),

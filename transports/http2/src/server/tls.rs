@@ -94,7 +94,8 @@ impl ServerTlsConfig {
     fn load(&self) -> io::Result<Arc<ServerConfig>> {
         let chain = read_certificates(&self.certificates)?;
         let key = PrivateKeyDer::from_pem_slice(&read(&self.private_key)?)
-            .map_err(|error| invalid(&self.private_key, &error))?;
+            // The error of a parser quotes what it could not read, which is the key.
+            .map_err(|_| invalid(&self.private_key, &"no private key in PEM"))?;
         let provider = Arc::new(ring::default_provider());
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use headwater_http2::{Http2ClientConfig, Http2Connector};
+use headwater_http2::{Http2Client, Http2ClientConfig, Http2Connector};
 use headwater_rpc::{
     CallOptions, Code, Metadata, Status,
     channel::{Address, ChannelConfig, Connector},
@@ -105,4 +105,14 @@ async fn s4_60_a_unix_socket_is_an_address_too() {
     let call = client.unary("/t.T/X", metadata, Bytes::new(), options);
     assert_eq!(call.await, Ok(Bytes::from_static(&[1])));
     std::fs::remove_file(path).expect("it is there");
+}
+
+/// RFC 9113, 8.3.1: an authority has no user information; what is refused is not quoted, for it may be a password.
+#[test]
+fn a_password_in_a_url_is_refused_and_not_repeated() {
+    let config = Http2ClientConfig::default();
+    let refused = Http2Client::new("http://user:opensesame@127.0.0.1:1", &config).map(|_| ());
+    let status = refused.expect_err("it has a password");
+    assert_eq!(status.code, Code::InvalidArgument);
+    assert!(!format!("{status:?}").contains("opensesame"), "{status:?}");
 }

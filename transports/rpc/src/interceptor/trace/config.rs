@@ -1,14 +1,6 @@
 //! What is recorded of a call.
 
-use headwater_proto::Metadata;
-
-/// Never recorded, whatever is asked for: they are credentials.
-const SECRET: [&str; 4] = [
-    "authorization",
-    "cookie",
-    "proxy-authorization",
-    "set-cookie",
-];
+use headwater_proto::{Metadata, metadata::is_secret};
 
 /// What a span has beside what every span has. Default: nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -29,7 +21,7 @@ pub struct TracingConfig {
 impl TracingConfig {
     /// Without what is never recorded.
     pub(super) fn without_secrets(mut self) -> Self {
-        let is_public = |key: &String| !SECRET.contains(&key.to_ascii_lowercase().as_str());
+        let is_public = |key: &String| !is_secret(key);
         self.request_metadata.retain(is_public);
         self.response_metadata.retain(is_public);
         self
