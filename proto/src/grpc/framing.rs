@@ -9,6 +9,14 @@ use bytes::{Buf, Bytes, BytesMut};
 /// Bytes before each message.
 pub const PREFIX_BYTES: usize = 5;
 
+/// Chunks shorter than this are gathered while a message is incomplete: each kept chunk costs a record of its own and
+/// may hold the larger buffer that it was cut from, which would let a peer that sends a byte at a time hold many times
+/// the limit.
+const GATHERED_BYTES_BELOW: usize = 4096;
+
+/// The least that the buffer of gathered chunks grows by.
+const GROWTH_BYTES_MIN: usize = 64;
+
 /// A message as it came.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
@@ -61,12 +69,19 @@ pub fn encode_prefix(message_bytes: usize, compressed: bool, into: &mut Vec<u8>)
 
 /// Takes messages out of chunks, wherever the chunks are cut.
 ///
-/// A message that lies within one chunk is a slice of it and costs no copy; a message that spans chunks is copied once.
-/// At most one incomplete message is held, and never more than the limit.
+/// A message that lies within one chunk is a slice of it and costs no copy. A message that spans chunks is copied once,
+/// and what of it comes in chunks below 4 KiB at most twice.
+///
+/// If [`next_message`](Self::next_message) is called until it returns `None` after each [`push`](Self::push), then at
+/// most one incomplete message is held, never more of it than the limit, in at most about twice its bytes of memory,
+/// however short the chunks are. (A chunk of 4 KiB or more is held as it came, with the buffer that it is cut from.)
 #[derive(Debug)]
 pub struct Deframer {
     message_bytes_max: usize,
     chunks: VecDeque<Bytes>,
+    /// What short chunks brought of an incomplete message, after all of `chunks`.
+    gathered: Vec<u8>,
+    /// The bytes in both.
     buffered: usize,
     /// The prefix that was read, when its message is still incomplete.
     pending: Option<(bool, usize)>,
@@ -80,6 +95,7 @@ impl Deframer {
         Self {
             message_bytes_max,
             chunks: VecDeque::new(),
+            gathered: Vec::new(),
             buffered: 0,
             pending: None,
             failed: None,
@@ -91,8 +107,33 @@ impl Deframer {
         if chunk.is_empty() || self.failed.is_some() {
             return;
         }
+        let missing = self
+            .pending
+            .map_or(0, |(_, length)| length.saturating_sub(self.buffered));
         self.buffered += chunk.len();
+        if chunk.len() < missing.min(GATHERED_BYTES_BELOW) {
+            self.gather(&chunk, missing);
+            return;
+        }
+        self.end_gathering();
         self.chunks.push_back(chunk);
+    }
+
+    /// Adds a short chunk of a message that misses more than its bytes. The buffer at most doubles and never grows
+    /// beyond the message, so that memory is held for what was received, not for what was announced.
+    fn gather(&mut self, chunk: &[u8], missing: usize) {
+        if self.gathered.capacity() - self.gathered.len() < chunk.len() {
+            let growth = self.gathered.len().max(GROWTH_BYTES_MIN).min(missing);
+            self.gathered.reserve_exact(growth.max(chunk.len()));
+        }
+        self.gathered.extend_from_slice(chunk);
+    }
+
+    /// Makes one chunk of those that were gathered.
+    fn end_gathering(&mut self) {
+        if !self.gathered.is_empty() {
+            self.chunks.push_back(mem::take(&mut self.gathered).into());
+        }
     }
 
     /// The next whole message, or `None` if more bytes are needed.
@@ -251,6 +292,55 @@ mod tests {
         deframer.push(wire.clone());
         let messages = read_all(&mut deframer);
         assert_eq!(messages[1].as_ptr(), wire[5 + 5 + 5..].as_ptr());
+    }
+
+    /// The memory that is held: the buffers, and the record of each chunk.
+    fn held_bytes(deframer: &Deframer) -> usize {
+        let records = deframer.chunks.capacity() * size_of::<Bytes>();
+        let chunks: usize = deframer.chunks.iter().map(Bytes::len).sum();
+        records + chunks + deframer.gathered.capacity()
+    }
+
+    #[test]
+    fn a_byte_at_a_time_holds_no_more_than_twice_what_came() {
+        const MESSAGE_BYTES: usize = 256 << 10;
+        let sent: Vec<u8> = (0..MESSAGE_BYTES).map(|at| at.to_le_bytes()[0]).collect();
+        let mut rest = wire(&[&sent]);
+        let mut deframer = Deframer::new(MESSAGE_BYTES);
+        let mut received = 0;
+        while rest.len() > 1 {
+            deframer.push(rest.split_to(1));
+            assert_eq!(deframer.next_message(), Ok(None), "incomplete");
+            received += 1;
+            let held = held_bytes(&deframer);
+            assert!(held <= 2 * received + 512, "{held} held of {received}");
+        }
+        assert!(
+            held_bytes(&deframer) <= MESSAGE_BYTES + 512,
+            "no room beyond the message"
+        );
+        deframer.push(rest);
+        assert_eq!(read_all(&mut deframer), [sent], "in order");
+        assert!(held_bytes(&deframer) <= 512, "nothing is kept");
+    }
+
+    #[test]
+    fn short_and_long_chunks_of_a_message_stay_in_order() {
+        let sent: Vec<u8> = (0..40_000_usize).map(|at| at.to_le_bytes()[0]).collect();
+        let wire = wire(&[&sent, b"next"]);
+        for short in [1, 100, GATHERED_BYTES_BELOW - 1] {
+            let mut deframer = Deframer::new(sent.len());
+            let mut got = Vec::new();
+            let mut rest = wire.clone();
+            for step in [short, short, GATHERED_BYTES_BELOW].into_iter().cycle() {
+                deframer.push(rest.split_to(step.min(rest.len())));
+                got.extend(read_all(&mut deframer));
+                if rest.is_empty() {
+                    break;
+                }
+            }
+            assert_eq!(got, [&sent[..], b"next"], "chunks of {short}");
+        }
     }
 
     #[test]

@@ -6,7 +6,8 @@ use crate::router::service_name;
 
 /// Which methods an interceptor sees. Services are named as `package.Service`, methods as `/package.Service/Method`.
 ///
-/// What a filter says of a method is remembered: it is asked once for each.
+/// What a filter says is remembered for the first 4096 paths that are called, if they have at most 256 bytes: for each of
+/// these it is asked once. For any other path it is asked at every call.
 #[derive(Clone)]
 pub struct Filter(Kind);
 
@@ -62,7 +63,7 @@ impl Filter {
         })
     }
 
-    /// The methods for whose path `predicate` is true. It has to say the same whenever it is asked.
+    /// The methods for whose path `predicate` is true. It has to say the same whenever it is asked, and not to block.
     pub fn matching(predicate: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
         Self(Kind::Matching(Arc::new(predicate)))
     }

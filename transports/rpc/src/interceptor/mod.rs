@@ -5,8 +5,8 @@
 //! [`Transform`] on a half. Which methods it is for, a [`Filter`] says. Interceptors are added while a client or server is
 //! built ([`crate::Client::builder`], [`crate::Server::builder`]); one without any pays nothing.
 //!
-//! A server's interceptors see the calls of registered methods only. [`trace`] has interceptors that open a span for each
-//! call. With the `tower` feature any `tower::Layer` is an interceptor too (`interceptor::layer`).
+//! A server's interceptors see the calls of registered methods, and those that a router's fallback takes; a call of a
+//! method that nobody serves they do not see. [`trace`] has interceptors that open a span for each call. With the `tower` feature any `tower::Layer` is an interceptor too (`interceptor::layer`).
 //!
 //! ```
 //! use async_trait::async_trait;
