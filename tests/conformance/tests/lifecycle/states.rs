@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use headwater_conformance::{
     Fixture, Stopped, Transport,
-    control::{ECHO, RUN, done, read},
+    control::{ECHO, RUN, WAIT, done, read, say},
     for_each_transport,
 };
 use headwater_rpc::{CallOptions, Client, Code, Metadata, Receiver, Sender, Status};
@@ -138,6 +138,27 @@ fn s4_21_the_states_of_a_client() {
             state.stopped().await;
             assert_eq!(state.call().await, Outcome::Refused, "after {phase:?}");
             assert_eq!(state.connect().await, Outcome::Refused, "after {phase:?}");
+        }
+    });
+}
+
+/// S4-06: a server is its calls: how many connections, and whose, is not to be seen of it.
+#[test]
+fn s4_06_a_server_shows_calls_and_no_connections() {
+    for_each_transport(|transport| async move {
+        let pair = Fixture::new(transport).await;
+        assert_eq!(pair.server.open_calls(), 0);
+        let first = pair.call(WAIT).await;
+        let second = pair.call(WAIT).await;
+        for (sender, _) in [&first, &second] {
+            say(sender, "");
+            done(sender);
+            pair.control.started().await;
+        }
+        assert_eq!(pair.server.open_calls(), 2, "two calls, on one connection");
+        drop((first, second));
+        while pair.server.open_calls() > 0 {
+            tokio::task::yield_now().await;
         }
     });
 }
