@@ -320,7 +320,7 @@ async fn s4_68_what_cannot_be_used_is_said_before_any_connection() {
 #[test]
 fn s4_68_somebody_has_to_be_trusted() {
     let client = Http2Client::new("https://localhost", &Http2ClientConfig::default());
-    let status = client.err().expect("nobody is trusted");
+    let status = client.expect_err("nobody is trusted");
     assert_eq!(status.code, Code::InvalidArgument);
     assert!(
         status.message.contains("no trusted authorities"),
