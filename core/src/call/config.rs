@@ -74,6 +74,10 @@ impl Credit {
     }
 }
 
+/// No message is larger, whatever is configured: its length, with what compressing can add to it, fits the four bytes
+/// that it has on the wire (`PROTOCOL-HTTP2.md`, "Message-Length").
+pub(super) const MESSAGE_BYTES_MAX: usize = 0xff00_0000;
+
 /// The bounds of one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CallConfig {
@@ -83,7 +87,7 @@ pub struct CallConfig {
     /// `grpc-timeout` says and the server's own limit.
     pub timeout: Option<Duration>,
     /// The largest message that is sent, before it is compressed; a larger one is the caller's mistake. 0: only empty
-    /// ones. Default: 4 MiB.
+    /// ones; over 4080 MiB is 4080 MiB, for the length has four bytes on the wire. Default: 4 MiB.
     pub send_message_bytes_max: usize,
     /// The largest message that is taken, after it was decompressed; a larger one ends the call with
     /// `RESOURCE_EXHAUSTED`. 0: only empty ones. Default: 4 MiB.

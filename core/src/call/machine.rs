@@ -7,7 +7,7 @@ use headwater_proto::{Code, Metadata, Status};
 
 use super::{
     compression::{self, Agreement, Encoding},
-    config::{CallConfig, Credit},
+    config::{CallConfig, Credit, MESSAGE_BYTES_MAX},
     parts::{Closed, Ended, EndedBy, Event, Frame, Input, Output, SendError, Trailers, Violation},
     table::{self, Half, Part},
 };
@@ -62,7 +62,10 @@ impl Call {
         };
         Self {
             role,
-            config: *config,
+            config: CallConfig {
+                send_message_bytes_max: config.send_message_bytes_max.min(MESSAGE_BYTES_MAX),
+                ..*config
+            },
             compression: Agreement::new(config.send_encoding, config.accepted_encodings),
             deadline: config.timeout.map(|timeout| now + timeout),
             now,

@@ -391,6 +391,21 @@ fn a_message_over_the_limit_is_refused_both_ways() {
 }
 
 #[test]
+fn no_limit_lets_a_message_through_whose_length_has_no_four_bytes() {
+    let config = CallConfig {
+        send_message_bytes_max: usize::MAX,
+        ..CallConfig::default()
+    };
+    let mut call = Call::client(&config, Time::ZERO);
+    assert_eq!(call.check_send(4080 << 20, 1), Ok(()));
+    assert_eq!(
+        call.check_send((4080 << 20) + 1, 1),
+        Err(SendError::TooLarge),
+        "compressed, it could take 4 GiB"
+    );
+}
+
+#[test]
 fn unary_counts_messages_on_both_sides() {
     let config = shaped(Shape::Unary);
     let mut client = Call::client(&config, Time::ZERO);

@@ -13,7 +13,7 @@ use super::{
     pipe,
     request::Origin,
     response::{ResponseInbound, Unsendable},
-    shared::{Shared, ended},
+    shared::{Refused, Shared, ended},
 };
 
 /// A connection, whose driver runs in a task of its own. Dropped, it breaks off what is open; if nothing is, what `h2`
@@ -53,7 +53,16 @@ impl Connection for Http2Connection {
             Ok(request) => request,
             Err(status) => return Ok(Box::new(Unsendable::new(status))),
         };
-        let permit = self.shared.admit().await;
+        let permit = match self.shared.admit().await {
+            Ok(permit) => Some(permit),
+            Err(Refused::Closed) => None,
+            Err(Refused::Crowded) => {
+                let message = "too many calls wait for a stream that the server allows";
+                let status = Status::new(Code::Unavailable, message);
+                // The connection is as good as before, so the channel need not replace it.
+                return Ok(Box::new(Unsendable::new(status)));
+            }
+        };
         let (Some(permit), Some(mut sender)) = (permit, self.shared.sender()) else {
             return Err(Unopened {
                 status: self.shared.closed().await,

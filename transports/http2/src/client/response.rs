@@ -88,7 +88,7 @@ impl Inbound for ResponseInbound {
     }
 }
 
-/// A call that could not be sent at all.
+/// A call that could not be sent at all: it fails, and the connection stays.
 pub(crate) struct Unsendable(Option<Closed>);
 
 impl Unsendable {
@@ -96,7 +96,7 @@ impl Unsendable {
         Self(Some(Closed {
             status,
             by: EndedBy::Local,
-            // Another connection would not take it either.
+            // Sent again at once, it would fail again.
             reached: Reached::Handler,
         }))
     }

@@ -13,18 +13,24 @@ use futures_util::task::AtomicWaker;
 use h2::{Reason, client::SendRequest};
 use headwater_rpc::{Code, Status};
 use tokio::{
-    sync::{Semaphore, watch},
+    sync::{Semaphore, TryAcquireError, watch},
     time::Instant,
 };
 
 use super::pipe::Pipe;
 use crate::batch::Batch;
 
+/// How many calls may wait on one connection for the peer to allow them a stream. Further ones fail at once with
+/// `UNAVAILABLE`, for a peer that allows few or none would else have this side hold any number of them.
+const WAITING_CALLS_MAX: usize = 1024;
+
 pub(crate) struct Shared {
     /// Opens streams; `None` once the connection takes no more, and then `h2` ends it after the last stream.
     sender: Mutex<Option<SendRequest<Batch>>>,
     /// Places for streams, as many as the peer allows (RFC 9113, 5.1.2).
     places: Semaphore,
+    /// Calls that wait for a place.
+    waiting: AtomicUsize,
     allowed: AtomicUsize,
     /// Places that the peer took back while streams were using them.
     overdrawn: AtomicUsize,
@@ -48,6 +54,7 @@ impl Shared {
         Arc::new(Self {
             sender: Mutex::new(Some(sender)),
             places: Semaphore::new(allowed),
+            waiting: AtomicUsize::new(0),
             allowed: AtomicUsize::new(allowed),
             overdrawn: AtomicUsize::new(0),
             open: AtomicUsize::new(0),
@@ -61,11 +68,24 @@ impl Shared {
         })
     }
 
-    /// Waits for a place; `None` if the connection takes no streams any more.
-    pub(crate) async fn admit(self: &Arc<Self>) -> Option<Permit> {
-        self.places.acquire().await.ok()?.forget();
+    /// Waits for a place.
+    ///
+    /// # Errors
+    ///
+    /// The connection takes no streams any more, or too many calls wait.
+    pub(crate) async fn admit(self: &Arc<Self>) -> Result<Permit, Refused> {
+        let place = match self.places.try_acquire() {
+            Ok(place) => place,
+            Err(TryAcquireError::Closed) => return Err(Refused::Closed),
+            Err(TryAcquireError::NoPermits) => {
+                let _waiting = Waiting::begin(&self.waiting)?;
+                let place = self.places.acquire().await;
+                place.map_err(|_| Refused::Closed)?
+            }
+        };
+        place.forget();
         self.open.fetch_add(1, Ordering::Relaxed);
-        Some(Permit(Arc::clone(self)))
+        Ok(Permit(Arc::clone(self)))
     }
 
     /// Streams that are open, as far as the application has not let go of them.
@@ -220,6 +240,34 @@ pub(crate) fn ended(error: &h2::Error) -> Status {
         format!("the connection ended: {error}")
     };
     Status::new(Code::Unavailable, message)
+}
+
+/// Why a call gets no stream.
+pub(crate) enum Refused {
+    /// The connection takes no streams any more.
+    Closed,
+    /// As many calls wait as may.
+    Crowded,
+}
+
+/// One of the bounded number of calls that wait for a place.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn begin(count: &'a AtomicUsize) -> Result<Self, Refused> {
+        let before = count.fetch_add(1, Ordering::Relaxed);
+        let waiting = Self(count);
+        if before < WAITING_CALLS_MAX {
+            return Ok(waiting);
+        }
+        Err(Refused::Crowded)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// A stream's place among those that the peer allows.

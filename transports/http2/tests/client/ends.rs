@@ -65,6 +65,33 @@ async fn calls_wait_for_the_servers_limit_of_streams() {
     assert!(pair.server.is_idle(), "the call past its time was sent");
 }
 
+/// A server that allows few streams cannot have the client hold any number of calls.
+#[tokio::test]
+async fn calls_that_wait_for_a_stream_are_bounded() {
+    let mut builder = h2::server::Builder::new();
+    builder.max_concurrent_streams(1);
+    let mut pair = Pair::with(builder, &Http2ClientConfig::default()).await;
+    let first = pair.unary();
+    let held = pair.server.stream().await;
+    let waiting: Vec<_> = (0..1024).map(|_| pair.unary()).collect();
+    let refused = soon("the call too many", pair.unary()).await;
+    let status = refused.expect("no panic").expect_err("nobody answers");
+    assert_eq!(status.code, Code::Unavailable);
+    assert!(status.message.contains("too many calls wait"), "{status}");
+    let finished = waiting.iter().filter(|call| call.is_finished()).count();
+    assert_eq!(finished, 0, "those before it wait on");
+    for call in waiting {
+        call.abort();
+        assert!(call.await.is_err(), "it was given up");
+    }
+    let next = pair.unary();
+    held.answer();
+    assert!(first.await.expect("no panic").is_ok());
+    pair.server.stream().await.answer();
+    let outcome = soon("the next call", next).await.expect("no panic");
+    assert!(outcome.is_ok(), "calls that are given up wait no more");
+}
+
 /// Places come back from calls that are given up.
 #[tokio::test]
 async fn a_cancelled_call_gives_its_place_back() {

@@ -134,3 +134,29 @@ async fn s4_65_too_many_pings_double_the_interval() {
         assert!(why.message.contains("too_many_pings"), "{why}");
     }
 }
+
+/// A wait without end is no mistake: whoever wants none of one of the two says so with it.
+#[tokio::test(start_paused = true)]
+async fn endless_waits_leave_the_connection_alone() {
+    let never_asks = Keepalive {
+        interval: Duration::MAX,
+        ..Keepalive::default()
+    };
+    let never_gives_up = Keepalive {
+        timeout: Duration::MAX,
+        ..Keepalive::default()
+    };
+    for keepalive in [never_asks, never_gives_up] {
+        let (listener, address) = listen().await;
+        let connector = connector(address, keepalive.clone());
+        let (connection, _raw) = connect(&connector, &listener, address).await;
+        let (client, _breaks) = client_of(&connection);
+        let options = CallOptions {
+            timeout: Some(Duration::from_secs(60)),
+            ..CallOptions::default()
+        };
+        let call = client.unary("/t.T/X", Metadata::new(), Bytes::new(), options);
+        let outcome = call.await.map_err(|status| status.code);
+        assert_eq!(outcome, Err(Code::DeadlineExceeded), "{keepalive:?}");
+    }
+}
