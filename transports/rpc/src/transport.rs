@@ -23,9 +23,6 @@ use crate::{
     shared::{Shared, Side, register, register_one},
 };
 
-/// Bytes of messages after which one pull stops taking more.
-pub(crate) const PULL_BYTES: usize = 256 << 10;
-
 /// What opens a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestHeaders {

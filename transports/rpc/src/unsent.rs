@@ -44,19 +44,25 @@ impl Unsent {
             mem::swap(&mut self.frames, frames);
             return Some(mem::take(&mut self.credit));
         }
-        let (mut count, mut taken) = (0, Credit::default());
-        for frame in &self.frames {
-            if taken.bytes >= PULL_BYTES || taken.messages >= PULL_MESSAGES {
-                break;
-            }
-            taken = sum(taken, frame.credit());
-            count += 1;
-        }
+        let (count, taken) = one_pull(self.frames.iter());
         frames.extend(self.frames.drain(..count));
         self.credit.messages -= taken.messages;
         self.credit.bytes -= taken.bytes;
         Some(taken)
     }
+}
+
+/// How many of these frames one pull may take, and how much that is.
+pub(crate) fn one_pull<'a>(frames: impl Iterator<Item = &'a Frame>) -> (usize, Credit) {
+    let (mut count, mut taken) = (0, Credit::default());
+    for frame in frames {
+        if taken.bytes >= PULL_BYTES || taken.messages >= PULL_MESSAGES {
+            break;
+        }
+        taken = sum(taken, frame.credit());
+        count += 1;
+    }
+    (count, taken)
 }
 
 #[cfg(test)]

@@ -16,7 +16,8 @@ use tokio::time::Instant;
 use super::budget::Share;
 use crate::{
     shared::register,
-    transport::{Outbound, PULL_BYTES, Pulled},
+    transport::{Outbound, Pulled},
+    unsent::one_pull,
 };
 
 /// What a message costs beside its own bytes, so that empty ones are bounded too.
@@ -217,16 +218,10 @@ impl State {
 
     /// Copies the frames from this one on, up to what one pull takes, and says how many.
     fn copy(&self, from: usize, frames: &mut Vec<Frame>) -> usize {
-        let mut bytes = 0;
         let kept = self.frames.iter().skip(from);
-        let taken = kept.take_while(|frame| {
-            let room = bytes < PULL_BYTES;
-            bytes += frame.credit().bytes;
-            room
-        });
-        let before = frames.len();
-        frames.extend(taken.cloned());
-        frames.len() - before
+        let (count, _) = one_pull(kept.clone());
+        frames.extend(kept.take(count).cloned());
+        count
     }
 }
 
