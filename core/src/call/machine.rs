@@ -98,7 +98,7 @@ impl Call {
     }
 
     /// Whether a message of this many bytes would not be [`SendError::Blocked`].
-    pub const fn has_credit(&self, message_bytes: usize) -> bool {
+    const fn has_credit(&self, message_bytes: usize) -> bool {
         Credit::message(message_bytes).fits(self.in_flight, self.config.send_window)
     }
 
