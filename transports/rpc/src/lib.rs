@@ -22,10 +22,12 @@ mod compression;
 mod handler;
 mod handler_error;
 pub mod interceptor;
+mod payload;
 mod peer;
 mod receiver;
 mod registry;
 mod router;
+mod run;
 mod sender;
 mod server;
 mod service;
@@ -46,6 +48,7 @@ pub use headwater_core::call::{
     Trailers, Violation,
 };
 pub use headwater_proto::{Code, Detail, Metadata, Status};
+pub use payload::{Encoded, Payload};
 pub use peer::Peer;
 pub use receiver::{CallError, Receiver};
 pub use router::{AddError, Router, RunningCalls};
