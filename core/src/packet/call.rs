@@ -170,6 +170,10 @@ impl PacketCall {
         }
     }
 
+    pub(super) fn has_queued(&self) -> bool {
+        !self.queue.is_empty()
+    }
+
     /// Whether it has said its last: at a server it is over then.
     pub(super) const fn has_ended(&self) -> bool {
         self.ended

@@ -1,6 +1,7 @@
 //! How calls come, are found, and go.
 
 use alloc::{boxed::Box, vec::Vec};
+use core::mem;
 
 use headwater_proto::{
     Code, Status,
@@ -138,7 +139,7 @@ impl Endpoint {
     /// Puts a call on the list of those that may have something to send.
     pub(super) fn list(&mut self, key: CallKey) {
         if let Some(call) = self.calls.get_mut(&key)
-            && !core::mem::replace(&mut call.listed, true)
+            && !mem::replace(&mut call.listed, true)
         {
             self.ready.push_back(key);
         }
@@ -156,9 +157,10 @@ impl Endpoint {
             self.outputs
                 .push_back(Output::Event(Event::Writable { key }));
         }
+        let has_queued = call.has_queued();
         if call.address.role == Role::Server && call.has_ended() {
             self.remove(key);
-        } else {
+        } else if has_queued {
             self.list(key);
         }
         Some(packet)

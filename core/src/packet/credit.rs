@@ -67,9 +67,12 @@ impl ReceiveCredit {
         !full
     }
 
-    pub(super) const fn consume(&mut self, credit: Credit) {
+    /// The application is done with this much. A peer that does not count is owed nothing for it.
+    pub(super) const fn consume(&mut self, credit: Credit, peer_counts: bool) {
         self.unread = self.unread.less(credit);
-        self.owed = self.owed.add(credit);
+        if peer_counts {
+            self.owed = self.owed.add(credit);
+        }
     }
 
     /// What to grant the peer, once it is half of the window.

@@ -343,9 +343,9 @@ impl Endpoint {
         let Some(call) = self.calls.get_mut(&key) else {
             return;
         };
-        call.receive_credit.consume(credit);
-        let peer = self.channels.get(call.address.channel);
-        let counts = peer.is_some_and(|channel| channel.peer == PeerKind::Extended);
+        let channel = self.channels.get(call.address.channel);
+        let counts = channel.is_some_and(|channel| channel.peer == PeerKind::Extended);
+        call.receive_credit.consume(credit, counts);
         if !counts || call.half_closed {
             return;
         }
