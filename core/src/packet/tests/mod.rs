@@ -16,11 +16,14 @@ use crate::{
 
 mod channels;
 mod client;
+mod credit;
 mod extension;
 mod lifecycle;
+mod pair;
 mod random;
 mod server;
 mod services;
+mod unrequested;
 
 const UNARY: &str = "/test.Service/Unary";
 const SERVER_STREAM: &str = "/test.Service/ServerStream";
@@ -116,6 +119,10 @@ fn frame(key: u64, frame: Frame) -> Output {
 /// The beginning of the responses of a peer that sends none.
 fn no_headers(key: u64) -> Output {
     frame(key, Frame::Headers(Metadata::new()))
+}
+
+fn sent(packet: RpcPacket) -> Output {
+    Output::Transmit(packet)
 }
 
 fn closed(key: u64, code: Code, message: &str, by: EndedBy) -> Output {
