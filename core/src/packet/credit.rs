@@ -67,8 +67,12 @@ impl ReceiveCredit {
         !full
     }
 
-    /// The application is done with this much. A peer that does not count is owed nothing for it.
-    pub(super) const fn consume(&mut self, credit: Credit, peer_counts: bool) {
+    /// The application is done with this much, of what came. A peer that does not count is owed nothing for it.
+    pub(super) fn consume(&mut self, credit: Credit, peer_counts: bool) {
+        let credit = Credit {
+            messages: credit.messages.min(self.unread.messages),
+            bytes: credit.bytes.min(self.unread.bytes),
+        };
         self.unread = self.unread.less(credit);
         if peer_counts {
             self.owed = self.owed.add(credit);

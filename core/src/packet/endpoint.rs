@@ -338,7 +338,8 @@ impl Endpoint {
         }
     }
 
-    /// Says that the application is done with this much of what came in a call, so that the peer may send more.
+    /// Says that the application is done with this much of what came in a call, so that the peer may send more. Never
+    /// counts as more than what came.
     pub fn consumed(&mut self, key: CallKey, credit: Credit) {
         let Some(call) = self.calls.get_mut(&key) else {
             return;
