@@ -112,19 +112,24 @@ impl Endpoint {
     /// whose own id is open, which has this id from now on.
     pub(super) fn find(&mut self, role: Role, packet: &RpcPacket) -> Option<CallKey> {
         let address = address_of(role, packet);
-        if let Some(key) = self.index.get(&address) {
-            return Some(*key);
-        }
-        if is_open(packet.call_id) {
-            let of_id = |call_id| Address { call_id, ..address };
+        let of_id = |call_id| Address { call_id, ..address };
+        let same = self.index.get(&address).copied();
+        let key = if same.is_some() {
+            same
+        } else if is_open(packet.call_id) {
             let mut calls = self.index.range(of_id(0)..=of_id(u32::MAX));
-            return calls.next().map(|(_, key)| *key);
-        }
-        let key = self.find_open(address)?;
+            calls.next().map(|(_, key)| *key)
+        } else {
+            self.find_open(address)
+        };
+        let key = key?;
         let call = self.calls.get_mut(&key)?;
-        self.index.remove(&call.address);
-        call.address = address;
-        self.index.insert(address, key);
+        call.known_to_peer = true;
+        if same.is_none() && !is_open(packet.call_id) {
+            self.index.remove(&call.address);
+            call.address = address;
+            self.index.insert(address, key);
+        }
         Some(key)
     }
 
@@ -153,6 +158,7 @@ impl Endpoint {
             return None;
         }
         let packet = call.next_packet(channel.peer)?;
+        call.known_to_peer = true;
         if call.take_writable(self.config.send_queue) {
             self.outputs
                 .push_back(Output::Event(Event::Writable { key }));
@@ -196,7 +202,8 @@ impl Endpoint {
         let Some(call) = self.remove(key) else {
             return;
         };
-        if call.opening.is_some() {
+        if !call.known_to_peer {
+            // A packet of an open id would be of any call that the peer has.
             return;
         }
         let peer = self.channels.get(call.address.channel);

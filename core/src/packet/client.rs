@@ -80,11 +80,9 @@ impl Endpoint {
         if let Some(mut extension) = packet.extension.take() {
             has_message = extension.has_message;
             compressed = extension.compressed;
-            metadata = extension
-                .trailers
-                .take()
-                .map(Into::into)
-                .unwrap_or_default();
+            let trailers = core::mem::take(&mut extension.trailers);
+            // A status is not lost over metadata that cannot be read.
+            metadata = self.read_metadata(trailers).unwrap_or_default();
             self.beginning(key, *extension);
         } else if call.shape == Shape::ServerStreaming && !packet.payload.is_empty() {
             // Before there was SERVER_STREAM, servers sent these.
@@ -128,7 +126,12 @@ impl Endpoint {
             return;
         };
         call.headers_received = true;
-        let frame = Frame::Headers(headers.into());
-        self.event(Event::Frame { key, frame });
+        match self.read_metadata(headers) {
+            Ok(metadata) => {
+                let frame = Frame::Headers(metadata);
+                self.event(Event::Frame { key, frame });
+            }
+            Err(status) => self.abort(key, status, EndedBy::Violation),
+        }
     }
 }

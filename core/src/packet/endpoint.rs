@@ -332,7 +332,7 @@ impl Endpoint {
             return;
         };
         let streams = !call.shape.one_request();
-        if call.opening.is_none() && streams && !call.has_ended() {
+        if call.known_to_peer && streams && !call.has_ended() {
             let packet = call.address.packet(PacketType::ClientRequestCompletion);
             self.transmit(packet);
         }
@@ -368,9 +368,9 @@ impl Endpoint {
         call.is_some_and(|call| call.check_writable(bound))
     }
 
-    /// Whether the request of a call has gone among the outputs. A call that ends before never came to the peer.
+    /// Whether anything of a call has gone among the outputs, or has come. A call that ends before is nothing to the peer.
     pub fn is_sent(&self, key: CallKey) -> bool {
         let call = self.calls.get(&key);
-        call.is_some_and(|call| call.opening.is_none())
+        call.is_some_and(|call| call.known_to_peer)
     }
 }

@@ -86,29 +86,33 @@ impl Endpoint {
         let shape = target.shape.unwrap_or_default();
         let mut call = PacketCall::new(address, shape, self.config.receive_window);
         call.registered = target.shape.is_some();
-        let key = self.insert(call);
-        let timeout = extension.as_ref().and_then(|more| more.timeout());
-        let (headers, has_message, half_close, compressed) = match extension.map(|more| *more) {
-            Some(more) => (
-                more.headers,
-                more.has_message,
-                more.half_close,
-                more.compressed,
-            ),
-            None => (None, shape.one_request(), shape.one_request(), false),
+        call.known_to_peer = true;
+        let extension = extension.map_or_else(
+            || Extension {
+                has_message: shape.one_request(),
+                half_close: shape.one_request(),
+                ..Extension::default()
+            },
+            |extension| *extension,
+        );
+        let timeout = extension.timeout();
+        let metadata = match self.read_metadata(extension.headers.unwrap_or_default()) {
+            Ok(metadata) => metadata,
+            Err(status) => return self.refuse(&packet, status.code, &status.message),
         };
+        let key = self.insert(call);
         let opened = Box::new(Opened {
             channel: packet.channel_id,
             path: target.path,
             shape: target.shape,
-            metadata: headers.map(Into::into).unwrap_or_default(),
+            metadata,
             timeout,
         });
         self.event(Event::Opened { key, opened });
-        if has_message {
-            self.receive_message(key, packet.payload, compressed);
+        if extension.has_message {
+            self.receive_message(key, packet.payload, extension.compressed);
         }
-        if half_close {
+        if extension.half_close {
             self.half_closed(key);
         }
     }

@@ -142,8 +142,16 @@ fn extend(packet: &mut RpcPacket, flags: u16, path: &'static str) {
         extension.path = path.into();
     }
     extension.timeout_nanos = is_set(5).then_some(u64::from(flags));
-    extension.headers = is_set(6).then(Default::default);
-    extension.trailers = is_set(7).then(Default::default);
+    // An entry, and one that is cut off.
+    let metadata: &'static [u8] = if is_set(15) {
+        b"\x0a\x06\x0a\x01k\x12\x01v"
+    } else {
+        b"\x0a\x06\x0a\x01k"
+    };
+    extension.headers = is_set(6).then(|| metadata.into());
+    if is_set(7) {
+        extension.trailers = metadata.into();
+    }
     if is_set(8) {
         extension.credit = Some(Credit {
             messages: if is_set(9) { u32::MAX } else { 1 },

@@ -219,6 +219,45 @@ fn s5_66_an_extension_that_is_not_used_is_not_heard() {
     script.gives(request, &expected);
 }
 
+/// Metadata over the limit, or that are none: the call ends, and the handler never sees it; at the end of a call the status
+/// counts more.
+#[test]
+fn metadata_are_bounded_before_they_are_read() {
+    let max = EndpointConfig::default().metadata_bytes_max;
+    let large = Bytes::from(alloc::vec![b'v'; max + 1]);
+    let broken = Bytes::from_static(b"\x0a\x05k");
+    let cases = [(large, Code::ResourceExhausted), (broken, Code::Internal)];
+    for (headers, code) in cases {
+        let mut script = Script::speaking(ExtensionUse::Agreed);
+        let mut request = packet(Request, BIDI, 5);
+        request.extend().headers = Some(headers.clone());
+        let outputs = script.handle(&request);
+        let [Output::Transmit(answer)] = &outputs[..] else {
+            panic!("an answer and no call: {outputs:?}");
+        };
+        assert_eq!(answer.outcome().expect_err("an error").code, code);
+
+        let key = script.called(BIDI);
+        let mut stream = packet(PacketType::ServerStream, BIDI, 1);
+        stream.extend().headers = Some(headers.clone());
+        let outputs = script.handle(&stream);
+        let [
+            Output::Transmit(told),
+            Output::Event(Event::Closed { closed, .. }),
+        ] = &outputs[..]
+        else {
+            panic!("it ends on both sides: {outputs:?}");
+        };
+        assert_eq!(told.r#type, is(PacketType::ClientError));
+        assert_eq!(closed.status.code, code, "{key:?}");
+
+        let key = script.called(BIDI);
+        let mut response = packet(Response, BIDI, 2);
+        response.extend().trailers = headers;
+        script.gives(response, &[frame(key.0, end())]);
+    }
+}
+
 /// A compressed message is marked, and refused toward who would take it as it is.
 #[test]
 fn s5_66_compressed_messages_need_the_extension() {

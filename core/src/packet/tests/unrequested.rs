@@ -77,6 +77,40 @@ fn s5_50_an_open_id_finds_no_call_of_another_method() {
     client.gives(stream, &[answer]);
 }
 
+/// S5-52: of a call that the peer knows nothing of nothing is said, for its id would mean any other call of the method.
+#[test]
+fn s5_52_giving_up_an_unheard_open_call_ends_no_other() {
+    let mut script = Script::plain();
+    let waits = script
+        .endpoint
+        .await_unrequested(CHANNEL, BIDI, Shape::Bidirectional)
+        .expect("it can");
+    let responds = script
+        .endpoint
+        .respond_unrequested(CHANNEL, BIDI)
+        .expect("it can");
+    for key in [waits, responds] {
+        assert!(!script.endpoint.is_sent(key));
+        script.endpoint.reset(key, Code::Aborted);
+        script.did(&[]);
+    }
+    let waits = script
+        .endpoint
+        .await_unrequested(CHANNEL, BIDI, Shape::Bidirectional)
+        .expect("it can");
+    script.endpoint.abandon(waits);
+    script.did(&[]);
+
+    // Once it was heard of, it is given up like any other.
+    let waits = script
+        .endpoint
+        .await_unrequested(CHANNEL, BIDI, Shape::Bidirectional)
+        .expect("it can");
+    script.handle(&packet(ServerStream, BIDI, OPEN_CALL_ID));
+    script.endpoint.cancel(waits);
+    script.did(&[client_error(BIDI, OPEN_CALL_ID, Code::Cancelled)]);
+}
+
 /// S5-51: a call with an open id has that of the first packet from then on.
 #[test]
 fn s5_51_an_open_call_takes_over_the_id_of_the_first_packet() {
