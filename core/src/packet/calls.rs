@@ -179,11 +179,38 @@ impl Endpoint {
         channel.output_works = true;
         for key in self.keys_where(|call| call.address.channel == id) {
             self.list(key);
+            self.grant(key);
         }
     }
 
+    /// Lets the peer send more in this call, once that is enough to be worth a packet.
+    pub(super) fn grant(&mut self, key: CallKey) {
+        let Some(call) = self.calls.get_mut(&key) else {
+            return;
+        };
+        let channel = self.channels.get(call.address.channel);
+        let may_grant = channel
+            .is_some_and(|channel| channel.output_works && channel.peer == PeerKind::Extended);
+        if call.half_closed || !may_grant {
+            return;
+        }
+        let Some(grant) = call.receive_credit.take_grant() else {
+            return;
+        };
+        let mut packet = call.address.packet(match call.address.role {
+            Role::Client => PacketType::ClientExtension,
+            Role::Server => PacketType::ServerExtension,
+        });
+        packet.extend().credit = Some(grant);
+        self.transmit(packet);
+    }
+
+    /// Sends a packet, if what carries it works.
     pub(super) fn transmit(&mut self, packet: RpcPacket) {
-        self.outputs.push_back(Output::Transmit(packet));
+        let channel = self.channels.get(packet.channel_id);
+        if channel.is_some_and(|channel| channel.output_works) {
+            self.outputs.push_back(Output::Transmit(packet));
+        }
     }
 
     pub(super) fn event(&mut self, event: Event) {

@@ -172,6 +172,9 @@ impl Endpoint {
             if channel.peer != PeerKind::Extended || self.config.role == Some(Role::Client) {
                 continue;
             }
+            if !channel.output_works {
+                continue;
+            }
             let mut packet = RpcPacket {
                 r#type: PacketType::ServerExtension.into(),
                 channel_id: id,
@@ -347,18 +350,7 @@ impl Endpoint {
         let channel = self.channels.get(call.address.channel);
         let counts = channel.is_some_and(|channel| channel.peer == PeerKind::Extended);
         call.receive_credit.consume(credit, counts);
-        if !counts || call.half_closed {
-            return;
-        }
-        let Some(grant) = call.receive_credit.take_grant() else {
-            return;
-        };
-        let mut packet = call.address.packet(match call.address.role {
-            Role::Client => PacketType::ClientExtension,
-            Role::Server => PacketType::ServerExtension,
-        });
-        packet.extend().credit = Some(grant);
-        self.transmit(packet);
+        self.grant(key);
     }
 
     /// Whether the call takes a message. If not, [`Event::Writable`] follows when it does again, unless it ends.

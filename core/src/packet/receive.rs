@@ -110,7 +110,14 @@ impl Endpoint {
     /// Answers a packet with an error, unless too many answers wait.
     pub(super) fn reply(&mut self, to: &RpcPacket, code: Code, message: &str) {
         let packet = self.error(to, code, message);
-        if self.replies.len() < self.config.replies_max {
+        self.push_reply(packet);
+    }
+
+    /// Sends an answer, unless too many wait, or what carries it does not work.
+    pub(super) fn push_reply(&mut self, packet: RpcPacket) {
+        let channel = self.channels.get(packet.channel_id);
+        let works = channel.is_none_or(|channel| channel.output_works);
+        if works && self.replies.len() < self.config.replies_max {
             self.replies.push_back(packet);
         }
     }

@@ -1,6 +1,7 @@
 //! What a server does with a packet (`pw_rpc/server.cc`).
 
 use alloc::{boxed::Box, sync::Arc};
+use core::mem;
 
 use headwater_proto::{
     Code, Status,
@@ -83,14 +84,12 @@ impl Endpoint {
         if let Err((code, message)) = self.check_room(packet.method(), &target) {
             return self.refuse(&packet, code, message);
         }
-        let shape = target.shape.unwrap_or_default();
-        let mut call = PacketCall::new(address, shape, self.config.receive_window);
-        call.registered = target.shape.is_some();
-        call.known_to_peer = true;
+        // A plain client says the one request of a method in this packet, and no other.
+        let one_request = target.shape.is_some_and(Shape::one_request);
         let extension = extension.map_or_else(
             || Extension {
-                has_message: shape.one_request(),
-                half_close: shape.one_request(),
+                has_message: one_request,
+                half_close: one_request,
                 ..Extension::default()
             },
             |extension| *extension,
@@ -100,6 +99,10 @@ impl Endpoint {
             Ok(metadata) => metadata,
             Err(status) => return self.refuse(&packet, status.code, &status.message),
         };
+        let shape = target.shape.unwrap_or_default();
+        let mut call = PacketCall::new(address, shape, self.config.receive_window);
+        call.registered = target.shape.is_some();
+        call.known_to_peer = true;
         let key = self.insert(call);
         let opened = Box::new(Opened {
             channel: packet.channel_id,
@@ -165,9 +168,7 @@ impl Endpoint {
             extension.refused = true;
             extension.going_away = self.draining;
         }
-        if self.replies.len() < self.config.replies_max {
-            self.replies.push_back(answer);
-        }
+        self.push_reply(answer);
     }
 
     fn client_stream(&mut self, key: CallKey, mut packet: RpcPacket) {
@@ -205,7 +206,7 @@ impl Endpoint {
         let Some(call) = self.calls.get_mut(&key) else {
             return;
         };
-        if core::mem::replace(&mut call.completion_requested, true) {
+        if mem::replace(&mut call.completion_requested, true) {
             return;
         }
         if call.half_closed {

@@ -105,6 +105,8 @@ struct Run {
     /// Those that are not over, of which nothing that ends them has been said or heard.
     live: BTreeMap<CallKey, (Role, Credit)>,
     seen: BTreeSet<CallKey>,
+    /// Whether packets of channel 1 may go.
+    output_works: bool,
     /// The packet that came last.
     last: Option<Input>,
     /// Everything that came out, to be compared with another run.
@@ -149,6 +151,7 @@ impl Run {
             endpoint,
             live: BTreeMap::new(),
             seen: BTreeSet::new(),
+            output_works: true,
             last: None,
             log: Vec::new(),
             reached: BTreeSet::new(),
@@ -236,13 +239,21 @@ impl Run {
                     endpoint.consumed(key, std::mem::take(unread));
                 }
             }
-            15 => endpoint.handle(Input::OutputFailed { channel }, Time::ZERO),
-            16 => endpoint.handle(Input::OutputWorks { channel }, Time::ZERO),
+            15 => {
+                self.output_works = endpoint.peer(channel).is_none();
+                endpoint.handle(Input::OutputFailed { channel }, Time::ZERO);
+            }
+            16 => {
+                self.output_works = true;
+                endpoint.handle(Input::OutputWorks { channel }, Time::ZERO);
+            }
             17 if byte == 0 => {
+                self.output_works = true;
                 let _ = endpoint.close_channel(channel);
             }
             17 if byte == 1 => endpoint.drain(),
             17 if byte == 2 => {
+                self.output_works = true;
                 let closed = Closed::broken("gone");
                 endpoint.handle(Input::Closed(closed), Time::ZERO);
             }
@@ -286,6 +297,7 @@ impl Run {
         let read = RpcPacket::read(packet.to_bytes());
         prop_assert_eq!(read.as_ref(), Ok(packet), "a peer can read it");
         prop_assert_ne!(packet.channel_id, 0);
+        prop_assert!(self.output_works || packet.channel_id != 1, "{packet:?}");
         let is_announcement = kind == PacketType::ServerExtension
             && packet
                 .extension

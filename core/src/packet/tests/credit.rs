@@ -65,6 +65,21 @@ fn s5_66_credit_counts_bytes() {
     assert_eq!(frames(&passed.server), [kib(), end()]);
 }
 
+/// What cannot be granted while nothing leaves is granted then.
+#[test]
+fn s5_66_credit_is_not_lost_while_an_output_fails() {
+    let channel = CHANNEL;
+    let mut pair = Pair::agreed();
+    let (_, served) = pair.called(BIDI, &["q"]);
+    let server = &mut pair.server.endpoint;
+    server.handle(Input::OutputFailed { channel }, Time::ZERO);
+    server.consumed(served, Credit::message(1));
+    assert_eq!(pair.pass(), Passed::default());
+    let works = Input::OutputWorks { channel };
+    pair.server.endpoint.handle(works, Time::ZERO);
+    assert_eq!(types(&pair.pass().packets), [is(ServerExtension)]);
+}
+
 /// The end needs no credit.
 #[test]
 fn s5_66_a_status_passes_without_credit() {

@@ -223,6 +223,24 @@ fn s5_46_nothing_is_lost_while_an_output_fails() {
     script.did(&[stream("a"), stream("b")]);
 }
 
+/// S5-46: nothing at all leaves while the output fails, not even what ends a call.
+#[test]
+fn s5_46_a_call_that_is_given_up_while_the_output_fails_is_only_forgotten() {
+    let channel = CHANNEL;
+    let mut script = Script::plain();
+    let served = script.requested(BIDI, 5);
+    let called = script.called(BIDI);
+    let fails = Input::OutputFailed { channel };
+    script.endpoint.handle(fails, Time::ZERO);
+    script.endpoint.cancel(called);
+    script.endpoint.reset(served, Code::Internal);
+    script.gives(packet(ClientStream, BIDI, 5), &[]);
+    assert_eq!(script.endpoint.calls(), 0);
+    let works = Input::OutputWorks { channel };
+    script.endpoint.handle(works, Time::ZERO);
+    script.did(&[]);
+}
+
 /// S5-47: what a write returns: OK, or in which way it failed.
 #[test]
 fn s5_47_a_write_returns_what_pw_rpc_returns() {
