@@ -3,6 +3,7 @@
 mod demo;
 mod run;
 mod serve;
+mod tls;
 mod token;
 
 use std::process::ExitCode;

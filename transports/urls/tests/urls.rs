@@ -161,7 +161,7 @@ async fn a_server_with_tls_needs_a_certificate_and_a_client_that_trusts_it() {
         },
         ..ClientOptions::default()
     };
-    let error = client(&url, &unusable).err().expect("nobody is trusted");
+    let error = client(&url, &unusable).expect_err("nobody is trusted");
     assert!(error.to_string().contains("no certificate"), "{error}");
     let plain = client("http://127.0.0.1:1", &unusable);
     assert!(plain.is_ok(), "without TLS nobody asks");
