@@ -151,6 +151,11 @@ class RustUpstream(Chat, Case):
     language = "rust"
 
 
+class RustUpstreamWithTls(Chat, Case):
+    language = "rust"
+    url = "https://127.0.0.1:0"
+
+
 class PythonUpstream(Chat, Case):
     language = "python"
 

@@ -18,10 +18,11 @@ struct Suite {
     browser: bool,
 }
 
-const SUITES: [Suite; 8] = [
+const SUITES: [Suite; 9] = [
     suite("js/service"),
     suite("js/bad-input"),
     suite("js/chat"),
+    suite("js/transports"),
     Suite {
         name: "js/demo",
         browser: true,

@@ -1,6 +1,6 @@
 //! Why a URL leads nowhere.
 
-use headwater_rpc::Status;
+use headwater_rpc::{Code, Status};
 
 use crate::Scheme;
 
@@ -29,10 +29,20 @@ impl UrlError {
     /// The address cannot be bound, or a file not be used.
     #[cfg(feature = "tls")]
     pub(crate) fn cannot(error: &std::io::Error) -> Self {
-        Self::Transport(Status::new(
-            headwater_rpc::Code::Unavailable,
-            error.to_string(),
-        ))
+        Self::Transport(Status::new(Code::Unavailable, error.to_string()))
+    }
+}
+
+/// `INVALID_ARGUMENT`, or what the transport says.
+impl From<UrlError> for Status {
+    fn from(error: UrlError) -> Self {
+        match error {
+            UrlError::Transport(status) => status,
+            UrlError::Malformed(_)
+            | UrlError::Unknown(_)
+            | UrlError::NotBuilt(_)
+            | UrlError::NoCertificate(_) => Self::new(Code::InvalidArgument, error.to_string()),
+        }
     }
 }
 

@@ -25,15 +25,17 @@ pub(crate) const KEY: &str = "Endpoint=http://127.0.0.1:8080;AccessKey=hush;Vers
 
 /// Where services listen: one for each transport that is built.
 pub(crate) fn urls() -> impl Iterator<Item = String> {
-    Scheme::built().map(|scheme| match scheme {
-        Scheme::InProcess => IN_PROCESS.to_owned(),
-        Scheme::Unix => {
-            static SOCKETS: AtomicU32 = AtomicU32::new(0);
-            let number = SOCKETS.fetch_add(1, Ordering::Relaxed);
-            let name = format!("headwater-upstream-{}-{number}.sock", std::process::id());
-            format!("unix:{}", std::env::temp_dir().join(name).display())
+    Scheme::built().map(|scheme| {
+        if scheme == Scheme::InProcess {
+            return IN_PROCESS.to_owned();
         }
-        network => format!("{network}://127.0.0.1:0"),
+        if scheme != Scheme::Unix {
+            return format!("{scheme}://127.0.0.1:0");
+        }
+        static SOCKETS: AtomicU32 = AtomicU32::new(0);
+        let number = SOCKETS.fetch_add(1, Ordering::Relaxed);
+        let name = format!("headwater-upstream-{}-{number}.sock", std::process::id());
+        format!("unix:{}", std::env::temp_dir().join(name).display())
     })
 }
 
