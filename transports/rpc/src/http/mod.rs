@@ -1,0 +1,9 @@
+//! What the transports over HTTP have in common: metadata and status as headers, and the messages of a body.
+//!
+//! The gRPC wire format is the same on HTTP/2 (`PROTOCOL-HTTP2.md`) and HTTP/3 (gRFC G2); what differs is how a stream
+//! ends, and each transport says that itself.
+
+pub mod headers;
+mod messages;
+
+pub use messages::{Messages, Part, Source};
