@@ -34,6 +34,8 @@ mod service;
 mod service_config;
 mod shared;
 pub mod stub;
+#[cfg(feature = "tls")]
+pub mod tls;
 mod transport;
 mod unsent;
 
