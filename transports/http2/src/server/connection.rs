@@ -22,7 +22,6 @@ use tokio::{
 use tonic::transport::server::TcpConnectInfo;
 
 use super::{
-    age::jittered,
     config::Http2ServerConfig,
     counters::Http2ServerCounters,
     enforcement::Enforcement,
