@@ -10,6 +10,7 @@ pub(crate) const CLOSED_CRITICAL_STREAM: VarInt = VarInt::from_u32(0x104);
 pub(crate) const FRAME_UNEXPECTED: VarInt = VarInt::from_u32(0x105);
 pub(crate) const FRAME_ERROR: VarInt = VarInt::from_u32(0x106);
 pub(crate) const EXCESSIVE_LOAD: VarInt = VarInt::from_u32(0x107);
+pub(crate) const ID_ERROR: VarInt = VarInt::from_u32(0x108);
 pub(crate) const REQUEST_REJECTED: VarInt = VarInt::from_u32(0x10b);
 pub(crate) const REQUEST_CANCELLED: VarInt = VarInt::from_u32(0x10c);
 pub(crate) const REQUEST_INCOMPLETE: VarInt = VarInt::from_u32(0x10d);

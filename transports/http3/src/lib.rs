@@ -1,5 +1,6 @@
 //! Headwater's HTTP/3 transport: the gRPC wire format over QUIC (gRFC G2).
 
+mod client;
 mod codes;
 mod frames;
 mod qpack;
@@ -9,6 +10,7 @@ mod server;
 mod socket;
 mod stream;
 
+pub use client::{Http3Client, Http3ClientConfig, Http3Connector};
 pub use server::{Http3Server, Http3ServerConfig, Http3ServerCounters};
 
 /// The protocol that ALPN (RFC 7301) has to agree on (RFC 9114, 3.1).

@@ -102,8 +102,6 @@ pub(super) async fn serve(
     });
     let watch = QpackWatch::new(quic.clone(), critical);
     let mut driver = Driver::new(connection, h3, watch, &context, stopping, seed);
-    // Whatever is open is cut before its streams are dropped, which would say more than there is to be said.
-    let _close = CloseOnDrop(quic);
     let ended = driver.run(context.config.connection_age_grace).await;
     tracing::debug!(target: "headwater_http3", connection = id, ?ended, "connection ends");
 }
@@ -263,6 +261,8 @@ impl Driver {
 
     async fn run(&mut self, grace: Option<Duration>) -> Ending {
         let mut requests = FuturesUnordered::new();
+        // Dropped first: whatever is open is then cut before its streams say that they were cancelled.
+        let _close = CloseOnDrop(self.connection.quic.clone());
         loop {
             if self.phase == Phase::Heard && requests.is_empty() {
                 return Ending::Drained;
