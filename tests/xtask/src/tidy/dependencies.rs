@@ -44,7 +44,7 @@ const PURE: [(&str, &[&str]); 2] = [
 ];
 
 /// What a crate may use of the others. The service (`headwater`) may use all; tests and examples are not listed.
-const EDGES: [(&str, &[&str]); 10] = [
+const EDGES: [(&str, &[&str]); 11] = [
     ("proto", &[]),
     ("proto/codegen", &[]),
     ("core", &[PROTO]),
@@ -52,6 +52,7 @@ const EDGES: [(&str, &[&str]); 10] = [
     ("transports/services", &[RPC, "headwater-codegen"]),
     ("transports/in-process", &[PROTO, CORE, RPC]),
     ("transports/http2", &[PROTO, CORE, RPC]),
+    ("transports/http3", &[PROTO, CORE, RPC]),
     ("transports/websocket", &[PROTO, CORE, RPC]),
     // The SDK chooses its transport at run time, by URL.
     (

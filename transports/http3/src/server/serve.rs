@@ -3,7 +3,6 @@
 use std::{
     future::{pending, poll_fn},
     io,
-    pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},

@@ -6,5 +6,5 @@ mod writer;
 
 pub(crate) use self::{
     reader::{Event, Fault, FrameReader},
-    writer::{Chunks, Stopped, Writer},
+    writer::{Stopped, Writer},
 };
