@@ -11,10 +11,11 @@
 mod batch;
 mod body;
 mod client;
-mod headers;
 mod inbound;
 mod io;
 mod server;
+
+use headwater_rpc::http::headers;
 
 pub use client::{Http2Client, Http2ClientConfig, Http2Connector, Keepalive};
 pub use server::{Http2Server, Http2ServerConfig, Http2ServerCounters};

@@ -21,6 +21,8 @@ mod client;
 mod compression;
 mod handler;
 mod handler_error;
+#[cfg(feature = "http")]
+pub mod http;
 pub mod interceptor;
 mod peer;
 mod receiver;

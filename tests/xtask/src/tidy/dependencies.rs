@@ -46,7 +46,7 @@ const PURE: [(&str, &[&str]); 2] = [
 ];
 
 /// What a crate may use of the others. The service (`headwater`) may use all; tests and examples are not listed.
-const EDGES: [(&str, &[&str]); 11] = [
+const EDGES: [(&str, &[&str]); 12] = [
     ("proto", &[]),
     ("proto/codegen", &[]),
     ("core", &[PROTO]),
@@ -54,6 +54,7 @@ const EDGES: [(&str, &[&str]); 11] = [
     ("transports/services", &[RPC, "headwater-codegen"]),
     ("transports/in-process", &[PROTO, CORE, RPC]),
     ("transports/http2", &[PROTO, CORE, RPC]),
+    ("transports/http3", &[PROTO, CORE, RPC]),
     ("transports/websocket", &[PROTO, CORE, RPC]),
     // The one place that knows them all.
     (
