@@ -29,6 +29,8 @@ thread_local! {
 pub struct Reader {
     tcp: OwnedReadHalf,
     decoder: Decoder,
+    /// Reads that found something.
+    reads: u64,
     _place: OwnedSemaphorePermit,
 }
 
@@ -56,6 +58,7 @@ impl Reader {
         Self {
             tcp,
             decoder,
+            reads: 0,
             _place: place,
         }
     }
@@ -106,6 +109,7 @@ impl Reader {
             if ready!(read)? == 0 {
                 return Poll::Ready(Err(ReadError::Ended));
             }
+            self.reads += 1;
         }
     }
 
@@ -129,7 +133,12 @@ impl Reader {
         poll_fn(|context| self.poll_drain(context)).await;
     }
 
-    fn poll_drain(&mut self, context: &mut Context<'_>) -> Poll<()> {
+    /// How many reads found something: changes also while a long message comes in.
+    pub(crate) const fn reads(&self) -> u64 {
+        self.reads
+    }
+
+    pub(crate) fn poll_drain(&mut self, context: &mut Context<'_>) -> Poll<()> {
         SCRATCH.with_borrow_mut(|scratch| {
             loop {
                 let mut buffer = ReadBuf::new(scratch);

@@ -3,10 +3,12 @@
 use std::{
     io::{self, ErrorKind, IoSlice},
     net::{Shutdown, SocketAddr},
+    pin::Pin,
+    task::{Context, Poll},
 };
 
 use socket2::SockRef;
-use tokio::net::tcp::OwnedWriteHalf;
+use tokio::{io::AsyncWrite as _, net::tcp::OwnedWriteHalf};
 
 /// Writes encoded frames to the client, from any thread.
 ///
@@ -53,6 +55,15 @@ impl Writer {
     /// Safe.
     pub async fn writable(&self) -> io::Result<()> {
         self.tcp.writable().await
+    }
+
+    /// [`Writer::try_write`] that waits until the kernel takes something. One task at a time may wait.
+    pub(crate) fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.tcp).poll_write(cx, bytes)
     }
 
     /// Writes all of it, waiting as often as it must.
