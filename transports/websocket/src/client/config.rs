@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use headwater_rpc::channel::ChannelConfig;
+use headwater_rpc::{channel::ChannelConfig, tls::ClientTls};
 
 use crate::subprotocol;
 
@@ -21,6 +21,8 @@ pub struct WebSocketClientConfig {
     /// What a server may send in one call before it is read, in bytes. What was read off the socket and not by its call is
     /// at most this, or one longer message, for each open call. Less than 64 KiB counts as 64 KiB. Default: 1 MiB.
     pub call_window_bytes: usize,
+    /// How a server of `wss://` is trusted; `None` is as [`ClientTls::default`]. Default: none.
+    pub tls: Option<ClientTls>,
     /// Which subprotocol is asked for. Default: [`Subprotocol::Headwater`].
     pub subprotocol: Subprotocol,
     /// How connections are held and chosen between. Its own bound of an attempt to connect counts where that is the
@@ -37,6 +39,7 @@ impl Default for WebSocketClientConfig {
             ping_interval: Duration::from_secs(10),
             ping_timeout: Duration::from_secs(10),
             call_window_bytes: 1 << 20,
+            tls: None,
             subprotocol: Subprotocol::default(),
             channel: ChannelConfig::default(),
         }

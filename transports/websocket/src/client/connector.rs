@@ -6,9 +6,11 @@ use async_trait::async_trait;
 use headwater_rpc::{
     Code, Status,
     channel::{Address, Connection, Connector},
+    tls::TlsClient,
 };
 use http::{HeaderValue, Uri, header};
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
 use tokio_tungstenite::{
     WebSocketStream, client_async_with_config,
     tungstenite::{client::IntoClientRequest as _, protocol::WebSocketConfig},
@@ -19,8 +21,9 @@ use super::{
     connection::WebSocketConnection,
     line::DialledLine,
     single::invalid,
-    socket::{Socket, dial},
+    socket::{Socket, Stream, dial},
 };
+use crate::ALPN;
 
 /// Bytes that one read takes at most.
 const READ_BUFFER_BYTES: usize = 64 << 10;
@@ -32,30 +35,47 @@ const WRITE_BUFFER_BYTES: usize = 128 << 10;
 pub struct WebSocketConnector {
     config: WebSocketClientConfig,
     uri: Uri,
+    tls: Option<TlsClient>,
 }
 
 impl WebSocketConnector {
-    /// Makes connections for `url`, such as `ws://host:port/path`, which is what the handshake names, whatever the address.
+    /// Makes connections for `url`, such as `ws://host:port/path` or `wss://host:port`, which is what the handshake names, whatever the address.
     ///
     /// # Errors
     ///
-    /// `INVALID_ARGUMENT` if that is no such URL.
+    /// `INVALID_ARGUMENT` if that is no such URL, or with TLS the reason why its files cannot be used.
     pub fn new(url: &str, config: &WebSocketClientConfig) -> Result<Self, Status> {
         let uri: Uri = url.parse().map_err(|error| invalid(&error))?;
         // What stands before the `@` may be a password, so nothing is quoted.
         if uri.authority().is_some_and(|it| it.as_str().contains('@')) {
             return Err(invalid(&"it has no user and no password"));
         }
-        if uri.host().is_none() {
-            return Err(invalid(&"no host"));
-        }
-        if uri.scheme_str() != Some("ws") {
-            return Err(invalid(&"the scheme must be ws"));
-        }
+        let host = uri.host().ok_or_else(|| invalid(&"no host"))?;
+        let tls = match uri.scheme_str() {
+            Some("ws") => None,
+            Some("wss") => {
+                let tls = config.tls.clone().unwrap_or_default();
+                Some(TlsClient::new(&tls, host, &[ALPN])?)
+            }
+            Some(_) | None => return Err(invalid(&"the scheme must be ws or wss")),
+        };
         Ok(Self {
             config: config.clone(),
             uri,
+            tls,
         })
+    }
+
+    async fn dial(&self, address: &Address) -> Result<Box<dyn Stream>, Status> {
+        let stream = dial(address).await;
+        let stream = stream.map_err(|error| no_connection(&error))?;
+        let Some(tls) = &self.tls else {
+            return Ok(stream);
+        };
+        let connector = TlsConnector::from(tls.current().await);
+        let connected = connector.connect(tls.server_name().clone(), stream).await;
+        let stream = connected.map_err(|error| no_connection(&tls.explain(&error)))?;
+        Ok(Box::new(stream))
     }
 
     async fn handshake(&self, socket: Socket) -> Result<WebSocketStream<Socket>, Status> {
@@ -78,8 +98,7 @@ impl WebSocketConnector {
     }
 
     async fn connect_unbounded(&self, address: &Address) -> Result<WebSocketConnection, Status> {
-        let stream = dial(address).await;
-        let stream = stream.map_err(|error| no_connection(&error))?;
+        let stream = self.dial(address).await?;
         let socket = self.handshake(Socket::new(stream)).await?;
         Ok(WebSocketConnection::start(
             DialledLine::new(socket),

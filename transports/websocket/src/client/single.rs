@@ -23,17 +23,25 @@ pub struct WebSocketClient {
 }
 
 impl WebSocketClient {
-    /// A client of one server, such as `ws://host:port/path`; port 80 if there is none.
+    /// A client of one server:
+    ///
+    /// | URL | server |
+    /// |---|---|
+    /// | `ws://host:port/path` | plaintext, whatever is configured for TLS; port 80, if there is none |
+    /// | `wss://host:port/path` | TLS as configured, or with the system's certificate authorities; port 443, if there is none |
     ///
     /// A host with several addresses is one server, which is reached at the first of them that answers.
     ///
     /// # Errors
     ///
-    /// `INVALID_ARGUMENT` if it is not such a URL.
+    /// `INVALID_ARGUMENT` if it is not such a URL, or what TLS is to use cannot be used.
     pub fn new(url: &str, config: &WebSocketClientConfig) -> Result<Self, Status> {
         let uri: Uri = url.parse().map_err(|error| invalid(&error))?;
         let host = uri.host().ok_or_else(|| invalid(&"no host"))?;
-        let port = uri.port_u16().unwrap_or(80);
+        let port = uri.port_u16().unwrap_or(match uri.scheme_str() {
+            Some("wss") => 443,
+            Some(_) | None => 80,
+        });
         Self::to(&target(host, port), url, config)
     }
 
@@ -42,7 +50,7 @@ impl WebSocketClient {
     ///
     /// # Errors
     ///
-    /// `INVALID_ARGUMENT` if one of the two is not valid.
+    /// `INVALID_ARGUMENT` if one of the two is not valid, or what TLS is to use cannot be used.
     pub fn to(target: &str, url: &str, config: &WebSocketClientConfig) -> Result<Self, Status> {
         let connector = WebSocketConnector::new(url, config)?;
         let channel = Channel::to(target, connector, config.channel.clone())?;
@@ -53,7 +61,7 @@ impl WebSocketClient {
     ///
     /// # Errors
     ///
-    /// `INVALID_ARGUMENT` if the URL is not valid.
+    /// `INVALID_ARGUMENT` if the URL is not valid, or what TLS is to use cannot be used.
     pub fn resolved_by(
         resolver: Box<dyn Resolver>,
         url: &str,

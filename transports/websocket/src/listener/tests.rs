@@ -335,8 +335,11 @@ async fn accepting_goes_on_after_errors() {
         }
     };
     let service = |_request, _peer| async { Response::new(Full::<Bytes>::from("here")) };
-    let builder = connection::builder(&ListenerConfig::default());
-    let loop_ = tokio::spawn(run(accept, builder, service, std::future::pending()));
+    let begin = move |io, peer, stopping| {
+        let builder = connection::builder(&ListenerConfig::default());
+        tokio::spawn(connection::serve(builder, io, peer, service, stopping));
+    };
+    let loop_ = tokio::spawn(run(accept, begin, std::future::pending()));
     client
         .write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         .await

@@ -11,7 +11,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use headwater_rpc::{Acceptor, Code, Peer, ServerTransport, Status};
+use headwater_rpc::{Acceptor, Code, Peer, ServerTransport, Status, tls::ServerTlsConfig};
 use tokio::{net::ToSocketAddrs, sync::watch, time::timeout};
 
 pub use self::config::WebSocketServerConfig;
@@ -72,6 +72,18 @@ impl WebSocketServer {
             listener: Mutex::new(Some(listener)),
             stopping: watch::Sender::new(false),
         })
+    }
+
+    /// Takes connections with TLS only (`wss://`).
+    ///
+    /// # Errors
+    ///
+    /// A file cannot be read or used; the message names it.
+    pub fn with_tls(mut self, config: ServerTlsConfig) -> io::Result<Self> {
+        if let Some(listener) = self.take_listener() {
+            self.listener = Mutex::new(Some(listener.with_tls(config)?));
+        }
+        Ok(self)
     }
 
     /// The address that was bound.

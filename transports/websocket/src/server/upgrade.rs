@@ -106,5 +106,6 @@ fn unavailable() -> Response<String> {
 fn peer(socket: &Socket, from: crate::Peer) -> Peer {
     let remote = Address::Socket(from.address).to_string();
     let local = socket.local_addr().map(Address::Socket);
-    Peer::new(remote, local.map(|it| it.to_string()).unwrap_or_default())
+    let local = local.map(|it| it.to_string()).unwrap_or_default();
+    Peer::new(remote, local).with_certificates(socket.peer_certificates())
 }
