@@ -139,7 +139,7 @@ impl Listener {
             Ok((wire, Peer { address }))
         };
         let secure = tls.map(|tls| Arc::new(Secure::new(tls)));
-        let begin = |wire: Wire, peer, stopping| {
+        let begin = |wire: Wire, peer: Peer, stopping| {
             let (builder, service) = (builder.clone(), service.clone());
             let secure = secure.clone();
             tokio::spawn(async move {

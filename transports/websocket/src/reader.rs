@@ -73,11 +73,7 @@ pub enum ReadError {
 }
 
 impl Reader {
-    pub(crate) const fn new(
-        half: ReadHalf,
-        decoder: Decoder,
-        place: OwnedSemaphorePermit,
-    ) -> Self {
+    pub(crate) const fn new(half: ReadHalf, decoder: Decoder, place: OwnedSemaphorePermit) -> Self {
         Self {
             half,
             decoder,

@@ -1,6 +1,6 @@
 //! One connection, as the channel above holds it.
 
-use std::sync::Arc;
+use std::{future::pending, sync::Arc};
 
 use async_trait::async_trait;
 use headwater_rpc::{
@@ -10,7 +10,7 @@ use headwater_rpc::{
 use tokio::task::AbortHandle;
 
 use super::{WebSocketClientConfig, line::DialledLine, shared::Shared};
-use crate::session::Session;
+use crate::session::{ClientSide, Session, SessionConfig, Side, window};
 
 /// A connection, whose session runs in a task of its own. Dropped, it breaks off what is open; if nothing is, the server
 /// is told goodbye.
@@ -22,9 +22,20 @@ pub(crate) struct WebSocketConnection {
 impl WebSocketConnection {
     /// Has a socket carry calls.
     pub(super) fn start(line: DialledLine, config: &WebSocketClientConfig) -> Self {
-        let shared = Arc::new(Shared::default());
-        let session = Session::client(line, Arc::clone(&shared), config);
-        let session = tokio::spawn(session.run()).abort_handle();
+        let shared = Shared::new(window(config.call_window_bytes));
+        let side = Side::Client(ClientSide {
+            shared: Arc::clone(&shared),
+        });
+        let config = SessionConfig {
+            ping_interval: config.ping_interval,
+            ping_timeout: config.ping_timeout,
+            idle_timeout: None,
+            call_window_bytes: config.call_window_bytes,
+            calls_max: 0,
+            is_extended: config.subprotocol == super::Subprotocol::Headwater,
+        };
+        let session = Session::new(line, side, Arc::clone(shared.desk()), config);
+        let session = tokio::spawn(session.run(pending())).abort_handle();
         Self { shared, session }
     }
 }
@@ -36,14 +47,15 @@ impl Connection for WebSocketConnection {
         headers: RequestHeaders,
         outbound: Outbound,
     ) -> Result<Box<dyn Inbound>, Unopened> {
-        match self.shared.open(headers, outbound) {
-            Ok(inbound) => Ok(Box::new(inbound)),
-            Err((headers, outbound)) => Err(Unopened {
-                status: self.shared.closed().await,
-                headers,
-                outbound,
-            }),
-        }
+        let (headers, outbound) = match self.shared.open(headers, outbound) {
+            Ok(inbound) => return Ok(Box::new(inbound)),
+            Err(unopened) => *unopened,
+        };
+        Err(Unopened {
+            status: self.shared.closed().await,
+            headers,
+            outbound,
+        })
     }
 
     async fn closed(&self) -> Status {
@@ -51,13 +63,13 @@ impl Connection for WebSocketConnection {
     }
 
     fn begin_graceful_shutdown(&self) {
-        self.shared.stop();
+        self.shared.close("this side closes the connection");
     }
 }
 
 impl Drop for WebSocketConnection {
     fn drop(&mut self) {
-        self.shared.stop();
+        self.begin_graceful_shutdown();
         if self.shared.open_calls() > 0 {
             self.session.abort();
         }

@@ -6,8 +6,9 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::{Sink as _, Stream as _};
+use headwater_proto::pw_rpc::RpcPacket;
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{
@@ -17,17 +18,15 @@ use tokio_tungstenite::{
 };
 
 use super::socket::Socket;
-use crate::session::{Line, Over, Sink};
+use crate::session::{Line, Over};
 
 /// Bytes of messages after which one poll takes no more.
 const TURN_BYTES: usize = 64 << 10;
-/// Room for messages that are encoded one after the other.
-const ROOM_BYTES: usize = 16 << 10;
 
 /// A socket that tokio-tungstenite has dialled. Pings and close frames are answered there.
 pub(super) struct DialledLine {
     socket: WebSocketStream<Socket>,
-    room: BytesMut,
+    is_flushed: bool,
     /// Why nothing more can be written.
     broken: Option<io::Error>,
     /// A close frame was pushed or has come.
@@ -38,13 +37,14 @@ impl DialledLine {
     pub(super) fn new(socket: WebSocketStream<Socket>) -> Self {
         Self {
             socket,
-            room: BytesMut::new(),
+            is_flushed: true,
             broken: None,
             is_closing: false,
         }
     }
 
     fn send(&mut self, message: Message) {
+        self.is_flushed = false;
         if let Err(error) = Pin::new(&mut self.socket).start_send(message) {
             self.broken.get_or_insert_with(|| to_io(error));
         }
@@ -60,7 +60,8 @@ impl DialledLine {
             Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
             Message::Close(frame) => {
                 self.is_closing = true;
-                return Err(Over::gone(match frame {
+                let in_peace = frame.as_ref().is_some_and(|it| it.code == CloseCode::Away);
+                let why = match frame {
                     Some(CloseFrame { code, reason }) if reason.is_empty() => {
                         format!("the server closed the socket ({code})")
                     }
@@ -68,7 +69,9 @@ impl DialledLine {
                         format!("the server closed the socket ({code}: {reason})")
                     }
                     None => "the server closed the socket".to_owned(),
-                }));
+                };
+                let over = Over::gone(why);
+                return Err(Over { in_peace, ..over });
             }
         }
         Ok(())
@@ -102,17 +105,14 @@ impl Line for DialledLine {
         self.socket.get_ref().reads()
     }
 
-    fn push(&mut self, len: usize, encode: impl FnOnce(&mut Sink<'_>)) {
-        if self.room.capacity() < len {
-            self.room.reserve(len.max(ROOM_BYTES));
-        }
-        encode(&mut self.room);
-        let message = self.room.split().freeze();
+    fn push(&mut self, packet: &RpcPacket) -> usize {
+        let message = packet.to_bytes();
+        let len = message.len();
         self.send(Message::Binary(message));
+        len
     }
 
     fn push_ping(&mut self) {
-        self.room = BytesMut::new();
         self.send(Message::Ping(Bytes::new()));
     }
 
@@ -127,11 +127,17 @@ impl Line for DialledLine {
         }
     }
 
+    fn is_flushed(&self) -> bool {
+        self.is_flushed
+    }
+
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if let Some(error) = self.broken.take() {
             return Poll::Ready(Err(error));
         }
-        Pin::new(&mut self.socket).poll_flush(cx).map_err(to_io)
+        ready!(Pin::new(&mut self.socket).poll_flush(cx)).map_err(to_io)?;
+        self.is_flushed = true;
+        Poll::Ready(Ok(()))
     }
 
     fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<()> {

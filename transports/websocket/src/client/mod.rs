@@ -10,4 +10,5 @@ mod socket;
 
 pub use config::{Subprotocol, WebSocketClientConfig};
 pub use connector::WebSocketConnector;
+pub(crate) use shared::Shared;
 pub use single::WebSocketClient;

@@ -18,6 +18,12 @@ pub struct WebSocketServerConfig {
     pub ping_interval: Duration,
     /// How long the answer may take before the connection counts as lost. Anything that comes is an answer. Default: 5 s.
     pub ping_timeout: Duration,
+    /// What a client may send in one call before it is read, in bytes. What was read off the socket and not by its handler is
+    /// at most this, or one longer message, for each open call. A client that knows of no credit and sends more has its
+    /// call ended with `RESOURCE_EXHAUSTED`. Less than 64 KiB counts as 64 KiB. Default: 1 MiB.
+    pub call_window_bytes: usize,
+    /// Calls that may be open on one socket; one more is refused with `RESOURCE_EXHAUSTED`. Default: 1024.
+    pub calls_max: usize,
     /// After this long without an open call, a socket is closed (1001). Default: never.
     pub idle_timeout: Option<Duration>,
     /// How long open calls may go on after a graceful shutdown has begun. Then they end with `UNAVAILABLE`, and a second
@@ -39,6 +45,8 @@ impl Default for WebSocketServerConfig {
             message_bytes_max: None,
             ping_interval: Duration::from_secs(5),
             ping_timeout: Duration::from_secs(5),
+            call_window_bytes: 1 << 20,
+            calls_max: 1024,
             idle_timeout: None,
             shutdown_timeout: None,
             unnamed: Unnamed::default(),

@@ -6,13 +6,14 @@ use std::{
 };
 
 use bytes::Bytes;
+use headwater_proto::pw_rpc::RpcPacket;
 use headwater_proto::websocket::{
-    Incoming, MessageKind, Opcode, append_header, encode_close, encode_ping, encode_pong,
+    Incoming, MessageKind, begin_message, encode_close, encode_ping, encode_pong, finish_message,
 };
 
 use crate::{
     ReadError, Reader, Socket, Writer,
-    session::{Line, Over, Sink},
+    session::{Line, Over},
 };
 
 /// What a busy line keeps for its next messages, which are as many as one pull of a call brings; an idle one keeps
@@ -28,6 +29,8 @@ pub(super) struct AcceptedLine {
     out: Vec<u8>,
     /// How much of `out` it has taken.
     written: usize,
+    /// What the last ping that was not answered brought.
+    ping: Option<Bytes>,
     /// A close frame was pushed.
     is_closing: bool,
 }
@@ -41,13 +44,13 @@ impl AcceptedLine {
             turn: Vec::new(),
             out: Vec::new(),
             written: 0,
+            ping: None,
             is_closing: false,
         }
     }
 
     /// Takes the messages out of a turn, and answers the rest.
     fn sort(&mut self, messages: &mut Vec<Bytes>) -> Result<(), Over> {
-        let mut ping = None;
         let mut turn = mem::take(&mut self.turn);
         let mut over = Ok(());
         for incoming in turn.drain(..) {
@@ -60,7 +63,7 @@ impl AcceptedLine {
                     break;
                 }
                 // Only the last one needs an answer (RFC 6455, section 5.5.3), which bounds what a flood of them costs.
-                Incoming::Ping(payload) => ping = Some(payload),
+                Incoming::Ping(payload) => self.ping = Some(payload),
                 Incoming::Pong(_) => {}
                 Incoming::Close { code, reason } => {
                     self.push_close(code.unwrap_or(1000), "");
@@ -69,9 +72,6 @@ impl AcceptedLine {
             }
         }
         self.turn = turn;
-        if let Some(payload) = ping.filter(|_| !self.is_closing) {
-            encode_pong(&payload, &mut self.out);
-        }
         over
     }
 }
@@ -95,10 +95,12 @@ impl Line for AcceptedLine {
         self.reader.reads()
     }
 
-    fn push(&mut self, len: usize, encode: impl FnOnce(&mut Sink<'_>)) {
-        append_header(Opcode::Binary, len, &mut self.out);
-        self.out.reserve(len);
-        encode(&mut self.out);
+    fn push(&mut self, packet: &RpcPacket) -> usize {
+        let before = self.out.len();
+        let mark = begin_message(&mut self.out);
+        packet.append(&mut self.out);
+        finish_message(MessageKind::Binary, mark, &mut self.out);
+        self.out.len() - before
     }
 
     fn push_ping(&mut self) {
@@ -114,7 +116,17 @@ impl Line for AcceptedLine {
         }
     }
 
+    fn is_flushed(&self) -> bool {
+        self.out.is_empty() && self.ping.is_none()
+    }
+
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // Not between a frame and its rest, and not while what waits is not taken: pings may come faster than that.
+        if self.written == 0
+            && let Some(payload) = self.ping.take().filter(|_| !self.is_closing)
+        {
+            encode_pong(&payload, &mut self.out);
+        }
         while self.written < self.out.len() {
             let written = ready!(self.writer.poll_write(cx, &self.out[self.written..]))?;
             if written == 0 {

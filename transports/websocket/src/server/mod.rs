@@ -1,6 +1,8 @@
 //! The server's end: this crate's own listener, and a session for each socket by the subprotocol that was agreed on.
 
 mod config;
+mod line;
+mod serve;
 mod upgrade;
 
 use std::{
@@ -16,7 +18,7 @@ use tokio::{net::ToSocketAddrs, sync::watch, time::timeout};
 
 pub use self::config::WebSocketServerConfig;
 use self::upgrade::Context;
-use crate::{Listener, Socket};
+use crate::{Listener, Socket, session::ServiceList};
 
 /// How long sessions whose calls were ended have to leave before their sockets are cut.
 const PARTING: Duration = Duration::from_secs(1);
@@ -50,6 +52,8 @@ pub(crate) struct Accepted {
     pub(crate) acceptor: Acceptor,
     /// Who is at the other end.
     pub(crate) peer: Peer,
+    /// The methods of the server, as packets name them.
+    pub(crate) services: Arc<ServiceList>,
     /// The headers of the handshake.
     pub(crate) headers: http::HeaderMap,
     /// The server's bounds.
@@ -108,6 +112,7 @@ impl ServerTransport for WebSocketServer {
         // However this ends, no session outlives it: each has a receiver, which sees this go.
         let (alive, cut) = watch::channel(());
         let context = Context {
+            services: Arc::new(ServiceList::new(acceptor.clone())),
             acceptor: acceptor.clone(),
             config: Arc::clone(&self.config),
             stopping: self.stopping.subscribe(),

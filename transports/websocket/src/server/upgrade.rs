@@ -8,9 +8,10 @@ use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use tokio::sync::watch;
 
-use super::{Accepted, WebSocketServerConfig};
+use super::{Accepted, WebSocketServerConfig, serve};
 use crate::{
-    Handshake, Rejection, Socket, session,
+    Handshake, Rejection, Socket,
+    session::ServiceList,
     subprotocol::{self, Protocol},
     zrpc,
 };
@@ -19,6 +20,7 @@ use crate::{
 #[derive(Clone)]
 pub(super) struct Context {
     pub(super) acceptor: Acceptor,
+    pub(super) services: Arc<ServiceList>,
     pub(super) config: Arc<WebSocketServerConfig>,
     pub(super) stopping: watch::Receiver<bool>,
     /// Whose sender is dropped when everything has to end at once.
@@ -67,6 +69,7 @@ impl Context {
     ) {
         let Self {
             acceptor,
+            services,
             config,
             stopping,
             mut cut,
@@ -77,13 +80,14 @@ impl Context {
             socket,
             acceptor,
             peer: peer.clone(),
+            services,
             headers,
             config,
             stopping,
         };
         let session = async {
             match protocol {
-                Protocol::PwRpc { extended } => session::serve(accepted, extended).await,
+                Protocol::PwRpc { extended } => serve::serve(accepted, extended).await,
                 Protocol::Zrpc { name } => zrpc::serve(accepted, name).await,
             }
         };

@@ -3,17 +3,20 @@
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Wake, Waker},
 };
 
 use futures_util::task::AtomicWaker;
 
+/// No call has this key.
+const NO_KEY: u64 = u64::MAX;
+
 /// What a session's task waits at. Any thread may ring.
 #[derive(Debug, Default)]
 pub(crate) struct Desk {
-    rung: Mutex<Vec<u32>>,
+    rung: Mutex<Vec<u64>>,
     session: AtomicWaker,
 }
 
@@ -29,11 +32,11 @@ impl Desk {
     }
 
     /// Takes the keys of the calls that rang, each once.
-    pub(crate) fn take(&self, keys: &mut Vec<u32>) {
+    pub(crate) fn take(&self, keys: &mut Vec<u64>) {
         std::mem::swap(&mut *self.lock(), keys);
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<u32>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<u64>> {
         // A list is whole between any two statements.
         self.rung.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -42,24 +45,30 @@ impl Desk {
 /// One call's bell, which is its waker too.
 #[derive(Debug)]
 pub(crate) struct Bell {
-    key: u32,
+    key: AtomicU64,
     rung: AtomicBool,
     desk: Arc<Desk>,
 }
 
 impl Bell {
-    pub(crate) fn new(key: u32, desk: &Arc<Desk>) -> Arc<Self> {
+    /// A bell without a key yet: it wakes the session, and no call is looked at for it.
+    pub(crate) fn new(desk: &Arc<Desk>) -> Arc<Self> {
         Arc::new(Self {
-            key,
+            key: AtomicU64::new(NO_KEY),
             rung: AtomicBool::new(false),
             desk: Arc::clone(desk),
         })
     }
 
+    /// Gives it its call's key.
+    pub(crate) fn name(&self, key: u64) {
+        self.key.store(key, Ordering::Release);
+    }
+
     /// Has the session look at the call.
     pub(crate) fn ring(&self) {
         if !self.rung.swap(true, Ordering::AcqRel) {
-            self.desk.lock().push(self.key);
+            self.desk.lock().push(self.key.load(Ordering::Acquire));
             self.desk.wake();
         }
     }
@@ -91,7 +100,9 @@ mod tests {
     #[test]
     fn a_call_that_rings_often_is_looked_at_once_until_it_rings_again() {
         let desk = Arc::new(Desk::default());
-        let (one, other) = (Bell::new(1, &desk), Bell::new(2, &desk));
+        let (one, other) = (Bell::new(&desk), Bell::new(&desk));
+        one.name(1);
+        other.name(2);
         let mut keys = Vec::new();
         for bell in [&one, &other, &one] {
             bell.waker().wake();

@@ -5,7 +5,8 @@ use std::{
     task::{Context, Poll},
 };
 
-use bytes::{BufMut, Bytes};
+use bytes::Bytes;
+use headwater_proto::pw_rpc::RpcPacket;
 
 /// A WebSocket that carries binary messages. It answers pings and close frames by itself.
 pub(crate) trait Line: Send {
@@ -24,14 +25,17 @@ pub(crate) trait Line: Send {
     /// How often something was read so far. Changes with every sign of life of the peer.
     fn reads(&self) -> u64;
 
-    /// Has one binary message of this many bytes written next: those that `encode` writes.
-    fn push(&mut self, len: usize, encode: impl FnOnce(&mut Sink<'_>));
+    /// Has a packet written next, as one binary message, and says how many bytes it has.
+    fn push(&mut self, packet: &RpcPacket) -> usize;
 
     /// Has the peer asked for a sign of life.
     fn push_ping(&mut self);
 
     /// Has the peer told that this is the end, unless it was or has said so itself.
     fn push_close(&mut self, code: u16, reason: &str);
+
+    /// Whether nothing waits to be written.
+    fn is_flushed(&self) -> bool;
 
     /// Writes what was pushed. Ready when all of it is with the system.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
@@ -40,9 +44,6 @@ pub(crate) trait Line: Send {
     fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<()>;
 }
 
-/// Where a message is encoded to.
-pub(crate) type Sink<'a> = dyn BufMut + 'a;
-
 /// Why a socket brings nothing more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Over {
@@ -50,13 +51,18 @@ pub(crate) struct Over {
     pub(crate) why: String,
     /// The close code to tell the peer, if it does not know.
     pub(crate) code: Option<u16>,
+    /// The peer has left in peace (1001): whatever is open here has not come to a handler there.
+    pub(crate) in_peace: bool,
 }
 
 impl Over {
     /// The peer said goodbye, or has gone without.
     pub(crate) fn gone(why: impl Into<String>) -> Self {
-        let why = why.into();
-        Self { why, code: None }
+        Self {
+            why: why.into(),
+            code: None,
+            in_peace: false,
+        }
     }
 
     /// This side ends it.
@@ -64,6 +70,7 @@ impl Over {
         Self {
             why: why.into(),
             code: Some(code),
+            in_peace: false,
         }
     }
 }

@@ -6,7 +6,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use headwater_core::call::Credit;
+use headwater_core::{call::Credit, packet::INITIAL_WINDOW};
 use headwater_rpc::{Closed, Frame, Inbound};
 
 use super::bell::Bell;
@@ -17,7 +17,7 @@ use super::bell::Bell;
 pub(crate) struct Mailbox {
     state: Mutex<State>,
     bell: Arc<Bell>,
-    /// With this much taken out, the session is told at once; half a window.
+    /// With this much taken out, the session is told.
     told_from: Credit,
 }
 
@@ -28,6 +28,8 @@ struct State {
     receiver: Option<Waker>,
     /// What was taken out since the session looked last.
     taken: Credit,
+    /// The session was told of something taken.
+    is_told: bool,
     is_dropped: bool,
 }
 
@@ -45,10 +47,7 @@ impl Mailbox {
         Arc::new(Self {
             state: Mutex::default(),
             bell,
-            told_from: Credit {
-                messages: (window.messages / 2).max(1),
-                bytes: (window.bytes / 2).max(1),
-            },
+            told_from: half(window),
         })
     }
 
@@ -57,12 +56,11 @@ impl Mailbox {
         MailboxInbound(Arc::clone(self))
     }
 
-    /// Moves all of these in. `false` if nobody wants them; they are gone then.
-    pub(crate) fn deliver(&self, frames: &mut Vec<Frame>) -> bool {
+    /// Moves all of these in. If nobody wants them, they are gone, and this much with them.
+    pub(crate) fn deliver(&self, frames: &mut Vec<Frame>) -> Credit {
         let mut state = self.lock();
         if state.is_dropped {
-            frames.clear();
-            return false;
+            return sum(frames.drain(..).as_slice(), Credit::default());
         }
         if state.frames.is_empty() {
             mem::swap(&mut state.frames, frames);
@@ -70,7 +68,7 @@ impl Mailbox {
             state.frames.append(frames);
         }
         wake(state);
-        true
+        Credit::default()
     }
 
     /// Nothing more comes; the first reason counts.
@@ -92,6 +90,21 @@ impl Mailbox {
     fn lock(&self) -> MutexGuard<'_, State> {
         // What it guards is whole between any two statements.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// This much, and what these use of a window.
+fn sum(frames: &[Frame], start: Credit) -> Credit {
+    frames.iter().fold(start, |sum, frame| Credit {
+        messages: sum.messages + frame.credit().messages,
+        bytes: sum.bytes + frame.credit().bytes,
+    })
+}
+
+fn half(window: Credit) -> Credit {
+    Credit {
+        messages: (window.messages / 2).max(1),
+        bytes: (window.bytes / 2).max(1),
     }
 }
 
@@ -121,12 +134,7 @@ impl Inbound for MailboxInbound {
             state.receiver = Some(cx.waker().clone());
             return Poll::Pending;
         }
-        let mut taken = state.taken;
-        for frame in &state.frames {
-            let credit = frame.credit();
-            taken.messages += credit.messages;
-            taken.bytes += credit.bytes;
-        }
+        let taken = sum(&state.frames, state.taken);
         state.taken = taken;
         if frames.is_empty() {
             mem::swap(frames, &mut state.frames);
@@ -134,8 +142,13 @@ impl Inbound for MailboxInbound {
             frames.append(&mut state.frames);
         }
         let Credit { messages, bytes } = taken;
-        let told_from = self.0.told_from;
+        let told_from = match state.is_told {
+            true => self.0.told_from,
+            // Only then the peer hears that there is more than it begins with.
+            false => half(INITIAL_WINDOW),
+        };
         let is_much = messages >= told_from.messages || bytes >= told_from.bytes;
+        state.is_told |= is_much;
         drop(state);
         if is_much {
             self.0.bell.ring();
@@ -149,13 +162,7 @@ impl Drop for MailboxInbound {
         let mut state = self.0.lock();
         state.is_dropped = true;
         let frames = mem::take(&mut state.frames);
-        state.taken = frames
-            .iter()
-            .map(Frame::credit)
-            .fold(state.taken, |sum, more| Credit {
-                messages: sum.messages + more.messages,
-                bytes: sum.bytes + more.bytes,
-            });
+        state.taken = sum(&frames, state.taken);
         drop(state);
         self.0.bell.ring();
     }
