@@ -154,14 +154,24 @@ fn over(error: &tungstenite::Error) -> Over {
         tungstenite::Error::Protocol(_) => 1002,
         tungstenite::Error::Utf8(_) => 1007,
         tungstenite::Error::Capacity(_) => 1009,
-        _ => return Over::gone(format!("the connection broke: {error}")),
+        tungstenite::Error::ConnectionClosed
+        | tungstenite::Error::AlreadyClosed
+        | tungstenite::Error::Io(_)
+        | tungstenite::Error::Tls(_)
+        | tungstenite::Error::WriteBufferFull(_)
+        | tungstenite::Error::AttackAttempt
+        | tungstenite::Error::Url(_)
+        | tungstenite::Error::Http(_)
+        | tungstenite::Error::HttpFormat(_) => {
+            return Over::gone(format!("the connection broke: {error}"));
+        }
     };
     Over::with_code(code, error.to_string())
 }
 
 fn to_io(error: tungstenite::Error) -> io::Error {
-    match error {
-        tungstenite::Error::Io(error) => error,
-        other => io::Error::other(other),
+    if let tungstenite::Error::Io(error) = error {
+        return error;
     }
+    io::Error::other(error)
 }

@@ -11,8 +11,8 @@ pub struct WebSocketServerConfig {
     pub listener: ListenerConfig,
     /// The longest WebSocket message that is taken, in bytes, all its fragments together; a longer one ends its socket with
     /// close code 1009. Default: `None`, twice the server's largest request
-    /// ([`headwater_rpc::ServerConfig::receive_message_bytes_max`]) and 64 KiB, so that a request which is not much over
-    /// the limit ends its call alone.
+    /// ([`headwater_rpc::ServerConfig::receive_message_bytes_max`]), but at least 8 MiB, and 64 KiB: a request which is not
+    /// much over the limit ends its call alone. While such a message comes in, up to twice of what has come is held.
     pub message_bytes_max: Option<usize>,
     /// When nothing was heard of a client for this long, it is asked (ping). Default: 5 s.
     pub ping_interval: Duration,
@@ -58,7 +58,9 @@ impl Default for WebSocketServerConfig {
 impl WebSocketServerConfig {
     /// The longest message of a socket, for a server with this limit of a request.
     pub(crate) fn message_bytes_max(&self, request_bytes_max: usize) -> usize {
-        let doubled = || request_bytes_max.saturating_mul(2).saturating_add(64 << 10);
-        self.message_bytes_max.unwrap_or_else(doubled)
+        self.message_bytes_max.unwrap_or_else(|| {
+            let doubled = request_bytes_max.saturating_mul(2).max(8 << 20);
+            doubled.saturating_add(64 << 10)
+        })
     }
 }

@@ -55,10 +55,14 @@ impl AcceptedLine {
         let mut over = Ok(());
         for incoming in turn.drain(..) {
             match incoming {
-                Incoming::Message { kind, data } if kind == MessageKind::Binary => {
-                    messages.push(data);
-                }
-                Incoming::Message { .. } => {
+                Incoming::Message {
+                    kind: MessageKind::Binary,
+                    data,
+                } => messages.push(data),
+                Incoming::Message {
+                    kind: MessageKind::Text,
+                    ..
+                } => {
                     over = Err(Over::with_code(1003, "a packet is a binary message"));
                     break;
                 }

@@ -337,22 +337,34 @@ impl Machine {
         call.answer();
         let looked = call.mailbox.look();
         self.endpoint.consumed(key, looked.taken);
-        let has_room = call.held.is_empty() && self.endpoint.is_writable(key);
-        match call.pull(has_room, &mut self.frames) {
-            Said::Frames => self.queue.push_back(key),
-            Said::Reset(code) => {
-                self.endpoint.reset(key, code);
-                self.calls.remove(&key);
-                return;
-            }
-            Said::Nothing => {}
-        }
-        if let Err(error) = self.send_held(key) {
+        let sent = self.send_held(key).and_then(|()| self.send_more(key));
+        if let Err(error) = sent {
             return self.fail(key, error);
         }
         if looked.is_dropped && matches!(self.side, Side::Client(_)) {
             self.endpoint.cancel(key);
             self.calls.remove(&key);
+        }
+    }
+
+    /// Takes what a call sends, if there is room for it.
+    fn send_more(&mut self, key: CallKey) -> Result<(), SendError> {
+        let Some(call) = self.calls.get_mut(&key) else {
+            return Ok(());
+        };
+        let has_room = call.held.is_empty() && self.endpoint.is_writable(key);
+        match call.pull(has_room, &mut self.frames) {
+            Said::Frames => {
+                // For what it has next, once this is on its way.
+                self.queue.push_back(key);
+                self.send_held(key)
+            }
+            Said::Reset(code) => {
+                self.endpoint.reset(key, code);
+                self.calls.remove(&key);
+                Ok(())
+            }
+            Said::Nothing => Ok(()),
         }
     }
 
@@ -434,19 +446,24 @@ impl ServerSide {
 
 /// How a call ends of which something cannot be sent.
 fn unsendable(error: SendError, path: &str) -> Closed {
-    let (code, reached) = match error {
-        SendError::GoingAway => (Code::Unavailable, Reached::Nothing),
-        SendError::TooLarge => (Code::ResourceExhausted, Reached::Handler),
-        SendError::Misuse if !path.is_empty() => (Code::Unimplemented, Reached::Handler),
-        _ => (Code::Internal, Reached::Handler),
+    let (code, reached) = if error == SendError::GoingAway {
+        (Code::Unavailable, Reached::Nothing)
+    } else if error == SendError::TooLarge {
+        (Code::ResourceExhausted, Reached::Handler)
+    } else if error == SendError::Compressed {
+        (Code::Unimplemented, Reached::Handler)
+    } else {
+        (Code::Internal, Reached::Handler)
     };
-    let message = match code {
-        Code::Unimplemented => format!("{path} is not the path of a method"),
-        _ => error.to_string(),
-    };
-    Closed {
+    let closed = |code, message: String| Closed {
         status: Status::new(code, message),
         by: EndedBy::Local,
         reached,
+    };
+    if error == SendError::Misuse && !path.is_empty() {
+        // A server would say that it has none of this path.
+        let message = format!("{path} is not the path of a method");
+        return closed(Code::Unimplemented, message);
     }
+    closed(code, error.to_string())
 }
