@@ -10,6 +10,7 @@
 //! - [`grpc`]: message framing, status trailers and `grpc-timeout`, as HTTP/2 and HTTP/3 carry them.
 //! - [`subprotocol`]: what a WebSocket client and the service say to each other.
 //! - [`websocket`]: the frames of RFC 6455.
+//! - [`zrpc`]: calls over WebSocket messages, as zrpc speaks them.
 
 #![no_std]
 
@@ -24,6 +25,7 @@ mod redacted;
 pub mod status;
 pub mod subprotocol;
 pub mod websocket;
+pub mod zrpc;
 
 /// The generated types of `headwater.v1`.
 #[allow(
