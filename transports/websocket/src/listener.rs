@@ -9,7 +9,7 @@ use hyper::{body::Incoming, server::conn::http1};
 use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpStream, ToSocketAddrs},
     sync::{Semaphore, watch},
 };
 
@@ -66,6 +66,14 @@ impl Listener {
     ///
     /// If the address cannot be bound.
     pub async fn bind(address: SocketAddr, config: ListenerConfig) -> io::Result<Self> {
+        Self::bind_any(address, config).await
+    }
+
+    /// As [`Listener::bind`], at the first address that can be bound.
+    pub(crate) async fn bind_any(
+        address: impl ToSocketAddrs,
+        config: ListenerConfig,
+    ) -> io::Result<Self> {
         let tcp = TcpListener::bind(address).await?;
         Ok(Self { tcp, config })
     }

@@ -88,6 +88,13 @@ impl Socket {
     }
 }
 
+impl Socket {
+    /// The address that the client connected to, if the system says.
+    pub(crate) fn local_addr(&self) -> Option<SocketAddr> {
+        self.writer.local_addr().ok()
+    }
+}
+
 /// Who is at the other end of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]

@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, ErrorKind, IoSlice},
-    net::Shutdown,
+    net::{Shutdown, SocketAddr},
 };
 
 use socket2::SockRef;
@@ -74,6 +74,10 @@ impl Writer {
             }
         }
         Ok(())
+    }
+
+    pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.tcp.local_addr()
     }
 
     /// Says that nothing more will be written (a TCP FIN after what was written). The other direction stays open.
