@@ -2,11 +2,11 @@
 
 use std::{fmt, io, path::PathBuf};
 
-use headwater_http2::{
-    ClientCertificates, ClientTls, Http2Client, Http2ClientConfig, Http2Server, Http2ServerConfig,
-    ServerTlsConfig,
+use headwater_http2::{Http2Client, Http2ClientConfig, Http2Server, Http2ServerConfig};
+use headwater_rpc::{
+    Client, Code, Router, Server, ServerConfig, Status,
+    tls::{ClientCertificates, ClientTls, ServerTlsConfig},
 };
-use headwater_rpc::{Client, Code, Router, Server, ServerConfig, Status};
 use tokio::task::JoinHandle;
 
 /// What a server proves itself with.
@@ -22,9 +22,9 @@ pub(crate) struct ServerTls {
 
 impl ServerTls {
     fn config(&self) -> ServerTlsConfig {
-        let mut config = ServerTlsConfig::new(&self.certificates, &self.key);
+        let mut config = ServerTlsConfig::new(self.certificates.clone(), self.key.clone());
         if let Some(authorities) = &self.client_ca {
-            config.clients = ClientCertificates::Required(authorities.clone());
+            config.clients = ClientCertificates::Required(authorities.clone().into());
         }
         config
     }

@@ -17,8 +17,11 @@ mod service;
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{ArgGroup, Parser};
-use headwater_http2::{ClientTls, Pem};
-use headwater_rpc::{CallOptions, Status, stub::Request};
+use headwater_rpc::{
+    CallOptions, Status,
+    stub::Request,
+    tls::{ClientTls, Pem},
+};
 
 use crate::{
     endpoint::{ServerTls, Target},

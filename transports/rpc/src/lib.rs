@@ -32,6 +32,8 @@ mod service;
 mod service_config;
 mod shared;
 pub mod stub;
+#[cfg(feature = "tls")]
+pub mod tls;
 mod transport;
 mod unsent;
 
