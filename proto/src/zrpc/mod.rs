@@ -38,5 +38,7 @@ pub use request::{FrameError, NAME_BYTES_MAX, Request, encode_request};
 pub const SUBPROTOCOL: &str = "zrpc";
 /// The subprotocol name of the frames with call ids.
 pub const SUBPROTOCOL_V2: &str = "zrpc.v2";
+/// The handler of names of one part, unless a server is set to another one.
+pub const ROOT: &str = "zrpc";
 /// The text message that ends a call where [`Ending::CloseText`] is agreed.
 pub const CLOSE_TEXT: &str = "CLOSE";

@@ -57,7 +57,7 @@ mod socket;
 mod subprotocol;
 mod wire;
 mod writer;
-mod zrpc;
+pub mod zrpc;
 
 pub use handshake::{Handshake, NotOffered};
 pub use listener::{Listener, ListenerConfig};

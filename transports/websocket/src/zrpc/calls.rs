@@ -152,10 +152,4 @@ impl Calls {
             call.outbound.reset_watch().poll_reset(&mut cx).is_ready()
         })
     }
-
-    /// What wakes the session for a call, or for one that is about to be opened.
-    pub(super) fn waker(&self, id: u32) -> Waker {
-        let open = self.open.get(&id);
-        open.map_or_else(|| self.woken.waker(id), |call| call.waker.clone())
-    }
 }

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use headwater_proto::zrpc::Ending;
+use headwater_proto::zrpc::{Ending, ROOT};
 
 /// How zrpc's sessions behave.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,7 +12,7 @@ pub struct ZrpcConfig {
     pub ending: Ending,
     /// What becomes of a client's text messages. Default: they are refused.
     pub text: TextFrames,
-    /// The handler of names without a dot, as the first part of their path: `echo` is `/zrpc/echo`. Default: `zrpc`.
+    /// The handler of names without a dot, as the first part of their path: `echo` is `/zrpc/echo`. Default: [`ROOT`].
     pub root: Arc<str>,
     /// The most calls that are open on one socket; one more ends with `RESOURCE_EXHAUSTED`. Default: 100.
     pub calls_max: usize,
@@ -27,7 +27,7 @@ impl Default for ZrpcConfig {
         Self {
             ending: Ending::default(),
             text: TextFrames::default(),
-            root: "zrpc".into(),
+            root: ROOT.into(),
             calls_max: 100,
             silence_max: Duration::from_secs(60),
         }

@@ -7,20 +7,27 @@
 //! Many calls run at once on a socket. They are cancelled when it goes, and what waits for a client that does not read is
 //! bounded: handlers are held back.
 //!
+//! A [`WebSocketServer`](crate::WebSocketServer) serves it; [`ZrpcConfig`] says how. [`WorkQueue`] hands calls to workers.
 //! [`ZrpcClient`] is a transport for [`headwater_rpc::Client`], and [`Proxy`] calls methods by name alone.
 
 mod calls;
+mod client;
 mod config;
+mod inbox;
 mod metadata;
 mod numbered;
 mod out;
+mod outbox;
 mod plain;
-mod requests;
 mod session;
 mod woken;
+mod work;
 
+pub use client::{BlobCodec, Framing, Method, Proxy, Replies, ZrpcClient, ZrpcClientConfig};
 pub use config::{TextFrames, ZrpcConfig};
+pub use headwater_proto::zrpc::Ending;
 use headwater_proto::zrpc::{SUBPROTOCOL, SUBPROTOCOL_V2};
+pub use work::{WorkQueue, Worker};
 
 use self::{calls::Calls, numbered::Numbered, plain::Plain, session::Session};
 use crate::server::Accepted;

@@ -1,23 +1,20 @@
 //! The frames of `zrpc.v2`: each has a call id.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    sync::Arc,
-    task::Poll,
-};
+use std::{collections::BTreeMap, sync::Arc, task::Poll};
 
 use bytes::Bytes;
 use headwater_proto::zrpc::{
     FrameError, close_code,
-    v2::{self, Body, Ended, WINDOW_BYTES, call_of},
+    v2::{self, Body, Ended, call_of},
 };
 use headwater_rpc::{Code, Frame, Metadata, Pulled, Status, Trailers};
 
 use super::{
     calls::{Calls, Opening},
+    inbox::{Inbox, InboxReader},
     out::Out,
+    outbox::Outbox,
     plain::{OneRequest, reset, too_long},
-    requests::{RequestStream, Requests, cost_of},
     session::Dialect,
 };
 
@@ -29,11 +26,8 @@ pub(super) struct Numbered {
 }
 
 struct Stream {
-    requests: Arc<Requests>,
-    /// What the client takes.
-    credit: i64,
-    /// What was pulled and waits for credit.
-    waiting: VecDeque<Frame>,
+    requests: Arc<Inbox>,
+    replies: Outbox,
 }
 
 impl Numbered {
@@ -54,19 +48,18 @@ impl Numbered {
                 timeout,
                 metadata,
             } => {
-                let requests = Requests::new(calls.waker(call));
+                let requests = Inbox::new(calls.woken.waker(call));
                 let opening = Opening {
                     method,
                     metadata,
                     timeout,
-                    inbound: Box::new(RequestStream(Arc::clone(&requests))),
+                    inbound: Box::new(InboxReader(Arc::clone(&requests))),
                 };
                 unused(call, calls)?;
                 calls.open(call, opening)?;
                 let stream = Stream {
                     requests,
-                    credit: i64::from(WINDOW_BYTES),
-                    waiting: VecDeque::new(),
+                    replies: Outbox::default(),
                 };
                 self.streams.insert(call, stream);
                 Ok(())
@@ -80,7 +73,7 @@ impl Numbered {
             }
             Body::Credit(bytes) => {
                 if let Some(stream) = self.streams.get_mut(&call) {
-                    stream.credit = stream.credit.saturating_add(i64::from(bytes));
+                    stream.replies.add_credit(bytes);
                     calls.again(call);
                 }
                 Ok(())
@@ -168,9 +161,9 @@ impl Dialect for Numbered {
         if let Some(freed) = stream.requests.take_freed() {
             say(call, Body::Credit(freed), out);
         }
-        if stream.waiting.is_empty() || calls.is_reset(call) {
+        if stream.replies.is_empty() || calls.is_reset(call) {
             // What waits of a call that was reset is void.
-            stream.waiting.clear();
+            stream.replies.clear();
             let mut frames = Vec::new();
             match calls.pull(call, &mut frames) {
                 Poll::Pending => return,
@@ -178,13 +171,13 @@ impl Dialect for Numbered {
                 Poll::Ready(Pulled::Reset(code)) => {
                     return self.ended(call, failed(reset(code)), calls, out);
                 }
-                Poll::Ready(Pulled::Frames) => stream.waiting.extend(frames),
+                Poll::Ready(Pulled::Frames) => stream.replies.extend(frames),
             }
         }
-        if let Some(ended) = stream.say_waiting(call, out) {
+        if let Some(ended) = say_waiting(call, &mut stream.replies, out) {
             return self.ended(call, ended, calls, out);
         }
-        if stream.waiting.is_empty() {
+        if stream.replies.is_empty() {
             calls.again(call);
         } else if calls.is_reset(call) {
             // From here on the watch wakes the session; it might have been reset in between.
@@ -221,26 +214,17 @@ impl Numbered {
     }
 }
 
-impl Stream {
-    /// Says what the credit is enough for; how the call ended, if that comes next.
-    fn say_waiting(&mut self, call: u32, out: &mut Out) -> Option<Ended> {
-        while let Some(frame) = self.waiting.front() {
-            if let Some(cost) = cost_of(frame) {
-                if self.credit <= 0 {
-                    return None;
-                }
-                self.credit -= cost;
-            }
-            match self.waiting.pop_front()? {
-                Frame::Headers(metadata) => say(call, Body::Headers(metadata), out),
-                Frame::Message(blob) => say(call, Body::Message(blob), out),
-                Frame::Compressed(blob) => say(call, Body::Compressed(blob), out),
-                Frame::End(trailers) => return Some(ended(*trailers)),
-            }
+/// Says what the credit is enough for; how the call ended, if that comes next.
+fn say_waiting(call: u32, replies: &mut Outbox, out: &mut Out) -> Option<Ended> {
+    while let Some(frame) = replies.next() {
+        match frame {
+            Frame::Headers(metadata) => say(call, Body::Headers(metadata), out),
+            Frame::Message(blob) => say(call, Body::Message(blob), out),
+            Frame::Compressed(blob) => say(call, Body::Compressed(blob), out),
+            Frame::End(trailers) => return Some(ended(*trailers)),
         }
-        self.waiting = VecDeque::new();
-        None
     }
+    None
 }
 
 /// The end of the socket.

@@ -1,4 +1,4 @@
-//! The requests of a call that wait for its handler, and the credit for more.
+//! What the peer sent in a call and nobody has read yet, and the credit for more.
 
 use std::{
     mem,
@@ -12,34 +12,37 @@ use headwater_rpc::{Closed, Frame, Inbound};
 /// What was read and not given back, from which on it is.
 const FREED_MIN: i64 = WINDOW_BYTES as i64 / 2;
 
-/// Between a session, which fills it, and a handler, which empties it.
-pub(super) struct Requests {
+/// Between a session, which fills it, and a call's driver, which empties it.
+pub(super) struct Inbox {
     state: Mutex<State>,
-    /// Wakes the session when there is credit to give.
+    /// Wakes the session when there is credit to give, or nobody reads any more.
     session: Waker,
 }
 
 struct State {
     frames: Vec<Frame>,
-    /// What the client may send.
+    /// What the peer may send.
     credit: i64,
     /// What was read and not yet given back.
     freed: i64,
-    handler: Option<Waker>,
+    reader: Option<Waker>,
+    /// The stream is gone.
+    closed: Option<Closed>,
     /// Nobody reads any more: what comes is dropped, and given back at once.
     dropped: bool,
 }
 
-/// The client has sent what it had no credit for.
+/// The peer has sent what it had no credit for.
 pub(super) struct Overdrawn;
 
-impl Requests {
+impl Inbox {
     pub(super) fn new(session: Waker) -> Arc<Self> {
         let state = State {
             frames: Vec::new(),
             credit: i64::from(WINDOW_BYTES),
             freed: 0,
-            handler: None,
+            reader: None,
+            closed: None,
             dropped: false,
         };
         Arc::new(Self {
@@ -65,16 +68,32 @@ impl Requests {
         if state.dropped {
             state.empty();
         }
-        let handler = state.handler.take();
+        let reader = state.reader.take();
         let gives = state.freed >= FREED_MIN;
         drop(state);
-        if let Some(handler) = handler {
-            handler.wake();
+        if let Some(reader) = reader {
+            reader.wake();
         }
         if gives {
             self.session.wake_by_ref();
         }
         Ok(())
+    }
+
+    /// Nothing more comes: the stream is gone.
+    pub(super) fn close(&self, closed: Closed) {
+        let mut state = self.lock();
+        state.closed.get_or_insert(closed);
+        let reader = state.reader.take();
+        drop(state);
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+    }
+
+    /// Whether nobody reads any more.
+    pub(super) fn is_dropped(&self) -> bool {
+        self.lock().dropped
     }
 
     /// The credit to give back, if it is worth a frame.
@@ -108,10 +127,10 @@ pub(super) fn cost_of(frame: &Frame) -> Option<i64> {
     }
 }
 
-/// The handler's end.
-pub(super) struct RequestStream(pub(super) Arc<Requests>);
+/// The reading end.
+pub(super) struct InboxReader(pub(super) Arc<Inbox>);
 
-impl Inbound for RequestStream {
+impl Inbound for InboxReader {
     fn poll_frames(
         &mut self,
         cx: &mut Context<'_>,
@@ -119,7 +138,10 @@ impl Inbound for RequestStream {
     ) -> Poll<Result<(), Closed>> {
         let mut state = self.0.lock();
         if state.frames.is_empty() {
-            state.handler = Some(cx.waker().clone());
+            if let Some(closed) = &state.closed {
+                return Poll::Ready(Err(closed.clone()));
+            }
+            state.reader = Some(cx.waker().clone());
             return Poll::Pending;
         }
         frames.append(&mut state.empty());
@@ -132,11 +154,11 @@ impl Inbound for RequestStream {
     }
 }
 
-impl Drop for RequestStream {
+impl Drop for InboxReader {
     fn drop(&mut self) {
         let mut state = self.0.lock();
         state.dropped = true;
-        state.handler = None;
+        state.reader = None;
         state.empty();
         drop(state);
         self.0.session.wake_by_ref();
