@@ -59,7 +59,7 @@ mod subprotocol;
 mod tls;
 mod wire;
 mod writer;
-mod zrpc;
+pub mod zrpc;
 
 pub use client::{Subprotocol, WebSocketClient, WebSocketClientConfig, WebSocketConnector};
 pub use handshake::{Handshake, NotOffered};
