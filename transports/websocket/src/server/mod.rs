@@ -52,8 +52,6 @@ pub(crate) struct Accepted {
     pub(crate) acceptor: Acceptor,
     /// Who is at the other end.
     pub(crate) peer: Peer,
-    /// The methods of the server, as packets name them.
-    pub(crate) services: Arc<ServiceList>,
     /// The headers of the handshake.
     pub(crate) headers: http::HeaderMap,
     /// The server's bounds.

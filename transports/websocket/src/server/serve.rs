@@ -3,15 +3,14 @@
 use std::sync::Arc;
 
 use super::{Accepted, line::AcceptedLine};
-use crate::session::{ServerSide, Session, SessionConfig, Side};
+use crate::session::{ServerSide, ServiceList, Session, SessionConfig, Side};
 
 /// Serves one socket until it is over. `is_extended`: the client is known to understand Headwater's extension.
-pub(super) async fn serve(accepted: Accepted, is_extended: bool) {
+pub(super) async fn serve(accepted: Accepted, services: Arc<ServiceList>, is_extended: bool) {
     let Accepted {
         socket,
         acceptor,
         peer,
-        services,
         config,
         mut stopping,
         ..

@@ -80,14 +80,13 @@ impl Context {
             socket,
             acceptor,
             peer: peer.clone(),
-            services,
             headers,
             config,
             stopping,
         };
         let session = async {
             match protocol {
-                Protocol::PwRpc { extended } => serve::serve(accepted, extended).await,
+                Protocol::PwRpc { extended } => serve::serve(accepted, services, extended).await,
                 Protocol::Zrpc { name } => zrpc::serve(accepted, name).await,
             }
         };
