@@ -7,6 +7,9 @@ use headwater_http3::{Http3Client, Http3ClientConfig, Http3Server, Http3ServerCo
 use headwater_rpc::{
     Client, ClientBuilder, Code, Router, Server, ServerBuilder, tls::DevCertificates,
 };
+use headwater_websocket::{
+    WebSocketClient, WebSocketClientConfig, WebSocketServer, WebSocketServerConfig,
+};
 
 /// Every transport under test.
 pub const TRANSPORTS: &[Transport] = &[
@@ -27,6 +30,13 @@ pub const TRANSPORTS: &[Transport] = &[
     Transport {
         name: "http3",
         ends: |router| Box::pin(http3(router)),
+        peer_kind: "ipv4",
+        certificates: 0,
+        stopped: Code::Unavailable,
+    },
+    Transport {
+        name: "websocket",
+        ends: |router| Box::pin(websocket(router)),
         peer_kind: "ipv4",
         certificates: 0,
         stopped: Code::Unavailable,
@@ -104,6 +114,24 @@ async fn http3(router: Router) -> (ClientBuilder, ServerBuilder) {
         ..Http3ClientConfig::default()
     };
     let client = Http3Client::new(&url, &bounds);
+    let client = Client::builder(client.expect("a valid url"));
+    (client, Server::builder(server, router))
+}
+
+async fn websocket(router: Router) -> (ClientBuilder, ServerBuilder) {
+    let config = WebSocketServerConfig {
+        call_window_bytes: STREAM_WINDOW_BYTES as usize,
+        ..WebSocketServerConfig::default()
+    };
+    let server = WebSocketServer::bind("127.0.0.1:0", config)
+        .await
+        .expect("a free port on loopback");
+    let url = format!("ws://{}", server.local_addr());
+    let bounds = WebSocketClientConfig {
+        call_window_bytes: STREAM_WINDOW_BYTES as usize,
+        ..WebSocketClientConfig::default()
+    };
+    let client = WebSocketClient::new(&url, &bounds);
     let client = Client::builder(client.expect("a valid url"));
     (client, Server::builder(server, router))
 }
