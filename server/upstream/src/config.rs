@@ -10,7 +10,7 @@ use crate::{BackOff, mailbox::Bounds};
 
 /// How long a service that is asked may say nothing. A link is a call that may be silent for hours, and its loss has to be
 /// found; a service expects to be asked.
-#[cfg(feature = "tls")]
+#[cfg(feature = "http2")]
 const SILENCE_MAX: Duration = Duration::from_secs(10);
 
 /// How an [`Upstream`](crate::Upstream) reaches its service, and what it registers.
@@ -169,6 +169,8 @@ impl UpstreamConfig {
             },
             #[cfg(feature = "in-process")]
             in_process: self.in_process.clone(),
+            // The others ask by themselves.
+            ..ClientOptions::default()
         }
     }
 }

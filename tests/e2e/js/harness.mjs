@@ -112,6 +112,9 @@ export const UPSTREAM_URLS = [
   "http://127.0.0.1:0",
   "https://127.0.0.1:0",
   `unix:${path.join(tmpdir(), `headwater-e2e-${process.pid}.sock`)}`,
+  "h3://127.0.0.1:0",
+  "ws://127.0.0.1:0",
+  "wss://127.0.0.1:0",
   "inproc://chat",
 ];
 const LISTEN_CLIENTS = ["--listen-clients", "127.0.0.1:0"];

@@ -151,9 +151,14 @@ class RustUpstream(Chat, Case):
     language = "rust"
 
 
-class RustUpstreamWithTls(Chat, Case):
+class RustUpstreamOverHttp3(Chat, Case):
     language = "rust"
-    url = "https://127.0.0.1:0"
+    url = "h3://127.0.0.1:0"
+
+
+class RustUpstreamOverWebSocket(Chat, Case):
+    language = "rust"
+    url = "ws://127.0.0.1:0"
 
 
 class PythonUpstream(Chat, Case):

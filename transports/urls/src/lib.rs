@@ -58,10 +58,14 @@ mod client;
 mod error;
 #[cfg(feature = "http2")]
 mod http2;
+#[cfg(feature = "http3")]
+mod http3;
 #[cfg(feature = "in-process")]
 mod in_process;
 mod server;
 mod url;
+#[cfg(feature = "websocket")]
+mod websocket;
 
 pub use self::{
     client::{ClientOptions, client},

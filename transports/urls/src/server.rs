@@ -5,16 +5,24 @@ use std::fmt;
 use async_trait::async_trait;
 #[cfg(feature = "http2")]
 use headwater_http2::Http2ServerConfig;
+#[cfg(feature = "http3")]
+use headwater_http3::Http3ServerConfig;
 #[cfg(feature = "in-process")]
 use headwater_in_process::Names;
 #[cfg(feature = "tls")]
 use headwater_rpc::tls::ServerTlsConfig;
 use headwater_rpc::{Acceptor, RegisteredMethod, ServerTransport, Status};
+#[cfg(feature = "websocket")]
+use headwater_websocket::WebSocketServerConfig;
 
 #[cfg(feature = "http2")]
 use crate::http2;
+#[cfg(feature = "http3")]
+use crate::http3;
 #[cfg(feature = "in-process")]
 use crate::in_process;
+#[cfg(feature = "websocket")]
+use crate::websocket;
 use crate::{Scheme, Url, UrlError};
 
 /// What servers need beside their URL. Fields come with features, so end a literal with `..Default::default()`.
@@ -26,6 +34,12 @@ pub struct ServerOptions {
     /// The bounds of servers of `http://`, `https://` and `unix:`.
     #[cfg(feature = "http2")]
     pub http2: Http2ServerConfig,
+    /// The bounds of servers of `h3://`.
+    #[cfg(feature = "http3")]
+    pub http3: Http3ServerConfig,
+    /// The bounds of servers of `ws://` and `wss://`, and what they speak to clients that name no subprotocol.
+    #[cfg(feature = "websocket")]
+    pub websocket: WebSocketServerConfig,
     /// The names of `inproc://`. Default: some of its own, under which nobody is found: give its clone to the clients.
     #[cfg(feature = "in-process")]
     pub in_process: Names,
@@ -52,7 +66,14 @@ impl UrlServer {
             Scheme::Http | Scheme::Https | Scheme::Unix => http2::bind(&url, options).await,
             #[cfg(not(feature = "http2"))]
             Scheme::Http | Scheme::Https | Scheme::Unix => Err(UrlError::NotBuilt(url.scheme())),
-            Scheme::H3 | Scheme::Ws | Scheme::Wss => Err(UrlError::NotBuilt(url.scheme())),
+            #[cfg(feature = "http3")]
+            Scheme::H3 => http3::bind(&url, options).await,
+            #[cfg(not(feature = "http3"))]
+            Scheme::H3 => Err(UrlError::NotBuilt(url.scheme())),
+            #[cfg(feature = "websocket")]
+            Scheme::Ws | Scheme::Wss => websocket::bind(&url, options).await,
+            #[cfg(not(feature = "websocket"))]
+            Scheme::Ws | Scheme::Wss => Err(UrlError::NotBuilt(url.scheme())),
             #[cfg(feature = "in-process")]
             Scheme::InProcess => in_process::bind(&url, options),
             #[cfg(not(feature = "in-process"))]

@@ -65,7 +65,8 @@ impl Scheme {
     pub const fn is_built(self) -> bool {
         match self {
             Self::Http | Self::Https | Self::Unix => cfg!(feature = "http2"),
-            Self::H3 | Self::Ws | Self::Wss => false,
+            Self::H3 => cfg!(feature = "http3"),
+            Self::Ws | Self::Wss => cfg!(feature = "websocket"),
             Self::InProcess => cfg!(feature = "in-process"),
         }
     }

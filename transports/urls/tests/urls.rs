@@ -100,6 +100,9 @@ async fn u_10_one_server_listens_on_every_transport_at_once() {
         ("http://127.0.0.1:0", "ipv4:127.0.0.1:"),
         ("https://127.0.0.1:0", "ipv4:127.0.0.1:"),
         (&unix, "unix:"),
+        ("h3://127.0.0.1:0", "ipv4:127.0.0.1:"),
+        ("ws://127.0.0.1:0", "ipv4:127.0.0.1:"),
+        ("wss://127.0.0.1:0", "ipv4:127.0.0.1:"),
         ("inproc://server", "in-process:"),
     ];
     let mut bound = Vec::new();
@@ -116,7 +119,7 @@ async fn u_10_one_server_listens_on_every_transport_at_once() {
 #[tokio::test]
 async fn the_port_that_was_taken_is_told() {
     let place = Place::new();
-    for scheme in ["http", "https"] {
+    for scheme in ["http", "https", "h3", "ws", "wss"] {
         for host in ["127.0.0.1", "localhost"] {
             let url = place
                 .serve(&format!("{scheme}://{host}:0/"), &router())
@@ -134,26 +137,30 @@ async fn the_port_that_was_taken_is_told() {
 async fn a_server_with_tls_needs_a_certificate_and_a_client_that_trusts_it() {
     let place = Place::new();
     let bare = ServerOptions::default();
-    let error = UrlServer::bind("https://127.0.0.1:0", &bare).await;
-    let error = error.expect_err("there is no certificate");
-    assert_eq!(error, UrlError::NoCertificate(Scheme::Https));
+    for scheme in Scheme::built().filter(|scheme| scheme.has_tls()) {
+        let url = format!("{scheme}://127.0.0.1:0");
+        let error = UrlServer::bind(&url, &bare).await;
+        let error = error.expect_err("there is no certificate");
+        assert_eq!(error, UrlError::NoCertificate(scheme));
 
-    let url = place.serve("https://127.0.0.1:0", &router()).await;
-    let other = DevCertificates::generate().expect("they can be made");
-    let strangers = Place {
-        client: ClientOptions {
-            tls: other.client(),
-            ..ClientOptions::default()
-        },
-        ..Place::new()
-    };
-    let status = strangers.ask(&url).await.expect_err("it is not trusted");
-    assert_eq!(status.code, Code::Unavailable, "{status}");
-    assert!(
-        status.message.contains("no authority that is trusted"),
-        "{status}"
-    );
+        let url = place.serve(&url, &router()).await;
+        let other = DevCertificates::generate().expect("they can be made");
+        let strangers = Place {
+            client: ClientOptions {
+                tls: other.client(),
+                ..ClientOptions::default()
+            },
+            ..Place::new()
+        };
+        let status = strangers.ask(&url).await.expect_err("it is not trusted");
+        assert_eq!(status.code, Code::Unavailable, "{status}");
+        // QUIC tells the reason in words of its own.
+        let reasons = ["no authority that is trusted", "invalid peer certificate"];
+        let told = reasons.iter().any(|why| status.message.contains(why));
+        assert!(told, "{url}: {status}");
+    }
 
+    let url = "https://127.0.0.1:1";
     let unusable = ClientOptions {
         tls: ClientTls {
             roots: Some(Pem::Text(b"none".to_vec())),
@@ -161,7 +168,7 @@ async fn a_server_with_tls_needs_a_certificate_and_a_client_that_trusts_it() {
         },
         ..ClientOptions::default()
     };
-    let error = client(&url, &unusable).expect_err("nobody is trusted");
+    let error = client(url, &unusable).expect_err("nobody is trusted");
     assert!(error.to_string().contains("no certificate"), "{error}");
     let plain = client("http://127.0.0.1:1", &unusable);
     assert!(plain.is_ok(), "without TLS nobody asks");
@@ -170,10 +177,11 @@ async fn a_server_with_tls_needs_a_certificate_and_a_client_that_trusts_it() {
 #[tokio::test]
 async fn an_address_that_is_taken_is_said_to_be() {
     let place = Place::new();
-    let url = place.serve("http://127.0.0.1:0", &router()).await;
-    place.serve("inproc://taken", &router()).await;
-    for url in [&*url, "inproc://taken"] {
-        let error = UrlServer::bind(url, &place.server).await;
+    for scheme in ["http", "https", "h3", "ws", "wss", "inproc"] {
+        let url = place
+            .serve(&format!("{scheme}://127.0.0.1:0"), &router())
+            .await;
+        let error = UrlServer::bind(&url, &place.server).await;
         let error = error.expect_err("somebody is there");
         assert!(matches!(error, UrlError::Transport(_)), "{url}: {error:?}");
     }

@@ -77,8 +77,6 @@ const EDGES: [(&str, &[&str]); 12] = [
             "headwater-transports",
             "headwater-in-process",
             "headwater-http2",
-            "headwater-http3",
-            "headwater-websocket",
         ],
     ),
     (
