@@ -1,5 +1,6 @@
 //! The `headwater` command.
 
+mod clients;
 mod demo;
 mod run;
 mod serve;

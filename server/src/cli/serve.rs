@@ -1,6 +1,6 @@
 //! `headwater serve`: the service.
 
-use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
 use clap::Args;
 use headwater::{
@@ -9,10 +9,10 @@ use headwater::{
 };
 use headwater_rpc::tls::ServerTlsConfig;
 use headwater_transports::{Scheme, ServerOptions, Url, UrlError, UrlServer};
-use headwater_websocket::{Listener, ListenerConfig};
 
 use super::{
     Error,
+    clients::ListenClients,
     run::{self, Running, seconds},
     tls::Tls,
 };
@@ -26,9 +26,9 @@ use super::{
 #[derive(Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Serve {
-    /// Where clients connect. Port 0 takes a free one.
+    /// Where clients connect: an address, or with TLS https://ADDR. Port 0 takes a free one.
     #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDR")]
-    listen_clients: SocketAddr,
+    listen_clients: ListenClients,
     /// Where upstreams dial in; repeatable: all of them are served at once. The scheme chooses how:
     ///
     /// http:// and https:// are gRPC over HTTP/2, without and with TLS; h3:// is HTTP/3; ws:// and wss:// are WebSocket,
@@ -81,6 +81,8 @@ Examples:
   headwater serve --listen-upstream http://127.0.0.1:8081 --listen-upstream https://0.0.0.0:8443 \\
                   --tls-cert server.pem --tls-key server.key
       Upstreams on this machine without TLS, and from elsewhere with it.
+  headwater serve --listen-clients https://0.0.0.0:443 --tls-cert server.pem --tls-key server.key
+      Clients over TLS: https:// and wss://.
   headwater serve --listen-upstream https://0.0.0.0:8443 --tls-cert server.pem --tls-key server.key \\
                   --tls-client-ca upstreams.pem
       Upstreams have to show a certificate too.";
@@ -92,45 +94,35 @@ impl Serve {
 
     async fn serve(self) -> Result<(), Error> {
         let key = run::access_key(self.access_key.as_deref())?;
-        let listener = Listener::bind(self.listen_clients, ListenerConfig::default())
-            .await
-            .map_err(|error| {
-                format!(
-                    "cannot listen for clients on {}: {error}",
-                    self.listen_clients
-                )
-            })?;
-        let clients = listener.local_addr()?;
         let identity = self.tls.identity()?;
-        let tls = identity.as_ref().map(|identity| identity.config.clone());
+        let tls = identity.as_ref().map(|identity| &identity.config);
+        let clients = self.listen_clients.bind(tls).await?;
         let upstreams = self.bind_upstreams(tls).await?;
-        let config = self.config(&key, run::endpoint_of(clients))?;
+        let config = self.config(&key, clients.endpoint())?;
         let endpoint = config.endpoints[0].clone();
         let service = Service::new(config);
 
         let mut running = Running::new(service.clone())?;
         let stopped = running.stopped();
         let serving = service.clone();
+        let mut ready = format!("ready clients={}", clients.url());
+        let listener = clients.listener;
         running.serve_clients(async move { serving.serve_clients(listener, stopped).await });
-        let mut ready = format!("ready clients=http://{clients}");
         for upstream in upstreams {
             ready += &format!(" upstream={}", upstream.url());
             running.serve_upstreams(service.upstream_server(upstream));
         }
         run::introduce(&service, &endpoint, &key)?;
-        if let Some(root) = identity
-            .as_ref()
-            .and_then(|identity| identity.root.as_ref())
-        {
-            println!("root certificate: {}", root.path().display());
+        if let Some(identity) = &identity {
+            identity.introduce();
         }
         println!("{ready}");
         running.until_told(self.drain_timeout).await
     }
 
-    async fn bind_upstreams(&self, tls: Option<ServerTlsConfig>) -> Result<Vec<UrlServer>, Error> {
+    async fn bind_upstreams(&self, tls: Option<&ServerTlsConfig>) -> Result<Vec<UrlServer>, Error> {
         let options = ServerOptions {
-            tls,
+            tls: tls.cloned(),
             ..ServerOptions::default()
         };
         let mut servers = Vec::new();

@@ -37,7 +37,7 @@ pub(super) struct Tls {
     #[arg(long, env = "HEADWATER_TLS_CLIENT_CA", value_name = "FILE")]
     tls_client_ca: Option<PathBuf>,
     /// For development: makes up a certificate for localhost, 127.0.0.1 and ::1 at each start, and prints where the root
-    /// certificate is that upstreams have to trust.
+    /// certificate is that clients and upstreams have to trust.
     #[arg(long, conflicts_with_all = ["tls_cert", "tls_key"])]
     dev_tls: bool,
     /// Where --dev-tls writes the root certificate. Default: a new file in the folder for temporary files, which is removed at the
@@ -50,7 +50,16 @@ pub(super) struct Tls {
 pub(super) struct Identity {
     pub(super) config: ServerTlsConfig,
     /// The root certificate of a made-up one.
-    pub(super) root: Option<RootFile>,
+    root: Option<RootFile>,
+}
+
+impl Identity {
+    /// Where the root certificate of a made-up one is, on stdout.
+    pub(super) fn introduce(&self) {
+        if let Some(root) = &self.root {
+            println!("root certificate: {}", root.path.display());
+        }
+    }
 }
 
 impl Tls {
@@ -118,10 +127,6 @@ impl RootFile {
                 format!("cannot write the root certificate to {path}: {error}")
             })?;
         Ok(file)
-    }
-
-    pub(super) fn path(&self) -> &Path {
-        &self.path
     }
 }
 

@@ -116,6 +116,19 @@ async fn u_10_s1_01_s1_16_events_are_answered_over_each_transport() {
     }
 }
 
+/// U-10: a runtime that cannot open a socket, and a link on it.
+#[test]
+fn u_10_in_one_process_no_socket_is_opened() {
+    let runtime = tokio::runtime::Builder::new_current_thread();
+    let without_io = { runtime }.enable_time().build().expect("a runtime");
+    without_io.block_on(events_are_answered(IN_PROCESS));
+    let opened = without_io.block_on(async {
+        let opened = tokio::spawn(async { tokio::net::TcpListener::bind("127.0.0.1:0").await });
+        opened.await
+    });
+    assert!(opened.is_err(), "on that runtime, a socket is a panic");
+}
+
 async fn a_break_is_healed(url: &str) {
     let mut service = Service::start(url).await;
     let echo = Echo::default();
