@@ -204,7 +204,7 @@ impl Upstream {
                 Err(status) => return Ended::unregistered(Err(status)),
             },
         };
-        let call = open(client, self.token());
+        let call = open(client.clone(), self.token());
         let call = timeout(self.config.register_timeout, call);
         let opened = tokio::select! {
             biased;
@@ -228,6 +228,9 @@ impl Upstream {
         let now = self.now();
         self.engine.handle(Input::Closed, now);
         self.engine.drain_link();
+        if ended.stopping {
+            leave(&client, connecting).await;
+        }
         ended
     }
 
@@ -355,6 +358,17 @@ async fn dial(url: &Url, options: &ClientOptions) -> Result<Client, Status> {
     };
     // What could be used when the upstream was made: somebody is changing it.
     made.map_err(|error| Status::new(Code::Unavailable, error.to_string()))
+}
+
+/// Closes the connection that `connecting` holds, if it does. Over UDP nobody does so for a process that just ends, and its
+/// service would count it in for a while.
+async fn leave(client: &Client, mut connecting: JoinSet<Result<(), Status>>) {
+    if connecting.is_empty() {
+        return;
+    }
+    client.begin_graceful_shutdown();
+    // Too late is as good as dropped.
+    let _ = timeout(LINGER, connecting.join_next()).await;
 }
 
 async fn open(client: Client, token: Option<String>) -> Result<Session, Status> {
