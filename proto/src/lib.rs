@@ -11,6 +11,7 @@
 //! - [`pw_rpc`]: the packets that carry many calls over one channel of messages.
 //! - [`subprotocol`]: what a WebSocket client and the service say to each other.
 //! - [`websocket`]: the frames of RFC 6455.
+//! - [`zrpc`]: calls over WebSocket messages, as zrpc speaks them.
 
 #![no_std]
 
@@ -26,6 +27,7 @@ mod redacted;
 pub mod status;
 pub mod subprotocol;
 pub mod websocket;
+pub mod zrpc;
 
 /// The generated types of `headwater.v1`.
 #[allow(

@@ -10,15 +10,15 @@
 
 mod body;
 mod client;
-mod headers;
 mod inbound;
 mod io;
 mod read_ahead;
 mod server;
 
-pub use client::{
-    ClientIdentity, ClientTls, Http2Client, Http2ClientConfig, Http2Connector, Keepalive, Pem,
-};
-pub use server::{
-    ClientCertificates, Http2Server, Http2ServerConfig, Http2ServerCounters, ServerTlsConfig,
-};
+use headwater_rpc::http::headers;
+
+pub use client::{Http2Client, Http2ClientConfig, Http2Connector, Keepalive};
+pub use server::{Http2Server, Http2ServerConfig, Http2ServerCounters};
+
+/// The protocol that ALPN (RFC 7301) has to agree on (RFC 9113, 3.2).
+const ALPN: &[u8] = b"h2";

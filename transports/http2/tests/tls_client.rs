@@ -9,12 +9,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use headwater_http2::{
-    ClientIdentity, ClientTls, Http2Client, Http2ClientConfig, Http2Connector, Pem,
-};
+use headwater_http2::{Http2Client, Http2ClientConfig, Http2Connector};
 use headwater_rpc::{
     CallOptions, Client, Code, Metadata, Status,
     channel::{Address, Connection, Connector},
+    tls::{ClientIdentity, ClientTls, Pem},
 };
 use http::{HeaderMap, Response};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
@@ -298,9 +297,12 @@ async fn s4_68_what_cannot_be_used_is_said_before_any_connection() {
     };
     let cases = [
         ("no certificate", roots(Pem::Text(b"none".to_vec()))),
-        ("cannot be read", roots(Pem::File("/nowhere/at/all".into()))),
+        (
+            "/nowhere/at/all: ",
+            roots(Pem::File("/nowhere/at/all".into())),
+        ),
         ("certificate and key", with(mixed)),
-        ("is not one in PEM", with(no_key)),
+        ("no private key in PEM", with(no_key)),
         ("not the name of a server", unnamed),
     ];
     for (expected, tls) in cases {
@@ -359,6 +361,13 @@ fn set_age(path: &Path, seconds_ago: u64) {
     set.expect("the file is ours");
 }
 
+/// Over the second in which the files are not looked at again.
+async fn pass_interval() {
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(1)).await;
+    tokio::time::resume();
+}
+
 impl Drop for Files {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
@@ -389,12 +398,14 @@ async fn s4_68_a_changed_identity_is_taken_without_dropping() {
 
     // Half of a change is no identity: the old one still serves.
     files.write("client.pem", &new.certificate, 30);
+    pass_interval().await;
     let second = connector.connect(&address).await;
     assert!(second.is_ok(), "{:?}", second.err());
     let shown = seen.recv().await.expect("a connection");
     assert_eq!(shown.as_deref(), Some(&*old.chain()[0]));
 
     files.write("client.key", &new.key, 30);
+    pass_interval().await;
     let third = connector.connect(&address).await;
     assert!(third.is_ok(), "{:?}", third.err());
     let shown = seen.recv().await.expect("a connection");
@@ -418,6 +429,7 @@ async fn s4_68_changed_roots_are_taken() {
     let connector = connector(&tls).unwrap_or_else(|status| panic!("{status}"));
     assert!(connector.connect(&address).await.is_err());
     files.write("roots.pem", &format!("{}{}", old.pem, new.pem), 30);
+    pass_interval().await;
     let connected = connector.connect(&address).await;
     assert!(connected.is_ok(), "{:?}", connected.err());
 }

@@ -1,20 +1,16 @@
 //! TLS toward the server: who is let in, what a handler sees of the client, and certificates that change while it serves.
 
-use std::{
-    fs, io,
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{fs, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use h2::client::SendRequest;
 use headwater_http2::{
-    ClientCertificates, Http2Client, Http2ClientConfig, Http2Server, Http2ServerConfig,
-    Http2ServerCounters, ServerTlsConfig,
+    Http2Client, Http2ClientConfig, Http2Server, Http2ServerConfig, Http2ServerCounters,
 };
-use headwater_rpc::{CallOptions, Client, Metadata, Peer, Router, Server, ServerConfig};
+use headwater_rpc::{
+    CallOptions, Client, Metadata, Peer, Router, Server, ServerConfig,
+    tls::{ClientCertificates, Pem, ServerTlsConfig},
+};
 use http::{Method, Request};
 use rcgen::{CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tokio::{
@@ -240,7 +236,7 @@ async fn s4_68_clients_that_must_prove_who_they_are() {
     let (authority, other) = (Authority::new(), Authority::new());
     let directory = Directory::new("mtls");
     let mut tls = directory.identity(&authority.sign("localhost"));
-    tls.clients = ClientCertificates::Required(directory.write("ca.pem", &authority.pem()));
+    tls.clients = ClientCertificates::Required(directory.write("ca.pem", &authority.pem()).into());
     let mut fixture = serve(tls).await;
     let (known, stranger) = (authority.sign("app"), other.sign("app"));
     let mut dialer = Dialer::new(&authority);
@@ -261,7 +257,7 @@ async fn s4_68_clients_that_may_prove_who_they_are() {
     let (authority, other) = (Authority::new(), Authority::new());
     let directory = Directory::new("optional");
     let mut tls = directory.identity(&authority.sign("localhost"));
-    tls.clients = ClientCertificates::Optional(directory.write("ca.pem", &authority.pem()));
+    tls.clients = ClientCertificates::Optional(directory.write("ca.pem", &authority.pem()).into());
     let mut fixture = serve(tls).await;
     let (known, stranger) = (authority.sign("app"), other.sign("app"));
     let mut dialer = Dialer::new(&authority);
@@ -450,26 +446,29 @@ fn files_that_cannot_be_used_are_named_and_no_key_is_shown() {
         error
     };
     let good = directory.identity(&one);
-    let names = |error: &str, path: &Path| {
+    let names = |error: &str, pem: &Pem| {
+        let Pem::File(path) = pem else {
+            panic!("{pem:?} is no file");
+        };
         assert!(error.contains(path.to_str().expect("UTF-8")), "{error}");
     };
     let mut tls = good.clone();
-    tls.private_key = directory.write("other.pem", &other.key);
+    tls.private_key = directory.write("other.pem", &other.key).into();
     names(&error(&tls), &tls.certificates);
-    tls.private_key = directory.write("other.pem", "no key");
+    tls.private_key = directory.write("other.pem", "no key").into();
     names(&error(&tls), &tls.private_key);
     let on_one_line = other.key.replace('\n', "");
-    tls.private_key = directory.write("line.pem", &on_one_line);
+    tls.private_key = directory.write("line.pem", &on_one_line).into();
     let told = error(&tls);
     let bytes = format!("{:?}", &on_one_line.as_bytes()[..8]);
     assert!(!told.contains(bytes.trim_matches(['[', ']'])), "{told}");
     assert!(told.ends_with("no private key in PEM"), "{told}");
     tls = good.clone();
-    tls.certificates = directory.write("none.pem", "");
+    tls.certificates = directory.write("none.pem", "").into();
     names(&error(&tls), &tls.certificates);
-    tls.certificates = directory.0.join("missing.pem");
+    tls.certificates = directory.0.join("missing.pem").into();
     names(&error(&tls), &tls.certificates);
     tls = good;
-    tls.clients = ClientCertificates::Required(directory.0.join("missing.pem"));
-    names(&error(&tls), &directory.0.join("missing.pem"));
+    tls.clients = ClientCertificates::Required(directory.0.join("missing.pem").into());
+    names(&error(&tls), &directory.0.join("missing.pem").into());
 }

@@ -21,6 +21,8 @@ mod client;
 mod compression;
 mod handler;
 mod handler_error;
+#[cfg(feature = "http")]
+pub mod http;
 pub mod interceptor;
 mod payload;
 mod peer;
@@ -34,6 +36,8 @@ mod service;
 mod service_config;
 mod shared;
 pub mod stub;
+#[cfg(feature = "tls")]
+pub mod tls;
 mod transport;
 mod unsent;
 

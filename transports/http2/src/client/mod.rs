@@ -14,12 +14,11 @@ mod tls;
 
 use std::time::Duration;
 
-use headwater_rpc::channel::ChannelConfig;
+use headwater_rpc::{channel::ChannelConfig, tls::ClientTls};
 
 pub use connector::Http2Connector;
 pub use keepalive::Keepalive;
 pub use single::Http2Client;
-pub use tls::{ClientIdentity, ClientTls, Pem};
 
 /// The bounds of a client's connections, and how they are held.
 #[derive(Debug, Clone, PartialEq)]

@@ -6,11 +6,12 @@ use async_trait::async_trait;
 use headwater_rpc::{
     ClientTransport, Code, Inbound, Outbound, RequestHeaders, ServiceConfig, Status,
     channel::{Channel, Resolver},
+    tls::ClientTls,
 };
 use http::Uri;
 use tokio::sync::watch;
 
-use super::{ClientTls, Http2ClientConfig, Http2Connector};
+use super::{Http2ClientConfig, Http2Connector};
 
 /// What requests over a Unix socket name.
 const LOCALHOST: &str = "localhost";

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use headwater_rpc::{Acceptor, Peer};
+use headwater_rpc::{Acceptor, Peer, http::jittered, tls::TlsServer};
 use hyper::server::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::{
@@ -22,13 +22,12 @@ use tokio::{
 use tonic::transport::server::TcpConnectInfo;
 
 use super::{
-    age::jittered,
     config::Http2ServerConfig,
     counters::Http2ServerCounters,
     enforcement::Enforcement,
     listener::Accepted,
     service::{CallService, Mounts},
-    tls::Tls,
+    tls,
 };
 use crate::io::WatchedIo;
 
@@ -37,7 +36,7 @@ pub(super) struct Context {
     pub(super) config: Http2ServerConfig,
     pub(super) acceptor: Acceptor,
     pub(super) mounts: Arc<Mounts>,
-    pub(super) tls: Option<Arc<Tls>>,
+    pub(super) tls: Option<Arc<TlsServer>>,
     pub(super) handshakes: Semaphore,
     pub(super) counters: Http2ServerCounters,
     pub(super) stopping: watch::Receiver<bool>,
@@ -194,7 +193,7 @@ async fn secure(accepted: Accepted, context: &Context) -> io::Result<Accepted> {
     let handshake = async {
         // The semaphore is never closed.
         let _place = context.handshakes.acquire().await;
-        tls.accept(io, peer).await
+        tls::accept(tls, io, peer).await
     };
     let (io, peer) = timeout(tls.config().handshake_timeout, handshake).await??;
     Ok(Accepted { io, peer, tcp })

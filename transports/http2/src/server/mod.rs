@@ -4,7 +4,6 @@
 //! `Server`, whose connections share one signal, cannot be cut, and answer a deadline with `CANCELLED`. Services made
 //! for tonic can be mounted beside ours all the same.
 
-mod age;
 mod config;
 pub(crate) mod connection;
 mod counters;
@@ -25,7 +24,11 @@ use std::{
 };
 
 use async_trait::async_trait;
-use headwater_rpc::{Acceptor, Code, ServerTransport, Status, channel::Address};
+use headwater_rpc::{
+    Acceptor, Code, ServerTransport, Status,
+    channel::Address,
+    tls::{ServerTlsConfig, TlsServer},
+};
 use http::{Request, Response};
 use tokio::{
     net::{TcpListener, ToSocketAddrs},
@@ -37,12 +40,9 @@ use tokio::{
 use tonic::{body::Body, server::NamedService};
 use tower::{Service, util::BoxCloneSyncService};
 
-pub use self::{
-    config::Http2ServerConfig,
-    counters::Http2ServerCounters,
-    tls::{ClientCertificates, ServerTlsConfig},
-};
-use self::{connection::Context, listener::Listener, service::Mounts, tls::Tls};
+pub use self::{config::Http2ServerConfig, counters::Http2ServerCounters};
+use self::{connection::Context, listener::Listener, service::Mounts};
+use crate::ALPN;
 
 /// How long streams that were ended have to leave before their connections are cut.
 const PARTING: Duration = Duration::from_secs(1);
@@ -56,7 +56,7 @@ pub struct Http2Server {
     config: Http2ServerConfig,
     address: Address,
     listener: Mutex<Option<Listener>>,
-    tls: Option<Arc<Tls>>,
+    tls: Option<Arc<TlsServer>>,
     mounts: Mounts,
     counters: Http2ServerCounters,
     stopping: watch::Sender<bool>,
@@ -100,7 +100,7 @@ impl Http2Server {
     ///
     /// A file cannot be read or used; the message names it.
     pub fn with_tls(mut self, config: ServerTlsConfig) -> io::Result<Self> {
-        self.tls = Some(Arc::new(Tls::load(config)?));
+        self.tls = Some(Arc::new(TlsServer::new(config, &[ALPN])?));
         Ok(self)
     }
 
