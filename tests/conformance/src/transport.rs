@@ -4,6 +4,9 @@ use std::{fmt, future::ready, pin::Pin};
 
 use headwater_http2::{Http2Client, Http2ClientConfig, Http2Server, Http2ServerConfig};
 use headwater_rpc::{Client, ClientBuilder, Code, Router, Server, ServerBuilder};
+use headwater_websocket::{
+    WebSocketClient, WebSocketClientConfig, WebSocketServer, WebSocketServerConfig,
+};
 
 /// Every transport under test.
 pub const TRANSPORTS: &[Transport] = &[
@@ -17,6 +20,13 @@ pub const TRANSPORTS: &[Transport] = &[
     Transport {
         name: "http2",
         ends: |router| Box::pin(http2(router)),
+        peer_kind: "ipv4",
+        certificates: 0,
+        stopped: Code::Unavailable,
+    },
+    Transport {
+        name: "websocket",
+        ends: |router| Box::pin(websocket(router)),
         peer_kind: "ipv4",
         certificates: 0,
         stopped: Code::Unavailable,
@@ -74,6 +84,24 @@ async fn http2(router: Router) -> (ClientBuilder, ServerBuilder) {
         ..Http2ClientConfig::default()
     };
     let client = Http2Client::new(&url, &bounds);
+    let client = Client::builder(client.expect("a valid url"));
+    (client, Server::builder(server, router))
+}
+
+async fn websocket(router: Router) -> (ClientBuilder, ServerBuilder) {
+    let config = WebSocketServerConfig {
+        call_window_bytes: STREAM_WINDOW_BYTES as usize,
+        ..WebSocketServerConfig::default()
+    };
+    let server = WebSocketServer::bind("127.0.0.1:0", config)
+        .await
+        .expect("a free port on loopback");
+    let url = format!("ws://{}", server.local_addr());
+    let bounds = WebSocketClientConfig {
+        call_window_bytes: STREAM_WINDOW_BYTES as usize,
+        ..WebSocketClientConfig::default()
+    };
+    let client = WebSocketClient::new(&url, &bounds);
     let client = Client::builder(client.expect("a valid url"));
     (client, Server::builder(server, router))
 }

@@ -19,7 +19,7 @@ use headwater_core::{
     Time,
     call::{
         Call, CallConfig, Closed, Credit, Encoding, Ended, Event, Frame, Input, Output, SendError,
-        Trailers,
+        Shape, Trailers,
     },
 };
 use headwater_proto::{Code, Metadata, Status};
@@ -66,6 +66,7 @@ pub(crate) struct Shared {
     /// Whether the initial metadata have passed the sender's transforms, if it has any.
     pub(crate) headers_sent: Once,
     pub(crate) receive_message_bytes_max: usize,
+    pub(crate) shape: Shape,
 }
 
 pub(crate) struct State {
@@ -122,6 +123,7 @@ impl Shared {
         };
         Arc::new(Self {
             receive_message_bytes_max: config.receive_message_bytes_max,
+            shape: config.shape,
             side,
             clock,
             state: Mutex::new(State {

@@ -11,7 +11,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use headwater_core::call::{Closed, Frame, Input};
+use headwater_core::call::{Closed, Frame, Input, Shape};
 use headwater_proto::{Code, Metadata, Status};
 use tokio::{sync::watch, time::Instant};
 
@@ -149,6 +149,11 @@ impl Outbound {
     /// When the call's time is over. For transports that have a timer of their own to beat; the call ends by itself.
     pub fn deadline(&self) -> Option<Instant> {
         self.call.deadline()
+    }
+
+    /// How many messages the call has each way, as far as it is known here: of a server's call by its route.
+    pub fn shape(&self) -> Shape {
+        self.call.shape
     }
 
     /// The largest message that this call takes from its peer, in bytes.

@@ -46,6 +46,7 @@
 //! # }
 //! ```
 
+mod client;
 mod connection;
 mod handshake;
 mod listener;
@@ -55,10 +56,12 @@ mod server;
 mod session;
 mod socket;
 mod subprotocol;
+mod tls;
 mod wire;
 mod writer;
 pub mod zrpc;
 
+pub use client::{Subprotocol, WebSocketClient, WebSocketClientConfig, WebSocketConnector};
 pub use handshake::{Handshake, NotOffered};
 pub use listener::{Listener, ListenerConfig};
 pub use reader::{ReadError, Reader};
@@ -68,3 +71,6 @@ pub use socket::{NotUpgraded, Peer, Socket};
 pub use subprotocol::Unnamed;
 pub use writer::Writer;
 pub use zrpc::ZrpcConfig;
+
+/// What TLS is asked to agree on for the handshake of a WebSocket (RFC 7301, section 6).
+const ALPN: &[u8] = b"http/1.1";

@@ -1,6 +1,8 @@
 //! The server's end: this crate's own listener, and a session for each socket by the subprotocol that was agreed on.
 
 mod config;
+mod line;
+mod serve;
 mod upgrade;
 
 use std::{
@@ -11,12 +13,12 @@ use std::{
 };
 
 use async_trait::async_trait;
-use headwater_rpc::{Acceptor, Code, Peer, ServerTransport, Status};
+use headwater_rpc::{Acceptor, Code, Peer, ServerTransport, Status, tls::ServerTlsConfig};
 use tokio::{net::ToSocketAddrs, sync::watch, time::timeout};
 
 pub use self::config::WebSocketServerConfig;
 use self::upgrade::Context;
-use crate::{Listener, Socket};
+use crate::{Listener, Socket, session::ServiceList};
 
 /// How long sessions whose calls were ended have to leave before their sockets are cut.
 const PARTING: Duration = Duration::from_secs(1);
@@ -74,6 +76,18 @@ impl WebSocketServer {
         })
     }
 
+    /// Takes connections with TLS only (`wss://`).
+    ///
+    /// # Errors
+    ///
+    /// A file cannot be read or used; the message names it.
+    pub fn with_tls(mut self, config: ServerTlsConfig) -> io::Result<Self> {
+        if let Some(listener) = self.take_listener() {
+            self.listener = Mutex::new(Some(listener.with_tls(config)?));
+        }
+        Ok(self)
+    }
+
     /// The address that was bound.
     pub const fn local_addr(&self) -> SocketAddr {
         self.address
@@ -96,6 +110,7 @@ impl ServerTransport for WebSocketServer {
         // However this ends, no session outlives it: each has a receiver, which sees this go.
         let (alive, cut) = watch::channel(());
         let context = Context {
+            services: Arc::new(ServiceList::new(acceptor.clone())),
             acceptor: acceptor.clone(),
             config: Arc::clone(&self.config),
             stopping: self.stopping.subscribe(),

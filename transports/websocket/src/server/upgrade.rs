@@ -8,9 +8,10 @@ use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use tokio::sync::watch;
 
-use super::{Accepted, WebSocketServerConfig};
+use super::{Accepted, WebSocketServerConfig, serve};
 use crate::{
-    Handshake, Rejection, Socket, session,
+    Handshake, Rejection, Socket,
+    session::ServiceList,
     subprotocol::{self, Protocol},
     zrpc,
 };
@@ -19,6 +20,7 @@ use crate::{
 #[derive(Clone)]
 pub(super) struct Context {
     pub(super) acceptor: Acceptor,
+    pub(super) services: Arc<ServiceList>,
     pub(super) config: Arc<WebSocketServerConfig>,
     pub(super) stopping: watch::Receiver<bool>,
     /// Whose sender is dropped when everything has to end at once.
@@ -67,6 +69,7 @@ impl Context {
     ) {
         let Self {
             acceptor,
+            services,
             config,
             stopping,
             mut cut,
@@ -83,7 +86,7 @@ impl Context {
         };
         let session = async {
             match protocol {
-                Protocol::PwRpc { extended } => session::serve(accepted, extended).await,
+                Protocol::PwRpc { extended } => serve::serve(accepted, services, extended).await,
                 Protocol::Zrpc { name } => zrpc::serve(accepted, name).await,
             }
         };
@@ -106,5 +109,6 @@ fn unavailable() -> Response<String> {
 fn peer(socket: &Socket, from: crate::Peer) -> Peer {
     let remote = Address::Socket(from.address).to_string();
     let local = socket.local_addr().map(Address::Socket);
-    Peer::new(remote, local.map(|it| it.to_string()).unwrap_or_default())
+    let local = local.map(|it| it.to_string()).unwrap_or_default();
+    Peer::new(remote, local).with_certificates(socket.peer_certificates())
 }
