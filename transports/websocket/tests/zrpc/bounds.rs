@@ -202,6 +202,46 @@ async fn s2_24_a_token_is_checked_by_the_servers_interceptor() {
     }
 }
 
+/// S2-24: over TLS, to the server that is trusted and to no other.
+#[tokio::test]
+async fn s2_24_calls_go_over_tls() {
+    use headwater_rpc::{Client, Server, tls::DevCertificates};
+    use headwater_websocket::{WebSocketServer, zrpc::ZrpcClient};
+    let certificates = DevCertificates::generate().expect("there is randomness");
+    let others = DevCertificates::generate().expect("there is randomness");
+    let sockets = config(ZrpcConfig::default());
+    let bound = WebSocketServer::bind("127.0.0.1:0", sockets).await;
+    let transport = bound.expect("the loopback has a free port");
+    let transport = transport
+        .with_tls(certificates.server())
+        .expect("the certificate is good");
+    let url = format!("wss://{}/", transport.local_addr());
+    let server = Server::new(transport, router(), ServerConfig::default());
+    tokio::spawn(async move { server.serve().await });
+    let blob: Vec<u8> = (0..=255).cycle().take(1 << 20).collect();
+    for framing in [Framing::Numbered, Framing::Plain, Framing::Unnamed] {
+        for (trusted, expected) in [
+            (&certificates, Ok(vec![blob.clone().into()])),
+            (&others, Err(Code::Unavailable)),
+        ] {
+            let config = ZrpcClientConfig {
+                framing,
+                tls: Some(trusted.client()),
+                ..ZrpcClientConfig::default()
+            };
+            let client = Client::new(ZrpcClient::new(&url, &config).expect("the URL is valid"));
+            let running = client.clone();
+            tokio::spawn(async move { running.connect().await });
+            let proxy = Proxy::new(client);
+            let call = async { proxy.call("echo", blob.clone()).await?.all().await };
+            let outcome = within("the answer", call)
+                .await
+                .map_err(|status| status.code);
+            assert_eq!(outcome, expected, "{framing:?}");
+        }
+    }
+}
+
 /// One call more than the bound is refused, and the others go on.
 #[tokio::test]
 async fn the_calls_of_a_socket_are_bounded() {
