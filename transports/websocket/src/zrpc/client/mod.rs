@@ -6,6 +6,7 @@ mod link;
 mod link_calls;
 mod proxy;
 mod replies;
+mod wire;
 
 use std::{fmt, sync::Arc, time::Duration};
 
