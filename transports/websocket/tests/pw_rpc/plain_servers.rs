@@ -62,10 +62,9 @@ impl Script {
 impl Socket {
     async fn hears(&mut self) -> RpcPacket {
         let message = within("a packet", self.0.next()).await;
-        match message.expect("it is open").expect("valid") {
-            Message::Binary(bytes) => RpcPacket::read(bytes).expect("a packet"),
-            other => panic!("no packet: {other:?}"),
-        }
+        let message = message.expect("it is open").expect("valid");
+        assert!(message.is_binary(), "no packet: {message:?}");
+        RpcPacket::read(message.into_data()).expect("a packet")
     }
 
     async fn says(&mut self, packet: RpcPacket) {

@@ -250,10 +250,9 @@ impl PacketPeer {
     }
 
     pub(crate) async fn hears(&mut self) -> RpcPacket {
-        match self.message().await {
-            Message::Binary(bytes) => RpcPacket::read(bytes).expect("a packet"),
-            other => panic!("no packet: {other:?}"),
-        }
+        let message = self.message().await;
+        assert!(message.is_binary(), "no packet: {message:?}");
+        RpcPacket::read(message.into_data()).expect("a packet")
     }
 
     pub(crate) async fn message(&mut self) -> Message {
