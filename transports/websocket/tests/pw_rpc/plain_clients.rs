@@ -5,6 +5,8 @@ use headwater_proto::{
     pw_rpc::{PacketType, RpcPacket},
 };
 use headwater_rpc::{RunningCalls, Shape, Status};
+use headwater_websocket::WebSocketServerConfig;
+use tokio_tungstenite::tungstenite::{Error, client::IntoClientRequest as _, http::HeaderValue};
 
 use crate::support::{
     COUNT, ECHO, NONE, PacketPeer, TALK, THRICE, Target, WAIT, eventually, packet, stream, with,
@@ -154,18 +156,43 @@ async fn s5_53_a_client_chooses_its_channels() {
     }
 }
 
-#[tokio::test]
-async fn a_client_that_offers_only_names_that_nobody_knows_is_refused() {
-    use tokio_tungstenite::tungstenite::{
-        Error, client::IntoClientRequest as _, http::HeaderValue,
-    };
-    let target = Target::start().await;
+/// Connects with this header more, and says with which status it was refused.
+async fn refused(target: &Target, name: &'static str, value: &'static str) -> Option<u16> {
     let url = format!("ws://{}/", target.addr);
     let mut request = url.into_client_request().expect("a valid url");
-    let name = HeaderValue::from_static("soap");
-    request.headers_mut().insert("sec-websocket-protocol", name);
+    let value = HeaderValue::from_static(value);
+    request.headers_mut().insert(name, value);
     match tokio_tungstenite::connect_async(request).await {
-        Err(Error::Http(response)) => assert_eq!(response.status(), 400),
-        other => panic!("it was not refused: {other:?}"),
+        Ok(_) => None,
+        Err(Error::Http(response)) => Some(response.status().as_u16()),
+        Err(error) => panic!("it breaks off: {error}"),
     }
+}
+
+#[tokio::test]
+async fn a_client_that_offers_only_names_that_nobody_knows_is_refused() {
+    let target = Target::start().await;
+    let refused = refused(&target, "sec-websocket-protocol", "soap").await;
+    assert_eq!(refused, Some(400));
+    target.good.is_served("others are served").await;
+}
+
+#[tokio::test]
+async fn a_page_may_connect_if_its_origin_is_listed() {
+    let target = Target::with(WebSocketServerConfig {
+        origins: Some(vec!["https://app.example".to_owned()]),
+        ..WebSocketServerConfig::default()
+    })
+    .await;
+    for (origin, status) in [
+        ("https://app.example", None),
+        ("https://evil.example", Some(403)),
+        ("null", Some(403)),
+    ] {
+        assert_eq!(refused(&target, "origin", origin).await, status, "{origin}");
+    }
+    target
+        .good
+        .is_served("who is no browser is not asked")
+        .await;
 }
