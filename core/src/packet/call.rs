@@ -68,7 +68,6 @@ pub(super) struct PacketCall {
     pub(super) receive_credit: ReceiveCredit,
     /// Client: the beginning of the responses was told.
     pub(super) headers_received: bool,
-    pub(super) messages_received: bool,
     /// Server: the requests have ended.
     pub(super) half_closed: bool,
     /// Server: the client has said that it has completed.
@@ -95,7 +94,6 @@ impl PacketCall {
             send_credit: SendCredit::initial(),
             receive_credit: ReceiveCredit::new(receive_window),
             headers_received: false,
-            messages_received: false,
             half_closed: false,
             completion_requested: false,
         }
@@ -260,7 +258,8 @@ impl PacketCall {
         } else {
             return None;
         };
-        if headers.is_some() || !mem::replace(&mut self.answered, true) {
+        let is_first = !mem::replace(&mut self.answered, true);
+        if is_first || headers.is_some() {
             packet.extend().headers = headers.as_ref().map(encode_metadata);
         }
         Some(packet)

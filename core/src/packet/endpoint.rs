@@ -353,7 +353,7 @@ impl Endpoint {
         self.grant(key);
     }
 
-    /// Whether the call takes a message. If not, [`Event::Writable`] follows when it does again, unless it ends.
+    /// Whether the call takes a message. If not, [`super::Event::Writable`] follows when it does again, unless it ends.
     pub fn is_writable(&mut self, key: CallKey) -> bool {
         let bound = self.config.send_queue;
         let call = self.calls.get_mut(&key);

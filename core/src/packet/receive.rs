@@ -165,7 +165,6 @@ impl Endpoint {
         let Some(call) = self.calls.get_mut(&key) else {
             return;
         };
-        call.messages_received = true;
         if !call.receive_credit.receive(payload.len()) {
             let status = Violation::Credit.status();
             return self.abort(key, status, EndedBy::Violation);

@@ -123,6 +123,20 @@ fn s5_66_parts_arrive_as_they_were_sent() {
     }
 }
 
+/// Only the first packet of a server says that it knows the extension; those that follow cost no byte for it.
+#[test]
+fn s5_66_messages_after_the_first_are_plain_packets() {
+    let mut pair = Pair::agreed();
+    let (_, served) = pair.called(BIDI, &["q"]);
+    pair.server.send(served, Frame::Headers(metadata("k", "v")));
+    for text in ["a", "b", "c"] {
+        pair.server.send(served, message(text));
+    }
+    let passed = pair.pass();
+    let extended = passed.packets.iter().map(|it| it.extension.is_some());
+    assert_eq!(extended.collect::<Vec<_>>(), [true, false, false]);
+}
+
 /// A client says the end of its requests with the last of them.
 #[test]
 fn s5_66_half_close_travels_with_the_last_request() {
