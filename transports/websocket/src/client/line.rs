@@ -101,8 +101,8 @@ impl Line for DialledLine {
         Poll::Ready(Ok(()))
     }
 
-    fn reads(&self) -> u64 {
-        self.socket.get_ref().reads()
+    fn signs(&self) -> u64 {
+        self.socket.get_ref().signs()
     }
 
     fn push(&mut self, packet: &RpcPacket) -> usize {

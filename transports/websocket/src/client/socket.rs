@@ -1,7 +1,7 @@
 //! What a connection stands on.
 
 use std::{
-    io,
+    io, mem,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -34,20 +34,26 @@ pub(super) async fn dial(address: &Address) -> io::Result<Box<dyn Stream>> {
     }
 }
 
-/// A stream that counts its reads.
+/// A stream that counts its peer's signs of life.
 pub(super) struct Socket {
     stream: Box<dyn Stream>,
-    reads: u64,
+    signs: u64,
+    /// Nothing is taken for now.
+    is_blocked: bool,
 }
 
 impl Socket {
     pub(super) const fn new(stream: Box<dyn Stream>) -> Self {
-        Self { stream, reads: 0 }
+        Self {
+            stream,
+            signs: 0,
+            is_blocked: false,
+        }
     }
 
-    /// How many reads found something.
-    pub(super) const fn reads(&self) -> u64 {
-        self.reads
+    /// How often something was read, or taken after nothing was taken for a while.
+    pub(super) const fn signs(&self) -> u64 {
+        self.signs
     }
 }
 
@@ -60,7 +66,7 @@ impl AsyncRead for Socket {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
         if buffer.filled().len() > before {
-            self.reads += 1;
+            self.signs += 1;
         }
         Poll::Ready(Ok(()))
     }
@@ -72,7 +78,10 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        let was_blocked = mem::replace(&mut self.is_blocked, written.is_pending());
+        self.signs += u64::from(was_blocked && written.is_ready());
+        written
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -81,5 +90,28 @@ impl AsyncWrite for Socket {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_taken_late_is_a_sign_of_life() {
+        let (mut there, here) = tokio::io::duplex(10);
+        let mut socket = Socket::new(Box::new(here));
+        socket.write_all(&[0; 10]).await.expect("there is room");
+        assert_eq!(socket.signs(), 0, "it was only put into a buffer");
+        let write = socket.write_all(&[0; 5]);
+        let read = async { there.read_exact(&mut [0; 10]).await };
+        let (written, read) = tokio::join!(write, read);
+        assert!(written.is_ok() && read.is_ok());
+        assert_eq!(socket.signs(), 1, "somebody has made room");
+        there.write_all(b"x").await.expect("there is room");
+        socket.read_u8().await.expect("it is there");
+        assert_eq!(socket.signs(), 2, "somebody has said something");
     }
 }

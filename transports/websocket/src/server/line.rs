@@ -29,6 +29,10 @@ pub(super) struct AcceptedLine {
     out: Vec<u8>,
     /// How much of `out` it has taken.
     written: usize,
+    /// The system takes nothing for now.
+    is_blocked: bool,
+    /// How often it took something again.
+    unblocked: u64,
     /// What the last ping that was not answered brought.
     ping: Option<Bytes>,
     /// A close frame was pushed.
@@ -44,6 +48,8 @@ impl AcceptedLine {
             turn: Vec::new(),
             out: Vec::new(),
             written: 0,
+            is_blocked: false,
+            unblocked: 0,
             ping: None,
             is_closing: false,
         }
@@ -95,8 +101,8 @@ impl Line for AcceptedLine {
         })))
     }
 
-    fn reads(&self) -> u64 {
-        self.reader.reads()
+    fn signs(&self) -> u64 {
+        self.reader.reads() + self.unblocked
     }
 
     fn push(&mut self, packet: &RpcPacket) -> usize {
@@ -132,7 +138,10 @@ impl Line for AcceptedLine {
             encode_pong(&payload, &mut self.out);
         }
         while self.written < self.out.len() {
-            let written = ready!(self.writer.poll_write(cx, &self.out[self.written..]))?;
+            let written = self.writer.poll_write(cx, &self.out[self.written..])?;
+            let was_blocked = mem::replace(&mut self.is_blocked, written.is_pending());
+            let written = ready!(written);
+            self.unblocked += u64::from(was_blocked);
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }

@@ -9,8 +9,8 @@ use tokio::time::Instant;
 pub(super) struct Keepalive {
     interval: Duration,
     timeout: Duration,
-    /// Reads up to the last look.
-    reads: u64,
+    /// Signs of life up to the last look.
+    signs: u64,
     heard_at: Instant,
     asked_at: Option<Instant>,
 }
@@ -31,16 +31,16 @@ impl Keepalive {
         Self {
             interval,
             timeout,
-            reads: 0,
+            signs: 0,
             heard_at: now,
             asked_at: None,
         }
     }
 
-    /// So many reads have found something by now.
-    pub(super) fn heard(&mut self, reads: u64) {
-        if reads != self.reads {
-            self.reads = reads;
+    /// The peer has given so many signs of life by now.
+    pub(super) fn heard(&mut self, signs: u64) {
+        if signs != self.signs {
+            self.signs = signs;
             self.heard_at = Instant::now();
             self.asked_at = None;
         }

@@ -22,8 +22,9 @@ pub(crate) trait Line: Send {
         messages: &mut Vec<Bytes>,
     ) -> Poll<Result<(), Over>>;
 
-    /// How often something was read so far. Changes with every sign of life of the peer.
-    fn reads(&self) -> u64;
+    /// How many signs of life the peer has given: something was read, or was taken after nothing was taken for a while,
+    /// which a peer behind a slow line may show alone.
+    fn signs(&self) -> u64;
 
     /// Has a packet written next, as one binary message, and says how many bytes it has.
     fn push(&mut self, packet: &RpcPacket) -> usize;

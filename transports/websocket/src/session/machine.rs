@@ -20,19 +20,13 @@ use headwater_rpc::{
 };
 
 use super::{
-    Bell, ClientSide, Desk, Line, Mailbox, Opening, Over, ServerSide, Side, UNWRITTEN_BYTES,
+    Bell, ClientSide, Desk, Line, Mailbox, Opening, Over, ServerSide, SessionConfig, Side,
+    UNWRITTEN_BYTES,
     call::{Call, Said},
 };
 
 /// The one channel of a socket that this side has dialled.
 const CHANNEL: u32 = 1;
-
-/// What a machine is bounded by.
-pub(super) struct Bounds {
-    pub(super) call_window_bytes: usize,
-    pub(super) calls_max: usize,
-    pub(super) is_extended: bool,
-}
 
 /// What of a call may be received and not read, for this many bytes. Small messages cost more than their bytes.
 pub(crate) const fn window(bytes: usize) -> Credit {
@@ -69,21 +63,21 @@ pub(super) struct Machine {
 }
 
 impl Machine {
-    pub(super) fn new(side: Side, desk: Arc<Desk>, bounds: &Bounds) -> Self {
-        let window = window(bounds.call_window_bytes);
+    pub(super) fn new(side: Side, desk: Arc<Desk>, config: &SessionConfig) -> Self {
+        let window = window(config.call_window_bytes);
         let role = match side {
             Side::Server(_) => Role::Server,
             Side::Client(_) => Role::Client,
         };
-        let config = EndpointConfig {
+        let bounds = EndpointConfig {
             role: Some(role),
-            calls_max: bounds.calls_max,
+            calls_max: config.calls_max,
             receive_window: window,
             ..EndpointConfig::default()
         };
-        let mut endpoint = Endpoint::new(config, Arc::default());
+        let mut endpoint = Endpoint::new(bounds, Arc::default());
         let channel = ChannelConfig {
-            extension: match bounds.is_extended {
+            extension: match config.is_extended {
                 true => ExtensionUse::Agreed,
                 false => ExtensionUse::Announce,
             },

@@ -29,7 +29,7 @@ pub(crate) use self::machine::window;
 use self::{
     alarm::Alarm,
     keepalive::{Keepalive, Pulse},
-    machine::{Bounds, Machine},
+    machine::Machine,
 };
 pub(crate) use self::{
     bell::{Bell, Desk},
@@ -46,14 +46,16 @@ const REPLIES_BYTES: usize = 1 << 20;
 /// How long a peer may take to leave after it was told goodbye.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// What bounds a session.
+/// What bounds a session, as the configurations of server and client say it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SessionConfig {
     pub(crate) ping_interval: Duration,
     pub(crate) ping_timeout: Duration,
     pub(crate) idle_timeout: Option<Duration>,
     pub(crate) call_window_bytes: usize,
+    /// Of the peer's.
     pub(crate) calls_max: usize,
+    /// The peer is known to have Headwater's extension.
     pub(crate) is_extended: bool,
 }
 
@@ -81,14 +83,9 @@ pub(crate) struct Session<L> {
 impl<L: Line> Session<L> {
     pub(crate) fn new(line: L, side: Side, desk: Arc<Desk>, config: SessionConfig) -> Self {
         let now = Instant::now();
-        let bounds = Bounds {
-            call_window_bytes: config.call_window_bytes,
-            calls_max: config.calls_max,
-            is_extended: config.is_extended,
-        };
         Self {
             line,
-            machine: Machine::new(side, desk, &bounds),
+            machine: Machine::new(side, desk, &config),
             keepalive: Keepalive::new(config.ping_interval, config.ping_timeout, now),
             alarm: Alarm::new(now),
             idle_timeout: config.idle_timeout,
@@ -160,7 +157,7 @@ impl<L: Line> Session<L> {
             return Poll::Pending;
         }
         let read = self.line.poll_messages(cx, &mut self.messages);
-        self.keepalive.heard(self.line.reads());
+        self.keepalive.heard(self.line.signs());
         // What came before the end counts.
         let came = self.messages.drain(..);
         self.machine.receive(&mut self.line, came);
@@ -173,6 +170,7 @@ impl<L: Line> Session<L> {
             return Poll::Ready(Ok(()));
         }
         let flushed = self.line.poll_flush(cx)?;
+        self.keepalive.heard(self.line.signs());
         if flushed.is_ready() {
             self.machine.written();
         }

@@ -43,7 +43,8 @@ pub(super) struct Log {
 struct FakeLine {
     came: mpsc::UnboundedReceiver<Came>,
     log: Arc<Mutex<Log>>,
-    reads: u64,
+    signs: u64,
+    was_blocked: bool,
 }
 
 impl Line for FakeLine {
@@ -60,7 +61,7 @@ impl Line for FakeLine {
                 Poll::Pending => return Poll::Ready(Ok(())),
             };
             is_first = false;
-            self.reads += 1;
+            self.signs += 1;
             match came {
                 Some(Came::Message(message)) => {
                     self.log.lock().unwrap().messages += 1;
@@ -77,8 +78,8 @@ impl Line for FakeLine {
         }
     }
 
-    fn reads(&self) -> u64 {
-        self.reads
+    fn signs(&self) -> u64 {
+        self.signs
     }
 
     fn push(&mut self, packet: &RpcPacket) -> usize {
@@ -105,11 +106,13 @@ impl Line for FakeLine {
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut log = self.log.lock().unwrap();
         if log.is_blocked {
+            self.was_blocked = true;
             log.flusher = Some(cx.waker().clone());
             return Poll::Pending;
         }
         log.flushes += usize::from(log.unflushed > 0);
         log.unflushed = 0;
+        self.signs += u64::from(std::mem::take(&mut self.was_blocked));
         Poll::Ready(Ok(()))
     }
 
@@ -152,7 +155,8 @@ impl Fake {
         let line = FakeLine {
             came: receiver,
             log: Arc::clone(&log),
-            reads: 0,
+            signs: 0,
+            was_blocked: false,
         };
         let services = Arc::new(ServiceList::new(acceptor.clone()));
         let side = ServerSide::new(acceptor, Peer::new("there", "here"), services);

@@ -95,6 +95,28 @@ async fn a_peer_that_answers_is_kept() {
     assert!(!fake.session.is_finished(), "it answered each time");
 }
 
+/// Behind a slow line a pong may come late, for the ping waits behind all that is on its way.
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_takes_something_now_and_then_is_kept() {
+    let handlers = handlers();
+    let fake = Fake::serve(handlers.router, bounds()).await;
+    fake.says(&packet(PacketType::Request, FLOOD, 1));
+    for _ in 0..20 {
+        fake.log().is_blocked = true;
+        let mut more = packet(PacketType::ClientExtension, FLOOD, 1);
+        more.extend().credit = Some(headwater_proto::pw_rpc::Credit {
+            messages: 300,
+            bytes: 300 << 10,
+        });
+        // The one thing that is heard: that there is room for more.
+        fake.says(&more);
+        tokio::time::sleep(Duration::from_secs(7)).await;
+        fake.unblock();
+        tokio::time::sleep(Duration::from_secs(7)).await;
+    }
+    assert!(!fake.session.is_finished(), "it takes what is sent");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_socket_without_calls_is_closed_after_its_time() {
     let handlers = handlers();
