@@ -18,7 +18,7 @@ use super::{
     response::{ResponseInbound, Unsendable},
     shared::{Refused, Shared},
 };
-use crate::{codes, sections::Unsent};
+use crate::{codes, quic, sections::Unsent};
 
 /// A connection, whose driver runs in a task of its own. Dropped, it breaks off what is open.
 pub(super) struct Http3Connection {
@@ -101,7 +101,7 @@ impl Drop for Http3Connection {
     fn drop(&mut self) {
         self.shared
             .close(Status::new(Code::Unavailable, "the connection was dropped"));
-        self.shared.quic.close(codes::NO_ERROR, b"");
+        quic::close(&self.shared.quic, codes::NO_ERROR, "");
         self.driver.abort();
     }
 }

@@ -21,7 +21,7 @@ use super::{
     shared::{Shared, unserved},
 };
 use crate::{
-    codes,
+    codes, quic,
     sections::{Unfit, content_length},
     stream::{Event, Fault, FrameReader},
 };
@@ -222,7 +222,7 @@ impl ResponseSource {
     }
 
     fn connection_fault(&self, code: VarInt) -> Closed {
-        self.shared.quic.close(code, b"a response is not valid");
+        quic::close(&self.shared.quic, code, "a response is not valid");
         Closed::violation(Violation::Undecodable)
     }
 

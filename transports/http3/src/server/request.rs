@@ -5,7 +5,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use quinn::{Connection, VarInt};
 
 use crate::{
-    codes,
+    codes, quic,
     sections::{ServerSections, Unfit, content_length},
     stream::{Event, Fault},
 };
@@ -40,7 +40,7 @@ pub(super) fn read(
         }
         Err(Fault::Stream(code)) => return Err(Refusal::Reset(code)),
         Err(Fault::Connection(code)) => {
-            connection.close(code, b"a stream of a request is not valid");
+            quic::close(connection, code, "a stream of a request is not valid");
             return Err(Refusal::Reset(code));
         }
     };
@@ -49,9 +49,10 @@ pub(super) fn read(
         Err(Unfit::TooLarge) => Err(too_large()),
         Err(Unfit::Malformed) => Err(Refusal::Reset(codes::MESSAGE_ERROR)),
         Err(Unfit::Undecodable) => {
-            connection.close(
+            quic::close(
+                connection,
                 codes::DECOMPRESSION_FAILED,
-                b"a header section is not valid",
+                "a header section is not valid",
             );
             Err(Refusal::Reset(codes::DECOMPRESSION_FAILED))
         }
