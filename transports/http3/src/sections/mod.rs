@@ -79,11 +79,13 @@ pub(crate) fn content_length(headers: &HeaderMap) -> Result<Option<u64>, Unfit> 
 }
 
 fn unfit(error: &h3::error::StreamError) -> Unfit {
-    match error {
-        h3::error::StreamError::HeaderTooBig { .. } => Unfit::TooLarge,
-        h3::error::StreamError::StreamError { .. } => Unfit::Malformed,
-        _ => Unfit::Undecodable,
+    if matches!(error, h3::error::StreamError::HeaderTooBig { .. }) {
+        return Unfit::TooLarge;
     }
+    if matches!(error, h3::error::StreamError::StreamError { .. }) {
+        return Unfit::Malformed;
+    }
+    Unfit::Undecodable
 }
 
 /// A frame of HEADERS, as `h3` reads it.
