@@ -1,6 +1,6 @@
 //! Connections that are none, or too many.
 
-use std::{net::Ipv4Addr, time::Duration};
+use std::net::Ipv4Addr;
 
 use headwater_http3::Http3ServerConfig;
 use quinn::{ConnectionError, Endpoint, TransportConfig};
@@ -106,24 +106,4 @@ async fn s4_80_another_protocol_is_not_spoken() {
         panic!("no_application_protocol was to be said: {refused:?}");
     };
     assert_eq!(u64::from(close.error_code), 0x178, "RFC 9001, 8.1");
-}
-
-/// A client that connects and says nothing is gone when its silence is over.
-#[tokio::test(start_paused = true)]
-async fn a_silent_connection_ends_in_time() {
-    let config = Http3ServerConfig {
-        keepalive_interval: Duration::from_secs(2),
-        keepalive_timeout: Duration::from_secs(2),
-        ..Http3ServerConfig::default()
-    };
-    let fixture = serve(config).await;
-    let (endpoint, _quic) = raw::connect_silent(&fixture).await;
-    support::until("one connection", || fixture.counters.connections() == 1).await;
-    // Its socket goes deaf and dumb.
-    let nowhere = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    nowhere
-        .connect((Ipv4Addr::LOCALHOST, 9))
-        .expect("it is a socket");
-    endpoint.rebind(nowhere).expect("a socket");
-    support::until("its end", || fixture.counters.connections() == 0).await;
 }

@@ -28,7 +28,7 @@ async fn outcome(client: &raw::RawClient, bytes: &[u8]) -> Outcome {
                 let coded: &[u8] = match **text {
                     b"405" => &[0x68, 0x0d],
                     b"415" => &[0x68, 0x2d],
-                    b"431" => &[0x68, 0x9f],
+                    b"431" => &[0x69, 0x90],
                     _ => return answer.contains(&0xd9),
                 };
                 answer.windows(2).any(|at| at == coded) || answer.windows(3).any(|at| at == **text)

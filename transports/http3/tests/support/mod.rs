@@ -1,8 +1,9 @@
 //! A server and clients of it, ours and raw ones.
 #![allow(dead_code, reason = "each test uses some of it")]
 
-pub mod raw;
-pub mod wire;
+pub(crate) mod network;
+pub(crate) mod raw;
+pub(crate) mod wire;
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -17,22 +18,22 @@ use headwater_rpc::{
 };
 use tokio::{sync::mpsc, task::JoinHandle};
 
-pub const ECHO: &str = "/test.Service/Echo";
-pub const WAIT: &str = "/test.Service/Wait";
-pub const STREAM: &str = "/test.Service/Stream";
-pub const FLOOD: &str = "/test.Service/Flood";
-pub const EARLY: &str = "/test.Service/Early";
+pub(crate) const ECHO: &str = "/test.Service/Echo";
+pub(crate) const WAIT: &str = "/test.Service/Wait";
+pub(crate) const STREAM: &str = "/test.Service/Stream";
+pub(crate) const FLOOD: &str = "/test.Service/Flood";
+pub(crate) const EARLY: &str = "/test.Service/Early";
 /// Beyond this a test hangs; none waits for it.
-pub const HANG: Duration = Duration::from_secs(30);
+pub(crate) const HANG: Duration = Duration::from_secs(30);
 
 /// A server that serves, and what its handlers saw.
-pub struct Fixture {
-    pub server: Server,
-    pub addr: SocketAddr,
-    pub tls: ClientTls,
-    pub counters: Http3ServerCounters,
-    pub cancels: mpsc::UnboundedReceiver<CancelReason>,
-    pub serving: JoinHandle<Result<(), Status>>,
+pub(crate) struct Fixture {
+    pub(crate) server: Server,
+    pub(crate) addr: SocketAddr,
+    pub(crate) tls: ClientTls,
+    pub(crate) counters: Http3ServerCounters,
+    pub(crate) cancels: mpsc::UnboundedReceiver<CancelReason>,
+    pub(crate) serving: JoinHandle<Result<(), Status>>,
 }
 
 impl Drop for Fixture {
@@ -41,7 +42,7 @@ impl Drop for Fixture {
     }
 }
 
-pub async fn serve(config: Http3ServerConfig) -> Fixture {
+pub(crate) async fn serve(config: Http3ServerConfig) -> Fixture {
     let certificates = DevCertificates::generate().expect("the system has randomness");
     let transport = Http3Server::bind("127.0.0.1:0", certificates.server(), config);
     let transport = transport.await.expect("a free port");
@@ -110,7 +111,7 @@ fn router() -> (Router, mpsc::UnboundedReceiver<CancelReason>) {
 }
 
 impl Fixture {
-    pub fn client_config(&self) -> Http3ClientConfig {
+    pub(crate) fn client_config(&self) -> Http3ClientConfig {
         Http3ClientConfig {
             tls: self.tls.clone(),
             ..Http3ClientConfig::default()
@@ -118,15 +119,19 @@ impl Fixture {
     }
 
     /// A client that runs.
-    pub fn client(&self) -> Client {
+    pub(crate) fn client(&self) -> Client {
         self.client_with(&self.client_config()).0
     }
 
-    pub fn client_with(&self, config: &Http3ClientConfig) -> (Client, Http3Client) {
+    pub(crate) fn client_with(&self, config: &Http3ClientConfig) -> (Client, Http3Client) {
         self.client_at(self.addr, config)
     }
 
-    pub fn client_at(&self, addr: SocketAddr, config: &Http3ClientConfig) -> (Client, Http3Client) {
+    pub(crate) fn client_at(
+        &self,
+        addr: SocketAddr,
+        config: &Http3ClientConfig,
+    ) -> (Client, Http3Client) {
         let transport = Http3Client::new(&format!("h3://{addr}"), config).expect("a valid url");
         let client = Client::new(transport.clone());
         run(&client);
@@ -134,25 +139,29 @@ impl Fixture {
     }
 }
 
-pub fn run(client: &Client) {
+pub(crate) fn run(client: &Client) {
     let client = client.clone();
     tokio::spawn(async move { client.connect().await });
 }
 
-pub async fn unary(client: &Client, path: &'static str, request: &str) -> Result<Bytes, Status> {
+pub(crate) async fn unary(
+    client: &Client,
+    path: &'static str,
+    request: &str,
+) -> Result<Bytes, Status> {
     let request = Bytes::copy_from_slice(request.as_bytes());
     let options = CallOptions::default();
     let call = client.unary(path, Metadata::new(), request, options);
     within("a unary call", call).await
 }
 
-pub async fn open(client: &Client, path: &'static str) -> (Sender, Receiver) {
+pub(crate) async fn open(client: &Client, path: &'static str) -> (Sender, Receiver) {
     let call = client.call(path, Metadata::new(), CallOptions::default());
     within("opening a call", call).await.expect("it opens")
 }
 
 /// All messages to the end, and how the call ended.
-pub async fn read(receiver: &mut Receiver) -> (Vec<Bytes>, Result<(), Status>) {
+pub(crate) async fn read(receiver: &mut Receiver) -> (Vec<Bytes>, Result<(), Status>) {
     let mut messages = Vec::new();
     loop {
         match within("the next batch", receiver.next_batch(&mut messages)).await {
@@ -163,7 +172,7 @@ pub async fn read(receiver: &mut Receiver) -> (Vec<Bytes>, Result<(), Status>) {
     }
 }
 
-pub async fn within<F: Future>(what: &str, future: F) -> F::Output {
+pub(crate) async fn within<F: Future>(what: &str, future: F) -> F::Output {
     match tokio::time::timeout(HANG, future).await {
         Ok(output) => output,
         Err(_) => panic!("{what} hangs"),
@@ -171,7 +180,7 @@ pub async fn within<F: Future>(what: &str, future: F) -> F::Output {
 }
 
 /// Waits for something that becomes true without an event.
-pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
+pub(crate) async fn until(what: &str, mut condition: impl FnMut() -> bool) {
     within(what, async {
         while !condition() {
             tokio::time::sleep(Duration::from_millis(1)).await;

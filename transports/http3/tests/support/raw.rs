@@ -19,13 +19,13 @@ use super::{
 };
 
 /// A connection of a raw client, with its control stream.
-pub struct RawClient {
-    pub endpoint: Endpoint,
-    pub quic: Connection,
-    pub control: SendStream,
+pub(crate) struct RawClient {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) quic: Connection,
+    pub(crate) control: SendStream,
 }
 
-pub async fn client_config(
+pub(crate) async fn client_config(
     tls: &ClientTls,
     alpn: &[u8],
     transport: TransportConfig,
@@ -38,7 +38,7 @@ pub async fn client_config(
 }
 
 /// Connects, and says nothing of HTTP/3.
-pub async fn connect_silent(fixture: &Fixture) -> (Endpoint, Connection) {
+pub(crate) async fn connect_silent(fixture: &Fixture) -> (Endpoint, Connection) {
     let local = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let endpoint = Endpoint::client(local).expect("a free port");
     let config = client_config(&fixture.tls, b"h3", TransportConfig::default()).await;
@@ -48,7 +48,7 @@ pub async fn connect_silent(fixture: &Fixture) -> (Endpoint, Connection) {
 }
 
 /// Connects, and begins to speak HTTP/3.
-pub async fn connect(fixture: &Fixture) -> RawClient {
+pub(crate) async fn connect(fixture: &Fixture) -> RawClient {
     let (endpoint, quic) = connect_silent(fixture).await;
     let control = begin(&quic).await;
     RawClient {
@@ -59,13 +59,13 @@ pub async fn connect(fixture: &Fixture) -> RawClient {
 }
 
 /// Opens a control stream with empty settings.
-pub async fn begin(quic: &Connection) -> SendStream {
+pub(crate) async fn begin(quic: &Connection) -> SendStream {
     let control = [vec![0], frame(SETTINGS, &[])].concat();
     uni(quic, &control).await
 }
 
 /// Opens a stream of one direction that begins so.
-pub async fn uni(quic: &Connection, bytes: &[u8]) -> SendStream {
+pub(crate) async fn uni(quic: &Connection, bytes: &[u8]) -> SendStream {
     let mut stream = within("a stream", quic.open_uni()).await.expect("it opens");
     stream.write_all(bytes).await.expect("there is room");
     stream
@@ -73,7 +73,7 @@ pub async fn uni(quic: &Connection, bytes: &[u8]) -> SendStream {
 
 impl RawClient {
     /// Opens a stream of a request that begins so.
-    pub async fn send(&self, bytes: &[u8]) -> (SendStream, RecvStream) {
+    pub(crate) async fn send(&self, bytes: &[u8]) -> (SendStream, RecvStream) {
         let (mut send, recv) = within("a stream", self.quic.open_bi())
             .await
             .expect("it opens");
@@ -82,20 +82,26 @@ impl RawClient {
     }
 
     /// How the server ended the connection: the code of HTTP/3.
-    pub async fn closed(&self) -> u64 {
+    pub(crate) async fn closed(&self) -> u64 {
         close_code(&within("the end", self.quic.closed()).await)
     }
 }
 
-pub fn close_code(error: &ConnectionError) -> u64 {
+pub(crate) fn close_code(error: &ConnectionError) -> u64 {
     match error {
         ConnectionError::ApplicationClosed(close) => close.error_code.into_inner(),
-        other => panic!("the peer did not close it: {other}"),
+        ConnectionError::VersionMismatch
+        | ConnectionError::TransportError(_)
+        | ConnectionError::ConnectionClosed(_)
+        | ConnectionError::Reset
+        | ConnectionError::TimedOut
+        | ConnectionError::LocallyClosed
+        | ConnectionError::CidsExhausted => panic!("the peer did not close it: {error}"),
     }
 }
 
 /// All that comes on a stream, or the code that it was reset with.
-pub async fn read(stream: &mut RecvStream) -> Result<Vec<u8>, u64> {
+pub(crate) async fn read(stream: &mut RecvStream) -> Result<Vec<u8>, u64> {
     match within("a stream's end", stream.read_to_end(1 << 22)).await {
         Ok(bytes) => Ok(bytes),
         Err(quinn::ReadToEndError::Read(quinn::ReadError::Reset(code))) => Err(code.into_inner()),
@@ -104,7 +110,7 @@ pub async fn read(stream: &mut RecvStream) -> Result<Vec<u8>, u64> {
 }
 
 /// The code that the peer stops a stream with.
-pub async fn stopped(stream: &SendStream) -> Option<u64> {
+pub(crate) async fn stopped(stream: &SendStream) -> Option<u64> {
     let stopped = within("a stop", stream.stopped()).await;
     stopped
         .expect("the connection lives")
@@ -112,13 +118,13 @@ pub async fn stopped(stream: &SendStream) -> Option<u64> {
 }
 
 /// A raw server, and what its clients have to trust.
-pub struct RawServer {
-    pub endpoint: Endpoint,
-    pub tls: ClientTls,
-    pub addr: SocketAddr,
+pub(crate) struct RawServer {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) tls: ClientTls,
+    pub(crate) addr: SocketAddr,
 }
 
-pub async fn serve() -> RawServer {
+pub(crate) async fn serve() -> RawServer {
     let certificates = DevCertificates::generate().expect("the system has randomness");
     let tls = TlsServer::new(certificates.server(), &[b"h3"]).expect("valid");
     let crypto = QuicServerConfig::try_from(tls.current().await).expect("TLS 1.3");
@@ -134,7 +140,7 @@ pub async fn serve() -> RawServer {
 
 impl RawServer {
     /// The next connection, with a control stream of this side's.
-    pub async fn accept(&self) -> (Connection, SendStream) {
+    pub(crate) async fn accept(&self) -> (Connection, SendStream) {
         let incoming = within("a connection", self.endpoint.accept()).await;
         let quic = incoming.expect("the socket is there").await;
         let quic = quic.expect("it connects");

@@ -1,11 +1,11 @@
 //! Frames of HTTP/3 as bytes, made by hand.
 
-pub const DATA: u64 = 0x0;
-pub const HEADERS: u64 = 0x1;
-pub const SETTINGS: u64 = 0x4;
-pub const GOAWAY: u64 = 0x7;
+pub(crate) const DATA: u64 = 0x0;
+pub(crate) const HEADERS: u64 = 0x1;
+pub(crate) const SETTINGS: u64 = 0x4;
+pub(crate) const GOAWAY: u64 = 0x7;
 
-pub fn varint(value: u64) -> Vec<u8> {
+pub(crate) fn varint(value: u64) -> Vec<u8> {
     match value {
         0..=0x3F => vec![value as u8],
         0x40..=0x3FFF => (value as u16 | 0x4000).to_be_bytes().to_vec(),
@@ -14,12 +14,12 @@ pub fn varint(value: u64) -> Vec<u8> {
     }
 }
 
-pub fn frame(kind: u64, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(kind: u64, payload: &[u8]) -> Vec<u8> {
     [varint(kind), varint(payload.len() as u64), payload.to_vec()].concat()
 }
 
 /// A literal line with a literal name, neither in Huffman's code.
-pub fn line(name: &str, value: &str) -> Vec<u8> {
+pub(crate) fn line(name: &str, value: &str) -> Vec<u8> {
     let integer = |first: u8, bits: u32, value: usize| {
         let mask = (1 << bits) - 1;
         if value < mask {
@@ -44,13 +44,13 @@ pub fn line(name: &str, value: &str) -> Vec<u8> {
 }
 
 /// A header section.
-pub fn section(lines: &[(&str, &str)]) -> Vec<u8> {
+pub(crate) fn section(lines: &[(&str, &str)]) -> Vec<u8> {
     let lines = lines.iter().flat_map(|(name, value)| line(name, value));
     [0, 0].into_iter().chain(lines).collect()
 }
 
 /// A request of gRPC, with more lines.
-pub fn request(path: &str, more: &[(&str, &str)]) -> Vec<u8> {
+pub(crate) fn request(path: &str, more: &[(&str, &str)]) -> Vec<u8> {
     let mut lines = vec![
         (":method", "POST"),
         (":scheme", "https"),
@@ -64,17 +64,17 @@ pub fn request(path: &str, more: &[(&str, &str)]) -> Vec<u8> {
 }
 
 /// A message of gRPC in a DATA frame.
-pub fn message(payload: &[u8]) -> Vec<u8> {
+pub(crate) fn message(payload: &[u8]) -> Vec<u8> {
     let prefix = [&[0][..], &(payload.len() as u32).to_be_bytes(), payload].concat();
     frame(DATA, &prefix)
 }
 
 /// A response of gRPC.
-pub fn response() -> Vec<u8> {
+pub(crate) fn response() -> Vec<u8> {
     let lines = [(":status", "200"), ("content-type", "application/grpc")];
     frame(HEADERS, &section(&lines))
 }
 
-pub fn trailers(status: &str) -> Vec<u8> {
+pub(crate) fn trailers(status: &str) -> Vec<u8> {
     frame(HEADERS, &section(&[("grpc-status", status)]))
 }
