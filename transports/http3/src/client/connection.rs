@@ -37,11 +37,14 @@ impl Connection for Http3Connection {
         outbound: Outbound,
     ) -> Result<Box<dyn Inbound>, Unopened> {
         let shared = &self.shared;
-        let request = match self.origin.request(&headers) {
-            Ok(request) => request,
-            Err(status) => return Ok(Box::new(Unsendable::new(status))),
+        let frame = match shared.known_request(&headers) {
+            Some(frame) => Ok(frame),
+            None => match self.origin.request(&headers) {
+                Ok(request) => shared.encode_request(&headers, request),
+                Err(status) => return Ok(Box::new(Unsendable::new(status))),
+            },
         };
-        let frame = match shared.sections.encode_request(request) {
+        let frame = match frame {
             Ok(frame) => Some(frame),
             Err(Unsent::TooLarge) => {
                 let message = "the server takes no metadata so large";

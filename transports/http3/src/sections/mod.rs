@@ -4,6 +4,7 @@
 //! sent, in memory, whatever stream the section is of.
 
 mod client;
+mod memo;
 mod memory;
 mod scan;
 mod server;
@@ -14,7 +15,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
 
 pub(crate) use self::{
-    client::ClientSections, memory::Memory, scan::Unfit, server::ServerSections,
+    client::ClientSections, memo::Memo, memory::Memory, scan::Unfit, server::ServerSections,
 };
 
 /// The largest section that can be configured: what it holds at most has room in an [`HeaderMap`].

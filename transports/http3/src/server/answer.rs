@@ -6,8 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use headwater_rpc::{Code, Frame, Metadata, Outbound, Pulled, Status, Trailers, http::headers};
-use http::{Response, header};
+use headwater_rpc::{Code, Frame, Outbound, Pulled, Status, Trailers};
 use quinn::VarInt;
 use tokio::time::Instant;
 
@@ -134,7 +133,7 @@ impl<'a> Answer<'a> {
             let sections = self.sections;
             match self.frames.first() {
                 Some(Frame::Headers(metadata)) => {
-                    let frame = encode_headers(sections, metadata)?;
+                    let frame = sections.encode_headers(metadata)?;
                     self.writer.push(frame);
                 }
                 Some(Frame::End(trailers)) => {
@@ -152,22 +151,11 @@ impl<'a> Answer<'a> {
         let Some(trailers) = self.writer.push_frames(&mut self.frames) else {
             return Ok(false);
         };
-        let encode = |trailers: &Trailers| {
-            self.sections
-                .encode_trailers(headers::from_trailers(trailers))
-        };
+        let encode = |trailers: &Trailers| self.sections.encode_trailers(trailers);
         let frame = fitting(&trailers, encode)?;
         self.writer.push(frame);
         Ok(true)
     }
-}
-
-fn encode_headers(sections: &ServerSections, metadata: &Metadata) -> Result<Bytes, Unsent> {
-    let mut response = Response::new(());
-    let fields = response.headers_mut();
-    fields.insert(header::CONTENT_TYPE, headers::content_type());
-    headers::append_metadata(metadata, fields);
-    sections.encode_response(response)
 }
 
 /// A client that takes no trailers so large is told that.

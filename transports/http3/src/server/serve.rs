@@ -29,6 +29,7 @@ use super::{
     config::Http3ServerConfig,
     connection::{Connection, Counted, Streams},
     counters::Http3ServerCounters,
+    request::Known,
     stream as request,
     tls::{BaseConfig, QuicTls},
 };
@@ -94,6 +95,7 @@ pub(super) async fn serve(
         quic: quic.clone(),
         acceptor: context.acceptor.clone(),
         sections: ServerSections::new(Arc::clone(&h3), bytes_max),
+        known: Known::default(),
         section_bytes_max: bytes_max,
         headers_timeout: context.config.headers_timeout,
         counters: context.counters.clone(),

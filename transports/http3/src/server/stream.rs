@@ -34,7 +34,12 @@ pub(super) async fn serve(
         poll_fn(|cx| reader.poll_event(cx)),
     );
     let opened = match first.await {
-        Ok(first) => request::read(first, &connection.sections, &connection.quic),
+        Ok(first) => request::read(
+            first,
+            &connection.sections,
+            &connection.known,
+            &connection.quic,
+        ),
         Err(_) => Err(Refusal::Reset(codes::REQUEST_CANCELLED)),
     };
     match opened {
