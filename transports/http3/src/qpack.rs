@@ -8,7 +8,7 @@ use std::{
 
 use quinn::VarInt;
 
-use crate::quic::{Critical, CriticalStreams};
+use crate::quic::{self, Critical, CriticalStreams};
 
 /// Watches QPACK's streams.
 pub(crate) struct QpackWatch {
@@ -41,8 +41,7 @@ impl QpackWatch {
                 Poll::Pending => true,
             });
         if let Some(code) = fault {
-            self.connection
-                .close(code, b"a stream of QPACK is not valid");
+            quic::close(&self.connection, code, "a stream of QPACK is not valid");
         }
     }
 }

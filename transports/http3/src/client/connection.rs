@@ -18,7 +18,7 @@ use super::{
     response::{ResponseInbound, Unsendable},
     shared::{Refused, Shared},
 };
-use crate::{codes, sections::Unsent};
+use crate::{codes, quic, sections::Unsent};
 
 /// A connection, whose driver runs in a task of its own. Dropped, it breaks off what is open.
 pub(super) struct Http3Connection {
@@ -37,11 +37,14 @@ impl Connection for Http3Connection {
         outbound: Outbound,
     ) -> Result<Box<dyn Inbound>, Unopened> {
         let shared = &self.shared;
-        let request = match self.origin.request(&headers) {
-            Ok(request) => request,
-            Err(status) => return Ok(Box::new(Unsendable::new(status))),
+        let frame = match shared.known_request(&headers) {
+            Some(frame) => Ok(frame),
+            None => match self.origin.request(&headers) {
+                Ok(request) => shared.encode_request(&headers, request),
+                Err(status) => return Ok(Box::new(Unsendable::new(status))),
+            },
         };
-        let frame = match shared.sections.encode_request(request) {
+        let frame = match frame {
             Ok(frame) => Some(frame),
             Err(Unsent::TooLarge) => {
                 let message = "the server takes no metadata so large";
@@ -101,7 +104,7 @@ impl Drop for Http3Connection {
     fn drop(&mut self) {
         self.shared
             .close(Status::new(Code::Unavailable, "the connection was dropped"));
-        self.shared.quic.close(codes::NO_ERROR, b"");
+        quic::close(&self.shared.quic, codes::NO_ERROR, "");
         self.driver.abort();
     }
 }

@@ -29,7 +29,7 @@ use super::{
 use crate::{
     ALPN, codes,
     qpack::QpackWatch,
-    quic::{CriticalStreams, Quic},
+    quic::{self, CriticalStreams, Quic},
     sections::ClientSections,
     socket,
 };
@@ -239,7 +239,7 @@ struct CloseOnDrop(Option<quinn::Connection>);
 impl Drop for CloseOnDrop {
     fn drop(&mut self) {
         if let Some(quic) = self.0.take() {
-            quic.close(codes::NO_ERROR, b"");
+            quic::close(&quic, codes::NO_ERROR, "");
         }
     }
 }

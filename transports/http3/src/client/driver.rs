@@ -19,7 +19,12 @@ use quinn::ConnectionError;
 use tokio::time::{Sleep, sleep};
 
 use super::{pipe::Pipe, shared::Shared};
-use crate::{codes, qpack::QpackWatch, quic::Quic, stream::FrameReader};
+use crate::{
+    codes,
+    qpack::QpackWatch,
+    quic::{self, Quic},
+    stream::FrameReader,
+};
 
 pub(super) type H3 = h3::client::Connection<Quic, Bytes>;
 
@@ -144,7 +149,7 @@ impl Control {
             };
             if let Some(code) = fault {
                 // Nothing happens if it is closed.
-                self.quic.close(code, b"the control stream is not valid");
+                quic::close(&self.quic, code, "the control stream is not valid");
                 let why = codes::lost(&self.quic.closed().await);
                 return Status::new(Code::Unavailable, why);
             }

@@ -10,13 +10,13 @@ mod response;
 mod shared;
 mod single;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use headwater_rpc::{channel::ChannelConfig, tls::ClientTls};
 use quinn::{TransportConfig, VarInt};
 
 pub use self::{connector::Http3Connector, single::Http3Client};
-use crate::{sections::SECTION_BYTES_MAX, server::idle_timeout};
+use crate::{quic::Congestion, sections::SECTION_BYTES_MAX, server::idle_timeout};
 
 /// Streams of one direction that a server may have open: its control stream, those of QPACK, and some that nobody knows.
 const UNI_STREAMS_MAX: u32 = 8;
@@ -89,7 +89,8 @@ impl Http3ClientConfig {
             .stream_receive_window(VarInt::from_u32(self.stream_window_bytes))
             .receive_window(VarInt::from_u32(self.connection_window_bytes))
             .send_window(u64::from(self.send_window_bytes))
-            .datagram_receive_buffer_size(None);
+            .datagram_receive_buffer_size(None)
+            .congestion_controller_factory(Arc::new(Congestion::default()));
         transport
     }
 }

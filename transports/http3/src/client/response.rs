@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use headwater_proto::grpc::trailers::code_of_http_status;
 use headwater_rpc::{
-    Closed, EndedBy, Frame, Inbound, Reached, Status, Violation,
+    Closed, Code, EndedBy, Frame, Inbound, Metadata, Reached, Status, Violation,
     http::{Messages, Part, Source, headers},
 };
 use http::{Response, StatusCode};
@@ -21,7 +21,7 @@ use super::{
     shared::{Shared, unserved},
 };
 use crate::{
-    codes,
+    codes, quic,
     sections::{Unfit, content_length},
     stream::{Event, Fault, FrameReader},
 };
@@ -71,7 +71,17 @@ impl ResponseInbound {
             let State::Waiting(source, interim) = &mut self.state else {
                 return Poll::Ready(Err(Closed::without_status()));
             };
-            let response = ready!(source.poll_response(cx))?;
+            let response = match ready!(source.poll_response(cx))? {
+                Answer::Known(metadata) => {
+                    let State::Waiting(source, _) = mem::replace(&mut self.state, State::Ended)
+                    else {
+                        return Poll::Ready(Err(Closed::without_status()));
+                    };
+                    return Poll::Ready(Ok(self.begin(source, metadata, None)));
+                }
+                Answer::New(response, section) => (response, section),
+            };
+            let (response, section) = response;
             if response.status().is_informational() {
                 *interim += 1;
                 if *interim > INTERIM_MAX {
@@ -82,13 +92,14 @@ impl ResponseInbound {
             let State::Waiting(source, _) = mem::replace(&mut self.state, State::Ended) else {
                 return Poll::Ready(Err(Closed::without_status()));
             };
-            return Poll::Ready(self.responded(&response, source));
+            return Poll::Ready(self.responded(&response, section, source));
         }
     }
 
     fn responded(
         &mut self,
         response: &Response<()>,
+        section: Bytes,
         mut source: ResponseSource,
     ) -> Result<Frame, Closed> {
         let fields = response.headers();
@@ -109,9 +120,23 @@ impl ResponseInbound {
             return Err(Closed::violation(Violation::Undecodable));
         };
         let announced = content_length(fields).unwrap_or_default();
+        if announced.is_none() {
+            let length = section.len();
+            let answers = &source.shared.answers;
+            answers.insert(section, metadata.clone(), length);
+        }
+        Ok(self.begin(source, metadata, announced))
+    }
+
+    fn begin(
+        &mut self,
+        mut source: ResponseSource,
+        metadata: Metadata,
+        announced: Option<u64>,
+    ) -> Frame {
         source.begin_body(announced);
         self.state = State::Open(Messages::responses(source, self.message_bytes_max));
-        Ok(Frame::Headers(metadata))
+        Frame::Headers(metadata)
     }
 }
 
@@ -137,6 +162,13 @@ impl Inbound for ResponseInbound {
     }
 }
 
+/// What a response begins with.
+enum Answer {
+    /// The metadata of a call's responses, as they were read before.
+    Known(Metadata),
+    New(Response<()>, Bytes),
+}
+
 /// The parts of a response.
 struct ResponseSource {
     /// `None` only while this is dropped.
@@ -151,7 +183,7 @@ struct ResponseSource {
 }
 
 impl ResponseSource {
-    fn poll_response(&mut self, cx: &mut Context<'_>) -> Poll<Result<Response<()>, Closed>> {
+    fn poll_response(&mut self, cx: &mut Context<'_>) -> Poll<Result<Answer, Closed>> {
         let Some(reader) = &mut self.reader else {
             return Poll::Ready(Err(Closed::without_status()));
         };
@@ -169,8 +201,12 @@ impl ResponseSource {
                 return Poll::Pending;
             }
         };
+        if let Some(metadata) = self.shared.answers.get(&section) {
+            return Poll::Ready(Ok(Answer::Known(metadata)));
+        }
         let decoded = self.shared.sections.decode_response(&section);
-        Poll::Ready(decoded.map_err(|unfit| self.unfit(unfit)))
+        let decoded = decoded.map_err(|unfit| self.unfit(unfit));
+        Poll::Ready(decoded.map(|response| Answer::New(response, section)))
     }
 
     fn begin_body(&mut self, announced: Option<u64>) {
@@ -207,7 +243,7 @@ impl ResponseSource {
                 self.stop(codes::EXCESSIVE_LOAD);
                 let message = "the server's metadata are larger than what is taken";
                 Closed {
-                    status: Status::new(headwater_rpc::Code::ResourceExhausted, message),
+                    status: Status::new(Code::ResourceExhausted, message),
                     ..Closed::violation(Violation::TooLarge)
                 }
             }
@@ -222,7 +258,7 @@ impl ResponseSource {
     }
 
     fn connection_fault(&self, code: VarInt) -> Closed {
-        self.shared.quic.close(code, b"a response is not valid");
+        quic::close(&self.shared.quic, code, "a response is not valid");
         Closed::violation(Violation::Undecodable)
     }
 

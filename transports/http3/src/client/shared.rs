@@ -10,21 +10,36 @@ use std::{
     task::{Context, Waker},
 };
 
+use bytes::Bytes;
 use futures_util::{FutureExt as _, task::AtomicWaker};
-use headwater_rpc::{Closed, Code, Reached, Status};
+use headwater_rpc::{Closed, Code, Metadata, Reached, RequestHeaders, Status};
+use http::Request;
 use quinn::{ConnectionError, RecvStream, SendStream};
 use tokio::{select, sync::watch};
 
 use super::driver::Job;
-use crate::{codes, sections::ClientSections};
+use crate::{
+    codes,
+    sections::{ClientSections, Memo, Unsent},
+};
 
 /// How many calls may wait on one connection for the server to allow them a stream. Further ones fail at once with
 /// `UNAVAILABLE`, for a server that allows few or none would else have this side hold any number of them.
 const WAITING_CALLS_MAX: usize = 1024;
 
+/// What a call without a deadline is asked with.
+#[derive(PartialEq)]
+pub(super) struct Asked {
+    path: Arc<str>,
+    metadata: Metadata,
+}
+
 pub(super) struct Shared {
     pub(super) quic: quinn::Connection,
     pub(super) sections: ClientSections,
+    /// The frames of requests so far, and the metadata that answers began with.
+    pub(super) requests: Memo<Asked, Bytes>,
+    pub(super) answers: Memo<Bytes, Metadata>,
     /// Calls that wait for a stream.
     waiting: AtomicUsize,
     /// What the driver does not have yet; `None` once there is no driver.
@@ -43,6 +58,8 @@ impl Shared {
         Arc::new(Self {
             quic,
             sections,
+            requests: Memo::default(),
+            answers: Memo::default(),
             waiting: AtomicUsize::new(0),
             jobs: Mutex::new(Some(Vec::new())),
             has_jobs: AtomicBool::new(false),
@@ -51,6 +68,30 @@ impl Shared {
             unserved_from: AtomicU64::new(u64::MAX),
             expecting: Mutex::default(),
         })
+    }
+
+    /// The frame that a request begins with.
+    pub(super) fn encode_request(
+        &self,
+        call: &RequestHeaders,
+        request: Request<()>,
+    ) -> Result<Bytes, Unsent> {
+        let frame = self.sections.encode_request(request)?;
+        if call.timeout.is_none() {
+            let asked = Asked {
+                path: Arc::clone(&call.path),
+                metadata: call.metadata.clone(),
+            };
+            self.requests.insert(asked, frame.clone(), frame.len());
+        }
+        Ok(frame)
+    }
+
+    /// The same, if there was such a request before. What is left of a deadline is never the same.
+    pub(super) fn known_request(&self, call: &RequestHeaders) -> Option<Bytes> {
+        let is_it = |asked: &Asked| asked.path == call.path && asked.metadata == call.metadata;
+        let memo = call.timeout.is_none().then_some(&self.requests);
+        memo.and_then(|memo| memo.find(is_it))
     }
 
     /// Opens a stream, waiting while the server allows no further one.

@@ -15,7 +15,7 @@ use h3::{
 use quinn::{ConnectionError, VarInt};
 
 use super::{
-    connection_error,
+    close, connection_error,
     critical::CriticalStreams,
     stream_error,
     uni::{UniRecv, UniSend},
@@ -157,6 +157,6 @@ impl OpenStreams<Bytes> for Opener {
 
     fn close(&mut self, code: Code, reason: &[u8]) {
         let code = VarInt::try_from(code.value()).unwrap_or(VarInt::MAX);
-        self.connection.close(code, reason);
+        close(&self.connection, code, &String::from_utf8_lossy(reason));
     }
 }

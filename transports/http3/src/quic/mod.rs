@@ -4,11 +4,13 @@
 //! leaves to a drop what only a code can say; so here they are read and written by the crate itself ([`crate::stream`]),
 //! and `h3` is handed each header section in memory ([`crate::sections`]).
 
+mod congestion;
 mod connection;
 mod critical;
 mod uni;
 
 pub(crate) use self::{
+    congestion::Congestion,
     connection::{Opener, Quic},
     critical::{Critical, CriticalStreams},
 };
@@ -36,5 +38,13 @@ fn connection_error(error: ConnectionError) -> ConnectionErrorIncoming {
 fn stream_error(error: ConnectionError) -> StreamErrorIncoming {
     StreamErrorIncoming::ConnectionErrorIncoming {
         connection_error: connection_error(error),
+    }
+}
+
+/// Closes a connection, unless it is closed: quinn would forget how that happened.
+pub(crate) fn close(connection: &quinn::Connection, code: quinn::VarInt, reason: &str) {
+    if connection.close_reason().is_none() {
+        congestion::open(connection);
+        connection.close(code, reason.as_bytes());
     }
 }

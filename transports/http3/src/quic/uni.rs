@@ -147,9 +147,10 @@ impl UniRecv {
                 if frames.pass(&bytes) {
                     return Some(bytes);
                 }
-                self.connection.close(
+                super::close(
+                    &self.connection,
                     codes::EXCESSIVE_LOAD,
-                    b"a frame of the control stream is too long",
+                    "a frame of the control stream is too long",
                 );
                 None
             }

@@ -16,7 +16,7 @@ use h3::{
 };
 use http::{HeaderMap, Request, Response, Uri};
 
-use super::{Memory, Unfit, Unsent, check_fields, framed, lock, scan, unfit};
+use super::{Memo, Memory, Unfit, Unsent, check_fields, framed, lock, scan, unfit};
 use crate::quic::Opener;
 
 /// Encodes requests and decodes responses.
@@ -31,6 +31,7 @@ struct Inner {
     reader: Mutex<Option<Reader>>,
     shared: Arc<SharedState>,
     section_bytes_max: u64,
+    trailers: Memo<Bytes, HeaderMap>,
 }
 
 struct Reader {
@@ -58,6 +59,7 @@ impl ClientSections {
             reader: Mutex::new(reader.map(|stream| Reader { stream, memory })),
             shared,
             section_bytes_max,
+            trailers: Memo::default(),
         }))
     }
 
@@ -85,7 +87,17 @@ impl ClientSections {
     }
 
     /// How a server ends an answer.
-    pub(crate) fn decode_trailers(&self, section: &[u8]) -> Result<HeaderMap, Unfit> {
+    pub(crate) fn decode_trailers(&self, section: &Bytes) -> Result<HeaderMap, Unfit> {
+        if let Some(trailers) = self.0.trailers.get(section) {
+            return Ok(trailers);
+        }
+        let trailers = self.read_trailers(section)?;
+        let memo = &self.0.trailers;
+        memo.insert(section.clone(), trailers.clone(), section.len());
+        Ok(trailers)
+    }
+
+    fn read_trailers(&self, section: &[u8]) -> Result<HeaderMap, Unfit> {
         scan::check(section, self.0.section_bytes_max, false)?;
         let memory = Memory::default();
         memory.set_incoming(framed(section));

@@ -4,6 +4,7 @@
 //! sent, in memory, whatever stream the section is of.
 
 mod client;
+mod memo;
 mod memory;
 mod scan;
 mod server;
@@ -14,7 +15,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
 
 pub(crate) use self::{
-    client::ClientSections, memory::Memory, scan::Unfit, server::ServerSections,
+    client::ClientSections, memo::Memo, memory::Memory, scan::Unfit, server::ServerSections,
 };
 
 /// The largest section that can be configured: what it holds at most has room in an [`HeaderMap`].
@@ -79,11 +80,13 @@ pub(crate) fn content_length(headers: &HeaderMap) -> Result<Option<u64>, Unfit> 
 }
 
 fn unfit(error: &h3::error::StreamError) -> Unfit {
-    match error {
-        h3::error::StreamError::HeaderTooBig { .. } => Unfit::TooLarge,
-        h3::error::StreamError::StreamError { .. } => Unfit::Malformed,
-        _ => Unfit::Undecodable,
+    if matches!(error, h3::error::StreamError::HeaderTooBig { .. }) {
+        return Unfit::TooLarge;
     }
+    if matches!(error, h3::error::StreamError::StreamError { .. }) {
+        return Unfit::Malformed;
+    }
+    Unfit::Undecodable
 }
 
 /// A frame of HEADERS, as `h3` reads it.

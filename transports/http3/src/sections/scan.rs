@@ -53,16 +53,15 @@ pub(super) fn check(section: &[u8], bytes_max: u64, may_have_pseudo: bool) -> Re
             // Literal with a name of the static table.
             0x50..=0x5F | 0x70..=0x7F => {
                 let name = Name::Static(rest.integer(4)?);
-                bytes += rest.string(7)?.len() as u64;
+                bytes += rest.string(7)?.bytes.len() as u64;
                 name
             }
             // Literal.
             0x20..=0x3F => {
-                let huffman = first & 0x08 != 0;
                 let name = rest.string(3)?;
                 let value = rest.string(7)?;
-                bytes += (name.len() + value.len()) as u64;
-                Name::Literal(name, huffman)
+                bytes += (name.bytes.len() + value.bytes.len()) as u64;
+                Name::Literal(name)
             }
             // All others refer to the dynamic table.
             0x00..=0x1F | 0x40..=0x4F | 0x60..=0x6F | 0x80..=0xBF => {
@@ -84,25 +83,25 @@ pub(super) fn check(section: &[u8], bytes_max: u64, may_have_pseudo: bool) -> Re
 
 enum Name<'a> {
     Static(u64),
-    Literal(&'a [u8], bool),
+    Literal(Text<'a>),
 }
 
 impl Name<'_> {
     /// Which pseudo-header it is; `None` if it is none.
     fn pseudo(&self) -> Result<Option<usize>, Unfit> {
-        let (plain, huffman) = match self {
+        let name = match self {
             Self::Static(index) => {
                 let holds = |lines: &[std::ops::RangeInclusive<u64>]| {
                     lines.iter().any(|range| range.contains(index))
                 };
                 return Ok(PSEUDO.iter().position(|(_, lines)| holds(lines)));
             }
-            Self::Literal(name, huffman) => (*name, *huffman),
+            Self::Literal(name) => name,
         };
-        let Some(&first) = plain.first() else {
+        let Some(&first) = name.bytes.first() else {
             return Err(Unfit::Malformed);
         };
-        if huffman {
+        if name.huffman {
             let (colon, mask) = HUFFMAN_COLON;
             // All that there are have names in the table, and no encoder has a reason to spell them out.
             return if first & mask == colon {
@@ -114,7 +113,7 @@ impl Name<'_> {
         if first != b':' {
             return Ok(None);
         }
-        let known = PSEUDO.iter().position(|(name, _)| *name == plain);
+        let known = PSEUDO.iter().position(|(known, _)| *known == name.bytes);
         known.map(Some).ok_or(Unfit::Malformed)
     }
 }
@@ -138,6 +137,32 @@ impl Seen {
         }
         Ok(())
     }
+}
+
+/// A string as it is on the wire.
+#[derive(Clone, Copy)]
+struct Text<'a> {
+    bytes: &'a [u8],
+    huffman: bool,
+}
+
+/// Whether EOS is in it, which no string may have (RFC 7541, 5.2) and `h3` passes over: thirty ones in a row, which
+/// nothing else has that may stand in a header of gRPC.
+fn has_end_of_string(bytes: &[u8]) -> bool {
+    // So many ones have two whole bytes among them, and few strings do.
+    if !bytes.windows(2).any(|pair| pair == [0xFF, 0xFF]) {
+        return false;
+    }
+    let mut ones = 0;
+    bytes.iter().any(|&byte| {
+        let before = ones + byte.leading_ones();
+        ones = if byte == 0xFF {
+            before
+        } else {
+            byte.trailing_ones()
+        };
+        before >= 30
+    })
 }
 
 struct Rest<'a>(&'a [u8]);
@@ -167,12 +192,17 @@ impl<'a> Rest<'a> {
         Err(Unfit::Undecodable)
     }
 
-    /// A string whose length begins in the lower bits of the next byte, as it is on the wire.
-    fn string(&mut self, bits: u32) -> Result<&'a [u8], Unfit> {
+    /// A string whose length begins in the lower bits of the next byte; the bit above them says how it is coded.
+    fn string(&mut self, bits: u32) -> Result<Text<'a>, Unfit> {
+        let first = self.0.first().copied().unwrap_or_default();
+        let huffman = u32::from(first) & (1 << bits) != 0;
         let length = usize::try_from(self.integer(bits)?).map_err(|_| Unfit::Undecodable)?;
-        let (string, rest) = self.0.split_at_checked(length).ok_or(Unfit::Undecodable)?;
+        let (bytes, rest) = self.0.split_at_checked(length).ok_or(Unfit::Undecodable)?;
         self.0 = rest;
-        Ok(string)
+        if huffman && has_end_of_string(bytes) {
+            return Err(Unfit::Undecodable);
+        }
+        Ok(Text { bytes, huffman })
     }
 }
 

@@ -5,9 +5,10 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use h3::{frame::FrameStream, proto::frame::Frame, server::RequestStream, stream::BufRecvStream};
-use http::{HeaderMap, Request, Response};
+use headwater_rpc::{Metadata, Trailers, http::headers};
+use http::{Request, Response, header};
 
-use super::{Memory, Unfit, Unsent, check_fields, lock, scan, unfit};
+use super::{Memo, Memory, Unfit, Unsent, check_fields, lock, scan, unfit};
 use crate::quic::Quic;
 
 /// `POST https://x/`, as a client might encode it.
@@ -24,6 +25,9 @@ struct Inner {
     section_bytes_max: u64,
     /// A request that was never sent, to which all responses are made.
     writer: Mutex<Option<Writer>>,
+    /// The frames of responses that began with these metadata, and of successes that ended with them.
+    begun: Memo<Metadata, Bytes>,
+    ended: Memo<Metadata, Bytes>,
 }
 
 struct Writer {
@@ -37,6 +41,8 @@ impl ServerSections {
             connection,
             section_bytes_max,
             writer: Mutex::new(None),
+            begun: Memo::default(),
+            ended: Memo::default(),
         }))
     }
 
@@ -63,14 +69,40 @@ impl ServerSections {
         Ok((request, Writer { stream, memory }))
     }
 
+    /// The frame that the responses of a call begin with.
+    pub(crate) fn encode_headers(&self, metadata: &Metadata) -> Result<Bytes, Unsent> {
+        if let Some(frame) = self.0.begun.get(metadata) {
+            return Ok(frame);
+        }
+        let mut response = Response::new(());
+        let fields = response.headers_mut();
+        fields.insert(header::CONTENT_TYPE, headers::content_type());
+        headers::append_metadata(metadata, fields);
+        let frame = self.encode_response(response)?;
+        let begun = &self.0.begun;
+        begun.insert(metadata.clone(), frame.clone(), frame.len());
+        Ok(frame)
+    }
+
     /// The frame that a response begins with.
     pub(crate) fn encode_response(&self, response: Response<()>) -> Result<Bytes, Unsent> {
         self.write(|writer| writer.stream.send_response(response).now_or_never())
     }
 
-    /// The frame that a response ends with.
-    pub(crate) fn encode_trailers(&self, trailers: HeaderMap) -> Result<Bytes, Unsent> {
-        self.write(|writer| writer.stream.send_trailers(trailers).now_or_never())
+    /// The frame that the responses of a call end with.
+    pub(crate) fn encode_trailers(&self, trailers: &Trailers) -> Result<Bytes, Unsent> {
+        let success = trailers.outcome.is_ok();
+        let known = success.then(|| self.0.ended.get(&trailers.metadata));
+        if let Some(frame) = known.flatten() {
+            return Ok(frame);
+        }
+        let fields = headers::from_trailers(trailers);
+        let frame = self.write(|writer| writer.stream.send_trailers(fields).now_or_never())?;
+        if success {
+            let ended = &self.0.ended;
+            ended.insert(trailers.metadata.clone(), frame.clone(), frame.len());
+        }
+        Ok(frame)
     }
 
     fn write(

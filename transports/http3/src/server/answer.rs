@@ -6,9 +6,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use headwater_rpc::{Code, Frame, Metadata, Outbound, Pulled, Status, Trailers, http::headers};
-use http::{Response, header};
+use headwater_rpc::{Code, Frame, Outbound, Pulled, Status, Trailers};
 use quinn::VarInt;
+use tokio::time::Instant;
 
 use super::request::trailers_only;
 use crate::{
@@ -34,6 +34,8 @@ pub(super) struct Answer<'a> {
     sections: &'a ServerSections,
     /// The headers went out.
     begun: bool,
+    /// When the time is over that the client gave the call.
+    deadline: Option<Instant>,
 }
 
 impl<'a> Answer<'a> {
@@ -41,6 +43,7 @@ impl<'a> Answer<'a> {
         outbound: Outbound,
         writer: Writer,
         sections: &'a ServerSections,
+        deadline: Option<Instant>,
     ) -> Self {
         Self {
             outbound,
@@ -48,6 +51,7 @@ impl<'a> Answer<'a> {
             writer,
             sections,
             begun: false,
+            deadline,
         }
     }
 
@@ -66,6 +70,9 @@ impl<'a> Answer<'a> {
                 Ok(Pulled::Done) => return Answered::Reset(codes::INTERNAL_ERROR),
                 Err(_) => return Answered::Reset(codes::REQUEST_CANCELLED),
             }
+            if self.is_late() {
+                return Answered::Reset(codes::REQUEST_CANCELLED);
+            }
             let Ok(last) = self.write() else {
                 return Answered::Reset(codes::INTERNAL_ERROR);
             };
@@ -79,6 +86,17 @@ impl<'a> Answer<'a> {
                 return Answered::Whole;
             }
         }
+    }
+
+    /// Whether the call ends because the client's time for it is over. The client knows that by itself, so it is told
+    /// nothing, and no more is sent (gRFC G2, "Errors"). A bound of the server's own it cannot know: there is a status.
+    fn is_late(&self) -> bool {
+        let Some(Frame::End(trailers)) = self.frames.last() else {
+            return false;
+        };
+        let outcome = &trailers.outcome;
+        let deadline = matches!(outcome, Err(status) if status.code == Code::DeadlineExceeded);
+        deadline && self.deadline.is_some_and(|at| at <= Instant::now())
     }
 
     fn poll_pull(&mut self, cx: &mut Context<'_>) -> Poll<Result<Pulled, Stopped>> {
@@ -115,7 +133,7 @@ impl<'a> Answer<'a> {
             let sections = self.sections;
             match self.frames.first() {
                 Some(Frame::Headers(metadata)) => {
-                    let frame = encode_headers(sections, metadata)?;
+                    let frame = sections.encode_headers(metadata)?;
                     self.writer.push(frame);
                 }
                 Some(Frame::End(trailers)) => {
@@ -133,22 +151,11 @@ impl<'a> Answer<'a> {
         let Some(trailers) = self.writer.push_frames(&mut self.frames) else {
             return Ok(false);
         };
-        let encode = |trailers: &Trailers| {
-            self.sections
-                .encode_trailers(headers::from_trailers(trailers))
-        };
+        let encode = |trailers: &Trailers| self.sections.encode_trailers(trailers);
         let frame = fitting(&trailers, encode)?;
         self.writer.push(frame);
         Ok(true)
     }
-}
-
-fn encode_headers(sections: &ServerSections, metadata: &Metadata) -> Result<Bytes, Unsent> {
-    let mut response = Response::new(());
-    let fields = response.headers_mut();
-    fields.insert(header::CONTENT_TYPE, headers::content_type());
-    headers::append_metadata(metadata, fields);
-    sections.encode_response(response)
 }
 
 /// A client that takes no trailers so large is told that.

@@ -1,10 +1,10 @@
 //! The bounds of a server's connections.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use quinn::{IdleTimeout, TransportConfig, VarInt};
 
-use crate::sections::SECTION_BYTES_MAX;
+use crate::{quic::Congestion, sections::SECTION_BYTES_MAX};
 
 /// Streams of one direction that a client may have open: its control stream, those of QPACK, and some that nobody knows
 /// (RFC 9114, 6.2, wants three at least).
@@ -107,7 +107,8 @@ impl Http3ServerConfig {
             .stream_receive_window(VarInt::from_u32(self.stream_window_bytes))
             .receive_window(VarInt::from_u32(self.connection_window_bytes))
             .send_window(u64::from(self.send_window_bytes))
-            .datagram_receive_buffer_size(None);
+            .datagram_receive_buffer_size(None)
+            .congestion_controller_factory(Arc::new(Congestion::default()));
         transport
     }
 }

@@ -11,7 +11,7 @@ use std::{
 use headwater_rpc::{Acceptor, Peer};
 use tokio::time::Instant;
 
-use super::counters::Http3ServerCounters;
+use super::{counters::Http3ServerCounters, request::Known};
 use crate::sections::ServerSections;
 
 /// What is known of a connection.
@@ -21,6 +21,7 @@ pub(super) struct Connection {
     pub(super) quic: quinn::Connection,
     pub(super) acceptor: Acceptor,
     pub(super) sections: ServerSections,
+    pub(super) known: Known,
     pub(super) section_bytes_max: u64,
     pub(super) headers_timeout: Duration,
     pub(super) counters: Http3ServerCounters,

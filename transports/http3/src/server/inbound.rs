@@ -14,7 +14,7 @@ use headwater_rpc::{
 use quinn::Connection;
 
 use crate::{
-    codes,
+    codes, quic,
     stream::{Event, Fault, FrameReader},
 };
 
@@ -94,7 +94,7 @@ pub(crate) fn closed(fault: Fault, reader: &mut FrameReader, connection: &Connec
             Closed::violation(Violation::TooLarge)
         }
         Fault::Connection(code) => {
-            connection.close(code, b"a stream of a request is not valid");
+            quic::close(connection, code, "a stream of a request is not valid");
             Closed::violation(Violation::Undecodable)
         }
     }

@@ -1,21 +1,26 @@
 //! What a client asks for, by the head of its request.
 
+use bytes::Bytes;
 use headwater_rpc::{Code, RequestHeaders, Status, Trailers, http::headers};
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use quinn::{Connection, VarInt};
 
 use crate::{
-    codes,
-    sections::{ServerSections, Unfit, content_length},
+    codes, quic,
+    sections::{Memo, ServerSections, Unfit, content_length},
     stream::{Event, Fault},
 };
 
 /// A call, as its client opens it.
+#[derive(Clone)]
 pub(super) struct Opened {
     pub(super) headers: RequestHeaders,
     /// How long the client says its messages are.
     pub(super) announced: Option<u64>,
 }
+
+/// The calls of a connection so far, by their header sections.
+pub(super) type Known = Memo<Bytes, Opened>;
 
 /// An answer in place of a call.
 pub(super) enum Refusal {
@@ -29,6 +34,7 @@ pub(super) enum Refusal {
 pub(super) fn read(
     first: Result<Option<Event>, Fault>,
     sections: &ServerSections,
+    known: &Known,
     connection: &Connection,
 ) -> Result<Opened, Refusal> {
     let section = match first {
@@ -40,18 +46,27 @@ pub(super) fn read(
         }
         Err(Fault::Stream(code)) => return Err(Refusal::Reset(code)),
         Err(Fault::Connection(code)) => {
-            connection.close(code, b"a stream of a request is not valid");
+            quic::close(connection, code, "a stream of a request is not valid");
             return Err(Refusal::Reset(code));
         }
     };
+    if let Some(opened) = known.get(&section) {
+        return Ok(opened);
+    }
     match sections.decode_request(&section) {
-        Ok(request) => open(&request),
+        Ok(request) => {
+            let opened = open(&request)?;
+            let length = section.len();
+            known.insert(section, opened.clone(), length);
+            Ok(opened)
+        }
         Err(Unfit::TooLarge) => Err(too_large()),
         Err(Unfit::Malformed) => Err(Refusal::Reset(codes::MESSAGE_ERROR)),
         Err(Unfit::Undecodable) => {
-            connection.close(
+            quic::close(
+                connection,
                 codes::DECOMPRESSION_FAILED,
-                b"a header section is not valid",
+                "a header section is not valid",
             );
             Err(Refusal::Reset(codes::DECOMPRESSION_FAILED))
         }

@@ -29,13 +29,14 @@ use super::{
     config::Http3ServerConfig,
     connection::{Connection, Counted, Streams},
     counters::Http3ServerCounters,
+    request::Known,
     stream as request,
     tls::{BaseConfig, QuicTls},
 };
 use crate::{
     codes,
     qpack::QpackWatch,
-    quic::{CriticalStreams, Quic},
+    quic::{self, CriticalStreams, Quic},
     sections::ServerSections,
 };
 
@@ -94,6 +95,7 @@ pub(super) async fn serve(
         quic: quic.clone(),
         acceptor: context.acceptor.clone(),
         sections: ServerSections::new(Arc::clone(&h3), bytes_max),
+        known: Known::default(),
         section_bytes_max: bytes_max,
         headers_timeout: context.config.headers_timeout,
         counters: context.counters.clone(),
@@ -157,7 +159,7 @@ struct CloseOnDrop(quinn::Connection);
 
 impl Drop for CloseOnDrop {
     fn drop(&mut self) {
-        self.0.close(codes::NO_ERROR, b"");
+        quic::close(&self.0, codes::NO_ERROR, "");
     }
 }
 
@@ -212,6 +214,7 @@ struct Driver {
     /// Streams that come now are not served.
     refusing: bool,
     said: Option<StreamId>,
+    stopping: watch::Receiver<bool>,
 }
 
 impl Driver {
@@ -255,6 +258,7 @@ impl Driver {
             next_stream: 0,
             refusing: false,
             said: None,
+            stopping: context.stopping.clone(),
         }
     }
 
@@ -273,6 +277,9 @@ impl Driver {
             };
             match event {
                 Event::Opened(Ok(streams)) => {
+                    if self.phase == Phase::Open && *self.stopping.borrow() {
+                        self.retire(Retirement::Stopping, grace);
+                    }
                     if let Some(streams) = self.admit(streams) {
                         requests.push(request::serve(streams, Arc::clone(&self.connection)));
                     }
@@ -281,7 +288,8 @@ impl Driver {
                 Event::Opened(Err(_)) => {}
                 Event::Lost(error) => return Ending::Lost(error),
                 Event::GraceOver => return Ending::GraceOver,
-                Event::Retire(why) => self.retire(why, grace),
+                Event::Retire(why) if self.phase == Phase::Open => self.retire(why, grace),
+                Event::Retire(_) => {}
                 Event::Heard => self.heard(),
             }
         }
@@ -301,12 +309,17 @@ impl Driver {
         None
     }
 
-    /// Tells the client to open its next streams elsewhere; which are served is told once it has heard of that.
+    /// Tells the client to open its next streams elsewhere. A server that stops serves none that come from now on; one
+    /// that has other reasons tells which it serves once its client has heard that there is an end.
     fn retire(&mut self, why: Retirement, grace: Option<Duration>) {
         let id = self.connection.id;
         tracing::debug!(target: "headwater_http3", connection = id, ?why, "connection retires");
-        self.go_away(LAST_STREAM);
-        self.phase = Phase::Leaving;
+        if why == Retirement::Stopping {
+            self.leave();
+        } else {
+            self.go_away(LAST_STREAM);
+            self.phase = Phase::Leaving;
+        }
         self.hear_later();
         let grace = grace.filter(|_| why != Retirement::Stopping);
         if let Some(cut_at) = grace.and_then(|grace| Instant::now().checked_add(grace)) {
@@ -320,13 +333,17 @@ impl Driver {
 
     fn heard(&mut self) {
         if self.phase == Phase::Leaving {
-            // Greater than all that are served (RFC 9114, 5.2).
-            self.refusing = true;
-            self.go_away(self.next_stream);
-            self.phase = Phase::Left;
+            self.leave();
             return self.hear_later();
         }
         self.phase = Phase::Heard;
+    }
+
+    /// Serves no further streams. What the client is told is greater than all that are served (RFC 9114, 5.2).
+    fn leave(&mut self) {
+        self.refusing = true;
+        self.go_away(self.next_stream);
+        self.phase = Phase::Left;
     }
 
     fn go_away(&mut self, from: u64) {

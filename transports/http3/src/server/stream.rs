@@ -3,7 +3,7 @@
 use std::{future::poll_fn, sync::Arc, time::Duration};
 
 use headwater_rpc::AcceptedStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::{
     answer::{Answer, Answered},
@@ -34,7 +34,12 @@ pub(super) async fn serve(
         poll_fn(|cx| reader.poll_event(cx)),
     );
     let opened = match first.await {
-        Ok(first) => request::read(first, &connection.sections, &connection.quic),
+        Ok(first) => request::read(
+            first,
+            &connection.sections,
+            &connection.known,
+            &connection.quic,
+        ),
         Err(_) => Err(Refusal::Reset(codes::REQUEST_CANCELLED)),
     };
     match opened {
@@ -53,9 +58,13 @@ async fn call(opened: Opened, mut reader: FrameReader, writer: Writer, connectio
         acceptor.receive_message_bytes_max(),
         Arc::clone(&handback),
     );
+    // Before the call's own clock begins.
+    let timeout = opened.headers.timeout;
+    let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
     let peer = connection.peer.clone();
     let accepted = AcceptedStream::new(opened.headers, peer, Box::new(inbound));
-    let mut answer = Answer::new(acceptor.accept(accepted), writer, &connection.sections);
+    let outbound = acceptor.accept(accepted);
+    let mut answer = Answer::new(outbound, writer, &connection.sections, deadline);
     let answered = answer.run().await;
     let mut writer = answer.into_writer();
     if let Answered::Reset(code) = answered {
