@@ -9,7 +9,7 @@ use std::{convert::Infallible, net::SocketAddr, process::ExitCode};
 
 use clap::{ArgGroup, Parser};
 use futures_util::stream;
-use headwater_rpc::{Client, Code, Router, Server, ServerConfig, Status};
+use headwater_rpc::{Router, Server, ServerConfig, Status};
 use headwater_transports::{ClientOptions, ServerOptions, UrlServer};
 use routeguide::{Point, Rectangle, RouteGuideClient, RouteGuideServer, RouteNote};
 

@@ -28,7 +28,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             ".headwater.v1.Registered",
             ".headwater.v1.Resume",
             ".headwater.v1.Authenticate",
-            ".headwater.pw_rpc.Metadata.Entry",
+            ".headwater.pw_rpc.Extension",
         ])
         .enable_type_names()
         .compile_fds(descriptors)?;

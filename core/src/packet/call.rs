@@ -6,7 +6,7 @@ use core::{mem, time::Duration};
 use bytes::Bytes;
 use headwater_proto::{
     Metadata,
-    pw_rpc::{MethodId, PacketType, RpcPacket},
+    pw_rpc::{MethodId, PacketType, RpcPacket, encode_metadata},
 };
 
 use super::{
@@ -51,6 +51,8 @@ pub(super) struct PacketCall {
     queued: Credit,
     /// The application found the queue full, and `Writable` is owed.
     full: bool,
+    /// The peer has sent or got a packet of it.
+    pub(super) known_to_peer: bool,
     /// It is on the list of calls that may have something to send.
     pub(super) listed: bool,
     /// A frame was taken in.
@@ -66,7 +68,6 @@ pub(super) struct PacketCall {
     pub(super) receive_credit: ReceiveCredit,
     /// Client: the beginning of the responses was told.
     pub(super) headers_received: bool,
-    pub(super) messages_received: bool,
     /// Server: the requests have ended.
     pub(super) half_closed: bool,
     /// Server: the client has said that it has completed.
@@ -83,6 +84,7 @@ impl PacketCall {
             queue: VecDeque::new(),
             queued: Credit::default(),
             full: false,
+            known_to_peer: false,
             listed: false,
             begun: false,
             ending: false,
@@ -92,7 +94,6 @@ impl PacketCall {
             send_credit: SendCredit::initial(),
             receive_credit: ReceiveCredit::new(receive_window),
             headers_received: false,
-            messages_received: false,
             half_closed: false,
             completion_requested: false,
         }
@@ -170,6 +171,10 @@ impl PacketCall {
         }
     }
 
+    pub(super) fn has_queued(&self) -> bool {
+        !self.queue.is_empty()
+    }
+
     /// Whether it has said its last: at a server it is over then.
     pub(super) const fn has_ended(&self) -> bool {
         self.ended
@@ -192,7 +197,7 @@ impl PacketCall {
             extension.path = Bytes::copy_from_slice(path.as_bytes());
             extension.set_timeout(timeout);
             if !metadata.is_empty() {
-                extension.headers = Some((&metadata).into());
+                extension.headers = Some(encode_metadata(&metadata));
             }
         }
         if with_message && self.front_is_message() {
@@ -253,8 +258,9 @@ impl PacketCall {
         } else {
             return None;
         };
-        if headers.is_some() || !mem::replace(&mut self.answered, true) {
-            packet.extend().headers = headers.as_ref().map(Into::into);
+        let is_first = !mem::replace(&mut self.answered, true);
+        if is_first || headers.is_some() {
+            packet.extend().headers = headers.as_ref().map(encode_metadata);
         }
         Some(packet)
     }
@@ -293,10 +299,8 @@ impl PacketCall {
         self.ended = true;
         packet.set_type(PacketType::Response);
         packet.set_outcome(&trailers.outcome);
-        if let Some(extension) = &mut packet.extension
-            && !trailers.metadata.is_empty()
-        {
-            extension.trailers = Some((&trailers.metadata).into());
+        if let Some(extension) = &mut packet.extension {
+            extension.trailers = encode_metadata(&trailers.metadata);
         }
     }
 

@@ -1,6 +1,7 @@
 //! How calls come, are found, and go.
 
 use alloc::{boxed::Box, vec::Vec};
+use core::mem;
 
 use headwater_proto::{
     Code, Status,
@@ -111,19 +112,24 @@ impl Endpoint {
     /// whose own id is open, which has this id from now on.
     pub(super) fn find(&mut self, role: Role, packet: &RpcPacket) -> Option<CallKey> {
         let address = address_of(role, packet);
-        if let Some(key) = self.index.get(&address) {
-            return Some(*key);
-        }
-        if is_open(packet.call_id) {
-            let of_id = |call_id| Address { call_id, ..address };
+        let of_id = |call_id| Address { call_id, ..address };
+        let same = self.index.get(&address).copied();
+        let key = if same.is_some() {
+            same
+        } else if is_open(packet.call_id) {
             let mut calls = self.index.range(of_id(0)..=of_id(u32::MAX));
-            return calls.next().map(|(_, key)| *key);
-        }
-        let key = self.find_open(address)?;
+            calls.next().map(|(_, key)| *key)
+        } else {
+            self.find_open(address)
+        };
+        let key = key?;
         let call = self.calls.get_mut(&key)?;
-        self.index.remove(&call.address);
-        call.address = address;
-        self.index.insert(address, key);
+        call.known_to_peer = true;
+        if same.is_none() && !is_open(packet.call_id) {
+            self.index.remove(&call.address);
+            call.address = address;
+            self.index.insert(address, key);
+        }
         Some(key)
     }
 
@@ -138,7 +144,7 @@ impl Endpoint {
     /// Puts a call on the list of those that may have something to send.
     pub(super) fn list(&mut self, key: CallKey) {
         if let Some(call) = self.calls.get_mut(&key)
-            && !core::mem::replace(&mut call.listed, true)
+            && !mem::replace(&mut call.listed, true)
         {
             self.ready.push_back(key);
         }
@@ -152,13 +158,15 @@ impl Endpoint {
             return None;
         }
         let packet = call.next_packet(channel.peer)?;
+        call.known_to_peer = true;
         if call.take_writable(self.config.send_queue) {
             self.outputs
                 .push_back(Output::Event(Event::Writable { key }));
         }
+        let has_queued = call.has_queued();
         if call.address.role == Role::Server && call.has_ended() {
             self.remove(key);
-        } else {
+        } else if has_queued {
             self.list(key);
         }
         Some(packet)
@@ -171,11 +179,38 @@ impl Endpoint {
         channel.output_works = true;
         for key in self.keys_where(|call| call.address.channel == id) {
             self.list(key);
+            self.grant(key);
         }
     }
 
+    /// Lets the peer send more in this call, once that is enough to be worth a packet.
+    pub(super) fn grant(&mut self, key: CallKey) {
+        let Some(call) = self.calls.get_mut(&key) else {
+            return;
+        };
+        let channel = self.channels.get(call.address.channel);
+        let may_grant = channel
+            .is_some_and(|channel| channel.output_works && channel.peer == PeerKind::Extended);
+        if call.half_closed || !may_grant {
+            return;
+        }
+        let Some(grant) = call.receive_credit.take_grant() else {
+            return;
+        };
+        let mut packet = call.address.packet(match call.address.role {
+            Role::Client => PacketType::ClientExtension,
+            Role::Server => PacketType::ServerExtension,
+        });
+        packet.extend().credit = Some(grant);
+        self.transmit(packet);
+    }
+
+    /// Sends a packet, if what carries it works.
     pub(super) fn transmit(&mut self, packet: RpcPacket) {
-        self.outputs.push_back(Output::Transmit(packet));
+        let channel = self.channels.get(packet.channel_id);
+        if channel.is_some_and(|channel| channel.output_works) {
+            self.outputs.push_back(Output::Transmit(packet));
+        }
     }
 
     pub(super) fn event(&mut self, event: Event) {
@@ -194,7 +229,8 @@ impl Endpoint {
         let Some(call) = self.remove(key) else {
             return;
         };
-        if call.opening.is_some() {
+        if !call.known_to_peer {
+            // A packet of an open id would be of any call that the peer has.
             return;
         }
         let peer = self.channels.get(call.address.channel);

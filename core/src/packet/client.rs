@@ -1,5 +1,7 @@
 //! What a client does with a packet (`pw_rpc/client.cc`, `pw_rpc/py/pw_rpc/client.py`).
 
+use core::mem;
+
 use headwater_proto::{
     Code, Metadata, Status,
     pw_rpc::{Extension, PacketType, RpcPacket},
@@ -65,9 +67,11 @@ impl Endpoint {
             let status = Status::new(Code::InvalidArgument, "the method has one response");
             return self.abort(key, status, EndedBy::Violation);
         }
-        let extension = packet.extension.take().unwrap_or_default();
-        let compressed = extension.compressed;
-        self.beginning(key, *extension);
+        let mut compressed = false;
+        if let Some(extension) = packet.extension.take() {
+            compressed = extension.compressed;
+            self.beginning(key, *extension);
+        }
         self.receive_message(key, packet.payload, compressed);
     }
 
@@ -80,11 +84,9 @@ impl Endpoint {
         if let Some(mut extension) = packet.extension.take() {
             has_message = extension.has_message;
             compressed = extension.compressed;
-            metadata = extension
-                .trailers
-                .take()
-                .map(Into::into)
-                .unwrap_or_default();
+            let trailers = mem::take(&mut extension.trailers);
+            // A status is not lost over metadata that cannot be read.
+            metadata = self.read_metadata(trailers).unwrap_or_default();
             self.beginning(key, *extension);
         } else if call.shape == Shape::ServerStreaming && !packet.payload.is_empty() {
             // Before there was SERVER_STREAM, servers sent these.
@@ -124,11 +126,18 @@ impl Endpoint {
     /// The beginning of the responses, and credit, if the extension tells of them.
     fn beginning(&mut self, key: CallKey, extension: Extension) {
         self.granted(key, Some(&extension));
-        let (Some(headers), Some(call)) = (extension.headers, self.calls.get_mut(&key)) else {
+        let Some(headers) = extension.headers else {
             return;
         };
-        call.headers_received = true;
-        let frame = Frame::Headers(headers.into());
-        self.event(Event::Frame { key, frame });
+        if let Some(call) = self.calls.get_mut(&key) {
+            call.headers_received = true;
+        }
+        match self.read_metadata(headers) {
+            Ok(metadata) => {
+                let frame = Frame::Headers(metadata);
+                self.event(Event::Frame { key, frame });
+            }
+            Err(status) => self.abort(key, status, EndedBy::Violation),
+        }
     }
 }

@@ -39,6 +39,9 @@ pub struct EndpointConfig {
     /// it; of one that does not, the call ends with `RESOURCE_EXHAUSTED`. It may be exceeded by one message, and is at
     /// least [`INITIAL_WINDOW`]. Default: 1024 messages, 256 KiB.
     pub receive_window: Credit,
+    /// How large the metadata of a packet may be, encoded. A call with more ends with `RESOURCE_EXHAUSTED`; at its end they
+    /// are left out. Default: 16 KiB.
+    pub metadata_bytes_max: usize,
     /// How many answers to packets that belong to no call may wait; further ones are not given. Default: 1024.
     pub replies_max: usize,
 }
@@ -59,6 +62,7 @@ impl Default for EndpointConfig {
                 messages: 1024,
                 bytes: 256 << 10,
             },
+            metadata_bytes_max: 16 << 10,
             replies_max: 1024,
         }
     }

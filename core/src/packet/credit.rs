@@ -67,9 +67,16 @@ impl ReceiveCredit {
         !full
     }
 
-    pub(super) const fn consume(&mut self, credit: Credit) {
+    /// The application is done with this much, of what came. A peer that does not count is owed nothing for it.
+    pub(super) fn consume(&mut self, credit: Credit, peer_counts: bool) {
+        let credit = Credit {
+            messages: credit.messages.min(self.unread.messages),
+            bytes: credit.bytes.min(self.unread.bytes),
+        };
         self.unread = self.unread.less(credit);
-        self.owed = self.owed.add(credit);
+        if peer_counts {
+            self.owed = self.owed.add(credit);
+        }
     }
 
     /// What to grant the peer, once it is half of the window.

@@ -172,6 +172,9 @@ impl Endpoint {
             if channel.peer != PeerKind::Extended || self.config.role == Some(Role::Client) {
                 continue;
             }
+            if !channel.output_works {
+                continue;
+            }
             let mut packet = RpcPacket {
                 r#type: PacketType::ServerExtension.into(),
                 channel_id: id,
@@ -332,44 +335,34 @@ impl Endpoint {
             return;
         };
         let streams = !call.shape.one_request();
-        if call.opening.is_none() && streams && !call.has_ended() {
+        if call.known_to_peer && streams && !call.has_ended() {
             let packet = call.address.packet(PacketType::ClientRequestCompletion);
             self.transmit(packet);
         }
     }
 
-    /// Says that the application is done with this much of what came in a call, so that the peer may send more.
+    /// Says that the application is done with this much of what came in a call, so that the peer may send more. Never
+    /// counts as more than what came.
     pub fn consumed(&mut self, key: CallKey, credit: Credit) {
         let Some(call) = self.calls.get_mut(&key) else {
             return;
         };
-        call.receive_credit.consume(credit);
-        let peer = self.channels.get(call.address.channel);
-        let counts = peer.is_some_and(|channel| channel.peer == PeerKind::Extended);
-        if !counts || call.half_closed {
-            return;
-        }
-        let Some(grant) = call.receive_credit.take_grant() else {
-            return;
-        };
-        let mut packet = call.address.packet(match call.address.role {
-            Role::Client => PacketType::ClientExtension,
-            Role::Server => PacketType::ServerExtension,
-        });
-        packet.extend().credit = Some(grant);
-        self.transmit(packet);
+        let channel = self.channels.get(call.address.channel);
+        let counts = channel.is_some_and(|channel| channel.peer == PeerKind::Extended);
+        call.receive_credit.consume(credit, counts);
+        self.grant(key);
     }
 
-    /// Whether the call takes a message. If not, [`Event::Writable`] follows when it does again, unless it ends.
+    /// Whether the call takes a message. If not, [`super::Event::Writable`] follows when it does again, unless it ends.
     pub fn is_writable(&mut self, key: CallKey) -> bool {
         let bound = self.config.send_queue;
         let call = self.calls.get_mut(&key);
         call.is_some_and(|call| call.check_writable(bound))
     }
 
-    /// Whether the request of a call has gone among the outputs. A call that ends before never came to the peer.
+    /// Whether anything of a call has gone among the outputs, or has come. A call that ends before is nothing to the peer.
     pub fn is_sent(&self, key: CallKey) -> bool {
         let call = self.calls.get(&key);
-        call.is_some_and(|call| call.opening.is_none())
+        call.is_some_and(|call| call.known_to_peer)
     }
 }

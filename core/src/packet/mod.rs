@@ -16,7 +16,8 @@
 //!   `RESOURCE_EXHAUSTED`.
 //! - **Ending.** A client's call ends with [`crate::call::Frame::End`] or [`Event::Closed`], one of the two and once. A
 //!   server's ends with the [`crate::call::Frame::End`] that it sends, or with [`Event::Closed`]. A verb that ends a call
-//!   brings no event. After the end, verbs do nothing or return [`SendError::Ended`].
+//!   brings no event, but those that wait already are still given. After the end, verbs do nothing or return
+//!   [`SendError::Ended`].
 //! - A call that is dropped is not ended: there is [`Endpoint::cancel`], [`Endpoint::abandon`] and [`Endpoint::finish`] to
 //!   choose from.
 //!

@@ -70,7 +70,8 @@ pub enum Event {
         /// The call.
         key: CallKey,
     },
-    /// The call is over without a status. It comes once, and last.
+    /// The call is over without a status. It comes once, and last. A server's call whose end waits to be sent may still
+    /// be closed; then the client does not hear of that end.
     Closed {
         /// The call.
         key: CallKey,

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use headwater_proto::{
     Code, Metadata, Status,
-    pw_rpc::{Extension, PacketType, RpcPacket, UNASSIGNED_CHANNEL_ID},
+    pw_rpc::{Extension, PacketType, RpcPacket, UNASSIGNED_CHANNEL_ID, decode_metadata},
 };
 
 use super::{
@@ -110,7 +110,14 @@ impl Endpoint {
     /// Answers a packet with an error, unless too many answers wait.
     pub(super) fn reply(&mut self, to: &RpcPacket, code: Code, message: &str) {
         let packet = self.error(to, code, message);
-        if self.replies.len() < self.config.replies_max {
+        self.push_reply(packet);
+    }
+
+    /// Sends an answer, unless too many wait, or what carries it does not work.
+    pub(super) fn push_reply(&mut self, packet: RpcPacket) {
+        let channel = self.channels.get(packet.channel_id);
+        let works = channel.is_none_or(|channel| channel.output_works);
+        if works && self.replies.len() < self.config.replies_max {
             self.replies.push_back(packet);
         }
     }
@@ -139,12 +146,25 @@ impl Endpoint {
         }
     }
 
+    /// The metadata of an extension.
+    ///
+    /// # Errors
+    ///
+    /// They are too large, or are none.
+    pub(super) fn read_metadata(&self, encoded: Bytes) -> Result<Metadata, Status> {
+        if encoded.len() > self.config.metadata_bytes_max {
+            let message = "the metadata are over the limit";
+            return Err(Status::new(Code::ResourceExhausted, message));
+        }
+        let unreadable = |_| Status::new(Code::Internal, "the metadata cannot be read");
+        decode_metadata(encoded).map_err(unreadable)
+    }
+
     /// Hands a message to the application, or ends the call, if there are too many.
     pub(super) fn receive_message(&mut self, key: CallKey, payload: Bytes, compressed: bool) {
         let Some(call) = self.calls.get_mut(&key) else {
             return;
         };
-        call.messages_received = true;
         if !call.receive_credit.receive(payload.len()) {
             let status = Violation::Credit.status();
             return self.abort(key, status, EndedBy::Violation);

@@ -1,6 +1,7 @@
 //! What a server does with a packet (`pw_rpc/server.cc`).
 
 use alloc::{boxed::Box, sync::Arc};
+use core::mem;
 
 use headwater_proto::{
     Code, Status,
@@ -83,32 +84,38 @@ impl Endpoint {
         if let Err((code, message)) = self.check_room(packet.method(), &target) {
             return self.refuse(&packet, code, message);
         }
+        // A plain client says the one request of a method in this packet, and no other.
+        let one_request = target.shape.is_some_and(Shape::one_request);
+        let extension = extension.map_or_else(
+            || Extension {
+                has_message: one_request,
+                half_close: one_request,
+                ..Extension::default()
+            },
+            |extension| *extension,
+        );
+        let timeout = extension.timeout();
+        let metadata = match self.read_metadata(extension.headers.unwrap_or_default()) {
+            Ok(metadata) => metadata,
+            Err(status) => return self.refuse(&packet, status.code, &status.message),
+        };
         let shape = target.shape.unwrap_or_default();
         let mut call = PacketCall::new(address, shape, self.config.receive_window);
         call.registered = target.shape.is_some();
+        call.known_to_peer = true;
         let key = self.insert(call);
-        let timeout = extension.as_ref().and_then(|more| more.timeout());
-        let (headers, has_message, half_close, compressed) = match extension.map(|more| *more) {
-            Some(more) => (
-                more.headers,
-                more.has_message,
-                more.half_close,
-                more.compressed,
-            ),
-            None => (None, shape.one_request(), shape.one_request(), false),
-        };
         let opened = Box::new(Opened {
             channel: packet.channel_id,
             path: target.path,
             shape: target.shape,
-            metadata: headers.map(Into::into).unwrap_or_default(),
+            metadata,
             timeout,
         });
         self.event(Event::Opened { key, opened });
-        if has_message {
-            self.receive_message(key, packet.payload, compressed);
+        if extension.has_message {
+            self.receive_message(key, packet.payload, extension.compressed);
         }
-        if half_close {
+        if extension.half_close {
             self.half_closed(key);
         }
     }
@@ -161,9 +168,7 @@ impl Endpoint {
             extension.refused = true;
             extension.going_away = self.draining;
         }
-        if self.replies.len() < self.config.replies_max {
-            self.replies.push_back(answer);
-        }
+        self.push_reply(answer);
     }
 
     fn client_stream(&mut self, key: CallKey, mut packet: RpcPacket) {
@@ -201,7 +206,7 @@ impl Endpoint {
         let Some(call) = self.calls.get_mut(&key) else {
             return;
         };
-        if core::mem::replace(&mut call.completion_requested, true) {
+        if mem::replace(&mut call.completion_requested, true) {
             return;
         }
         if call.half_closed {

@@ -83,3 +83,59 @@ fn find(packet: &[u8]) -> Result<Option<(u32, Range<usize>)>, Undecodable> {
 fn varint(rest: &mut &[u8]) -> Result<u64, Undecodable> {
     decode_varint(rest).map_err(|_| Undecodable)
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+
+    use super::*;
+    use crate::pw_rpc::{MethodId, PacketType, RpcPacket};
+
+    fn packet(channel_id: u32) -> Vec<u8> {
+        let method = MethodId::new("package.Service", "Method");
+        let mut packet = RpcPacket::new(PacketType::Request, channel_id, method, 7);
+        packet.payload = "\u{10}\u{2a}".into();
+        packet.extend().has_message = true;
+        packet.to_bytes().to_vec()
+    }
+
+    /// S5-57: the id is read from the encoded packet; `DATA_LOSS` if it is none.
+    #[test]
+    fn s5_57_the_channel_of_an_encoded_packet_is_read() {
+        for id in [0, 1, 127, 128, u32::MAX] {
+            assert_eq!(channel_id(&packet(id)), Ok(id), "channel {id}");
+        }
+        for bytes in [&[1, 2][..], b"\x10", b"\x2a\x05x", b"\x0b", b"\xff\xff"] {
+            assert_eq!(channel_id(bytes), Err(Undecodable), "{bytes:?}");
+        }
+    }
+
+    /// S5-57: in place, and only among ids below 128; else `OUT_OF_RANGE`.
+    #[test]
+    fn s5_57_the_channel_of_an_encoded_packet_is_replaced_in_place() {
+        let table = [
+            (1, 127, Ok(())),
+            (127, 0, Ok(())),
+            (23, 23, Ok(())),
+            (128, 1, Err(RemapError::OutOfRange)),
+            (1, 128, Err(RemapError::OutOfRange)),
+            // An id of 0 is not written.
+            (0, 1, Err(RemapError::Undecodable)),
+        ];
+        for (old, new, expected) in table {
+            let mut bytes = packet(old);
+            let result = remap_channel_id(&mut bytes, new);
+            assert_eq!(result, expected, "{old} to {new}");
+            let now = if result.is_ok() {
+                packet(new)
+            } else {
+                packet(old)
+            };
+            let read = |bytes: Vec<u8>| RpcPacket::read(bytes.into()).expect("a packet");
+            let (bytes, now) = (read(bytes), read(now));
+            assert_eq!(bytes, now, "{old} to {new}: nothing else changes");
+        }
+        let result = remap_channel_id(&mut [1, 2], 1);
+        assert_eq!(result, Err(RemapError::Undecodable));
+    }
+}

@@ -31,9 +31,10 @@ mod wire {
 }
 
 pub use channel_id::{RemapError, channel_id, remap_channel_id};
+pub use extension::{decode_metadata, encode_metadata};
 pub use ids::MethodId;
 pub use packet::Undecodable;
-pub use wire::{Credit, Extension, Metadata, PacketType, RpcPacket, metadata};
+pub use wire::{Credit, Extension, PacketType, RpcPacket};
 
 /// No channel has this id.
 pub const UNASSIGNED_CHANNEL_ID: u32 = 0;

@@ -97,3 +97,97 @@ impl RpcPacket {
         self.extension.get_or_insert_with(Box::default)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::{format, string::String};
+
+    use super::*;
+
+    const ECHO: &str = "/pw.rpc.EchoService/Echo";
+
+    fn packet(packet_type: PacketType, call_id: u32, status: u32, payload: &str) -> RpcPacket {
+        let method = MethodId::of_path(ECHO).expect("a path");
+        RpcPacket {
+            status,
+            payload: Bytes::copy_from_slice(payload.as_bytes()),
+            ..RpcPacket::new(packet_type, 1, method, call_id)
+        }
+    }
+
+    /// What Pigweed's own Python package writes for the same packets.
+    #[test]
+    fn packets_have_the_bytes_of_pigweed() {
+        let table = [
+            (
+                packet(PacketType::Request, 300, 0, "\n\u{2}hi"),
+                "10011d52d0fb1425e90e478b2a040a02686938ac02",
+            ),
+            (
+                packet(PacketType::ClientStream, 1, 0, "x"),
+                "080210011d52d0fb1425e90e478b2a01783801",
+            ),
+            (
+                packet(PacketType::ClientRequestCompletion, 1, 0, ""),
+                "080810011d52d0fb1425e90e478b3801",
+            ),
+            (
+                packet(PacketType::ClientError, 1, 1, ""),
+                "080410011d52d0fb1425e90e478b30013801",
+            ),
+            (
+                packet(PacketType::Response, 1, 0, "x"),
+                "080110011d52d0fb1425e90e478b2a01783801",
+            ),
+            (
+                packet(PacketType::Response, super::super::OPEN_CALL_ID, 16, ""),
+                "080110011d52d0fb1425e90e478b301038ffffffff0f",
+            ),
+            (
+                packet(PacketType::ServerStream, 1, 0, "x"),
+                "080710011d52d0fb1425e90e478b2a01783801",
+            ),
+            (
+                packet(PacketType::ServerError, 1, 5, ""),
+                "080510011d52d0fb1425e90e478b30053801",
+            ),
+        ];
+        for (packet, expected) in table {
+            let bytes = packet.to_bytes();
+            let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            assert_eq!(hex, expected, "{packet:?}");
+            assert_eq!(RpcPacket::read(bytes), Ok(packet));
+        }
+    }
+
+    /// Protobuf demands it of every reader, so a peer without the extension is not disturbed by it, nor are we by what
+    /// others add.
+    #[test]
+    fn fields_that_are_not_known_are_skipped() {
+        let plain = packet(PacketType::Request, 1, 0, "x");
+        let mut bytes = plain.to_bytes().to_vec();
+        // Field 100: three bytes.
+        bytes.extend([0xa2, 0x06, 3, 1, 2, 3]);
+        assert_eq!(RpcPacket::read(bytes.into()), Ok(plain));
+    }
+
+    #[test]
+    fn every_code_and_its_message_survive_the_wire() {
+        let outcomes = Code::ALL.map(|code| Err(Status::new(code, "why")));
+        for outcome in outcomes.into_iter().chain([Ok(())]) {
+            let mut written = packet(PacketType::Response, 1, 0, "");
+            written.extend();
+            written.set_outcome(&outcome);
+            let read = RpcPacket::read(written.to_bytes()).expect("a packet");
+            assert_eq!(read.outcome(), outcome);
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_packet_are_refused() {
+        for bytes in [&[1, 2][..], b"\x08", b"\x2a\x05x", b"\xff"] {
+            let read = RpcPacket::read(Bytes::copy_from_slice(bytes));
+            assert_eq!(read, Err(Undecodable), "{bytes:?}");
+        }
+    }
+}

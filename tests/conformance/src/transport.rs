@@ -11,6 +11,7 @@ use headwater_rpc::{
 };
 use headwater_websocket::{
     WebSocketClient, WebSocketClientConfig, WebSocketServer, WebSocketServerConfig,
+    zrpc::{ZrpcClient, ZrpcClientConfig},
 };
 
 /// Every transport under test.
@@ -39,6 +40,13 @@ pub const TRANSPORTS: &[Transport] = &[
     Transport {
         name: "websocket",
         ends: |router| Box::pin(websocket(router)),
+        peer_kind: "ipv4",
+        certificates: 0,
+        stopped: Code::Unavailable,
+    },
+    Transport {
+        name: "zrpc",
+        ends: |router| Box::pin(zrpc(router)),
         peer_kind: "ipv4",
         certificates: 0,
         stopped: Code::Unavailable,
@@ -147,6 +155,17 @@ async fn websocket(router: Router) -> (ClientBuilder, ServerBuilder) {
         ..WebSocketClientConfig::default()
     };
     let client = WebSocketClient::new(&url, &bounds);
+    let client = Client::builder(client.expect("a valid url"));
+    (client, Server::builder(server, router))
+}
+
+/// By frames with call ids, on the same port as pw_rpc's packets.
+async fn zrpc(router: Router) -> (ClientBuilder, ServerBuilder) {
+    let server = WebSocketServer::bind("127.0.0.1:0", WebSocketServerConfig::default())
+        .await
+        .expect("a free port on loopback");
+    let url = format!("ws://{}", server.local_addr());
+    let client = ZrpcClient::new(&url, &ZrpcClientConfig::default());
     let client = Client::builder(client.expect("a valid url"));
     (client, Server::builder(server, router))
 }

@@ -18,7 +18,7 @@ struct Suite {
     browser: bool,
 }
 
-const SUITES: [Suite; 9] = [
+const SUITES: [Suite; 11] = [
     suite("js/service"),
     suite("js/bad-input"),
     suite("js/chat"),
@@ -27,19 +27,23 @@ const SUITES: [Suite; 9] = [
         name: "js/demo",
         browser: true,
     },
+    suite("js/zrpc"),
     suite("python/chat"),
     suite("python/upstream"),
     suite("python/services"),
     suite("python/interop"),
+    suite("python/zrpc"),
 ];
 
 /// The programs under test and the variables that say where they are; the environment may name others, such as a
 /// release build.
-const PROGRAMS: [(&str, &str); 4] = [
+const PROGRAMS: [(&str, &str); 6] = [
     ("HEADWATER_BIN", "headwater"),
     ("HEADWATER_CHAT", "examples/chat"),
     ("HEADWATER_CHAT_UPSTREAM", "examples/chat-upstream"),
     ("HEADWATER_INTEROP", "examples/interop"),
+    ("HEADWATER_ECHO", "examples/echo"),
+    ("HEADWATER_PEOPLE", "examples/people"),
 ];
 
 const fn suite(name: &'static str) -> Suite {
@@ -149,6 +153,7 @@ fn build() -> Result<(), String> {
             .args(["--bin", "headwater"])
             .args(["--example", "chat", "--example", "chat-upstream"])
             .args(["--example", "interop"])
+            .args(["--example", "echo", "--example", "people"])
             .current_dir(root()),
     )
 }

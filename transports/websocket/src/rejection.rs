@@ -37,6 +37,9 @@ pub enum Rejection {
     /// None of the subprotocols that the client offers is spoken here. Answered with 400.
     #[error("none of the offered subprotocols is spoken here")]
     UnknownSubprotocol,
+    /// A page of this origin may not connect. Answered with 403 (RFC 6455, section 10.2).
+    #[error("pages of this origin may not connect")]
+    Origin,
 }
 
 impl Rejection {
@@ -46,6 +49,7 @@ impl Rejection {
             Self::NotAnUpgrade | Self::Version => StatusCode::UPGRADE_REQUIRED,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::HttpVersion => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+            Self::Origin => StatusCode::FORBIDDEN,
             Self::Host
             | Self::Connection
             | Self::Body
@@ -79,7 +83,8 @@ impl Rejection {
             | Self::Body
             | Self::Key
             | Self::Subprotocol
-            | Self::UnknownSubprotocol => {}
+            | Self::UnknownSubprotocol
+            | Self::Origin => {}
         }
         answer
     }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use http::{HeaderMap, header};
+
 use crate::{ListenerConfig, Unnamed, zrpc::ZrpcConfig};
 
 /// The bounds of a [`WebSocketServer`](crate::WebSocketServer)'s sockets, and what they speak.
@@ -29,6 +31,10 @@ pub struct WebSocketServerConfig {
     /// How long open calls may go on after a graceful shutdown has begun. Then they end with `UNAVAILABLE`, and a second
     /// later what has not left by itself is cut. Default: without a bound.
     pub shutdown_timeout: Option<Duration>,
+    /// Which pages may connect from a browser, by their origin such as `https://example.org`; others get 403. Who sends no
+    /// `Origin` is no browser, and is not asked. Default: `None`, any page: set it where calls are not authorized one by
+    /// one, for any page that a user of this machine looks at can open a socket to it. (An empty list: no browser.)
+    pub origins: Option<Vec<String>>,
     /// What a socket speaks whose client names no subprotocol. Default: pw_rpc's packets.
     pub unnamed: Unnamed,
     /// How zrpc's sessions behave.
@@ -49,6 +55,7 @@ impl Default for WebSocketServerConfig {
             calls_max: 1024,
             idle_timeout: None,
             shutdown_timeout: None,
+            origins: None,
             unnamed: Unnamed::default(),
             zrpc: ZrpcConfig::default(),
         }
@@ -56,6 +63,19 @@ impl Default for WebSocketServerConfig {
 }
 
 impl WebSocketServerConfig {
+    /// Whether a handshake with these headers may come from where it comes from.
+    pub(crate) fn admits(&self, headers: &HeaderMap) -> bool {
+        let Some(allowed) = &self.origins else {
+            return true;
+        };
+        headers.get_all(header::ORIGIN).iter().all(|origin| {
+            let origin = origin.as_bytes();
+            allowed
+                .iter()
+                .any(|it| it.as_bytes().eq_ignore_ascii_case(origin))
+        })
+    }
+
     /// The longest message of a socket, for a server with this limit of a request.
     pub(crate) fn message_bytes_max(&self, request_bytes_max: usize) -> usize {
         self.message_bytes_max.unwrap_or_else(|| {

@@ -32,7 +32,7 @@ const PARTING: Duration = Duration::from_secs(1);
 /// |---|---|
 /// | `headwater.v1.pw_rpc` | pw_rpc's packets with Headwater's extension fields: metadata, deadlines, credit |
 /// | `pw_rpc` | pw_rpc's packets; whether the client knows the extension fields, its packets say |
-/// | `zrpc` | zrpc's frames |
+/// | `zrpc`, `zrpc.v2` | zrpc's frames, without and with call ids ([`zrpc`](crate::zrpc)) |
 /// | none | by [`WebSocketServerConfig::unnamed`] |
 ///
 /// A client that names only others is answered with 400.

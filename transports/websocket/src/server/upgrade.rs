@@ -38,6 +38,9 @@ impl Context {
             Ok(handshake) => handshake,
             Err(rejection) => return rejection.response(),
         };
+        if !self.config.admits(request.headers()) {
+            return Rejection::Origin.response();
+        }
         let chosen = subprotocol::choose(handshake.subprotocols(), self.config.unnamed);
         let Some((protocol, name)) = chosen else {
             return Rejection::UnknownSubprotocol.response();

@@ -264,7 +264,9 @@ impl Machine {
                 continue;
             };
             let unwanted = call.deliver();
-            self.endpoint.consumed(key, unwanted);
+            if unwanted != Credit::default() {
+                self.endpoint.consumed(key, unwanted);
+            }
         }
     }
 
@@ -336,7 +338,10 @@ impl Machine {
         };
         call.answer();
         let looked = call.mailbox.look();
-        self.endpoint.consumed(key, looked.taken);
+        // Also nothing would tell the peer of the whole window, which a short call never needs.
+        if looked.taken != Credit::default() {
+            self.endpoint.consumed(key, looked.taken);
+        }
         let sent = self.send_held(key).and_then(|()| self.send_more(key));
         if let Err(error) = sent {
             return self.fail(key, error);

@@ -74,6 +74,8 @@ pub(crate) struct Session<L> {
     idle_timeout: Option<Duration>,
     idle_since: Option<Instant>,
     messages: Vec<Bytes>,
+    /// Nothing is read before all is written.
+    is_held_back: bool,
 }
 
 impl<L: Line> Session<L> {
@@ -92,6 +94,7 @@ impl<L: Line> Session<L> {
             idle_timeout: config.idle_timeout,
             idle_since: None,
             messages: Vec::new(),
+            is_held_back: false,
         }
     }
 
@@ -136,7 +139,7 @@ impl<L: Line> Session<L> {
             self.machine.work(&mut self.line);
             match self.poll_flush(cx) {
                 Poll::Ready(Err(error)) => return Poll::Ready(End::Over(broke(&error))),
-                Poll::Ready(Ok(())) => busy |= self.machine.has_work(),
+                Poll::Ready(Ok(())) => busy |= self.is_held_back || self.machine.has_work(),
                 Poll::Pending => {}
             }
             if !busy {
@@ -152,7 +155,8 @@ impl<L: Line> Session<L> {
 
     /// Takes in what came.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Over>> {
-        if self.machine.replies_unwritten() >= REPLIES_BYTES {
+        self.is_held_back = self.machine.replies_unwritten() >= REPLIES_BYTES;
+        if self.is_held_back {
             return Poll::Pending;
         }
         let read = self.line.poll_messages(cx, &mut self.messages);
@@ -183,7 +187,7 @@ impl<L: Line> Session<L> {
                 Pulse::Fine(at) => at,
                 Pulse::Lost => {
                     let why = format!("nothing was heard for {:?}", self.keepalive.bound());
-                    return Poll::Ready(End::Over(Over::with_code(1002, why)));
+                    return Poll::Ready(End::Over(Over::with_code(1011, why)));
                 }
                 Pulse::Ask => {
                     self.line.push_ping();
@@ -225,3 +229,6 @@ async fn farewell(line: &mut impl Line) {
 fn broke(error: &io::Error) -> Over {
     Over::gone(format!("the connection broke: {error}"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! The open calls of a socket.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::BTreeMap,
     sync::Arc,
     task::{Context, Poll, Waker},
     time::Duration,
@@ -33,9 +33,8 @@ pub(super) struct Calls {
     /// New calls are refused.
     pub(super) stopping: bool,
     open: BTreeMap<u32, OpenCall>,
+    /// The calls that may have something to say.
     pub(super) woken: Arc<Woken>,
-    /// The calls that may have something, the next one first.
-    ready: VecDeque<u32>,
 }
 
 struct OpenCall {
@@ -58,7 +57,6 @@ impl Calls {
             stopping: false,
             open: BTreeMap::new(),
             woken: Arc::default(),
-            ready: VecDeque::new(),
         }
     }
 
@@ -97,8 +95,8 @@ impl Calls {
             outbound: self.acceptor.accept(stream),
             waker: self.woken.waker(id),
         };
+        call.waker.wake_by_ref();
         self.open.insert(id, call);
-        self.ready.push_back(id);
         Ok(())
     }
 
@@ -115,24 +113,21 @@ impl Calls {
         self.open.remove(&id);
     }
 
-    /// The next call that may have something to say, of those that were woken or asked for.
-    pub(super) fn next_ready(&mut self) -> Option<u32> {
-        self.ready.extend(self.woken.take());
+    /// The next call that was woken or asked for.
+    pub(super) fn next_woken(&self) -> Option<u32> {
         loop {
-            let id = self.ready.pop_front()?;
+            let id = self.woken.pop()?;
             if self.open.contains_key(&id) {
                 return Some(id);
             }
         }
     }
 
-    /// Asks for a call again after the others.
-    pub(super) fn again(&mut self, id: u32) {
-        self.ready.push_back(id);
-    }
-
-    pub(super) fn has_ready(&self) -> bool {
-        !self.ready.is_empty()
+    /// Asks for a call after the others.
+    pub(super) fn again(&self, id: u32) {
+        if let Some(call) = self.open.get(&id) {
+            call.waker.wake_by_ref();
+        }
     }
 
     /// What the call has to say, see [`Outbound::poll_frames`]. While it has nothing it is not asked for again; it wakes

@@ -14,7 +14,7 @@ pub struct ZrpcConfig {
     pub text: TextFrames,
     /// The handler of names without a dot, as the first part of their path: `echo` is `/zrpc/echo`. Default: [`ROOT`].
     pub root: Arc<str>,
-    /// The most calls that are open on one socket; one more ends with `RESOURCE_EXHAUSTED`. Default: 100.
+    /// The most calls that are open on one socket; one more ends with `RESOURCE_EXHAUSTED`. Default: 1000.
     pub calls_max: usize,
     /// After how long without a word of the client, no pong either, its socket counts as lost. It takes the place of
     /// [`ping_timeout`](crate::WebSocketServerConfig::ping_timeout), and is longer, because simple clients answer a ping
@@ -28,7 +28,7 @@ impl Default for ZrpcConfig {
             ending: Ending::default(),
             text: TextFrames::default(),
             root: ROOT.into(),
-            calls_max: 100,
+            calls_max: 1000,
             silence_max: Duration::from_secs(60),
         }
     }

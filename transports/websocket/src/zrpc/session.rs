@@ -115,7 +115,7 @@ impl<D: Dialect> Session<D> {
     /// Takes what calls have to say, one pull of each in turn, while there is room.
     fn pump(&mut self) {
         while self.out.has_room()
-            && let Some(call) = self.calls.next_ready()
+            && let Some(call) = self.calls.next_woken()
         {
             self.dialect.pump(call, &mut self.calls, &mut self.out);
         }
@@ -135,7 +135,8 @@ impl<D: Dialect> Session<D> {
     /// Waits for something to happen.
     async fn next(&mut self, turn: &mut Vec<Incoming>) -> Event {
         let room = self.out.has_room();
-        let look = room && self.calls.has_ready();
+        // A write has made room for them.
+        let look = room && !self.calls.woken.is_empty();
         let Self {
             reader,
             writer,

@@ -1,7 +1,7 @@
 //! Which calls of a socket have something to say, so that a session looks at those and at no others.
 
 use std::{
-    mem,
+    collections::VecDeque,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -11,16 +11,17 @@ use std::{
 
 use tokio::sync::Notify;
 
-/// The calls that were woken since the session looked. Shared with the wakers.
+/// The calls that were woken and not looked at since, in order. Each waker is among them at most once, so that nobody who
+/// wakes often makes it grow. Shared with the wakers.
 #[derive(Default)]
 pub(super) struct Woken {
-    calls: Mutex<Vec<Arc<CallWaker>>>,
+    calls: Mutex<VecDeque<Arc<CallWaker>>>,
     notify: Notify,
 }
 
 /// What wakes a session for one of its calls.
-pub(super) struct CallWaker {
-    pub(super) call: u32,
+struct CallWaker {
+    call: u32,
     woken: Arc<Woken>,
     /// Whether it is among the woken ones: once is enough.
     queued: AtomicBool,
@@ -45,16 +46,18 @@ impl Woken {
         self.notify.notified().await;
     }
 
-    /// The calls that were woken, in order. From here on they can be woken again.
-    pub(super) fn take(&self) -> impl Iterator<Item = u32> {
-        let taken = mem::take(&mut *self.lock());
-        taken.into_iter().map(|waker| {
-            waker.queued.store(false, Ordering::Release);
-            waker.call
-        })
+    /// The next call that was woken. From here on it can be woken again.
+    pub(super) fn pop(&self) -> Option<u32> {
+        let waker = self.lock().pop_front()?;
+        waker.queued.store(false, Ordering::Release);
+        Some(waker.call)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Arc<CallWaker>>> {
+    pub(super) fn is_empty(&self) -> bool {
+        self.lock().is_empty()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Arc<CallWaker>>> {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -65,7 +68,7 @@ impl Wake for CallWaker {
             return;
         }
         let woken = Arc::clone(&self.woken);
-        woken.lock().push(self);
+        woken.lock().push_back(self);
         woken.notify.notify_one();
     }
 }
@@ -84,7 +87,7 @@ mod tests {
             let woken = Arc::clone(&woken);
             async move {
                 woken.changed().await;
-                woken.take().collect::<Vec<u32>>()
+                std::iter::from_fn(|| woken.pop()).collect::<Vec<u32>>()
             }
         });
         tokio::task::yield_now().await;
@@ -102,10 +105,7 @@ mod tests {
             "no timer had to pass"
         );
         wakers[6].wake_by_ref();
-        assert_eq!(
-            woken.take().collect::<Vec<u32>>(),
-            [7],
-            "it can be woken again"
-        );
+        assert_eq!(woken.pop(), Some(7), "it can be woken again");
+        assert!(woken.is_empty());
     }
 }

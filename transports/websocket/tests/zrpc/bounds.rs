@@ -202,6 +202,46 @@ async fn s2_24_a_token_is_checked_by_the_servers_interceptor() {
     }
 }
 
+/// S2-24: over TLS, to the server that is trusted and to no other.
+#[tokio::test]
+async fn s2_24_calls_go_over_tls() {
+    use headwater_rpc::{Client, Server, tls::DevCertificates};
+    use headwater_websocket::{WebSocketServer, zrpc::ZrpcClient};
+    let certificates = DevCertificates::generate().expect("there is randomness");
+    let others = DevCertificates::generate().expect("there is randomness");
+    let sockets = config(ZrpcConfig::default());
+    let bound = WebSocketServer::bind("127.0.0.1:0", sockets).await;
+    let transport = bound.expect("the loopback has a free port");
+    let transport = transport
+        .with_tls(certificates.server())
+        .expect("the certificate is good");
+    let url = format!("wss://{}/", transport.local_addr());
+    let server = Server::new(transport, router(), ServerConfig::default());
+    tokio::spawn(async move { server.serve().await });
+    let blob: Vec<u8> = (0..=255).cycle().take(1 << 20).collect();
+    for framing in [Framing::Numbered, Framing::Plain, Framing::Unnamed] {
+        for (trusted, expected) in [
+            (&certificates, Ok(vec![blob.clone().into()])),
+            (&others, Err(Code::Unavailable)),
+        ] {
+            let config = ZrpcClientConfig {
+                framing,
+                tls: Some(trusted.client()),
+                ..ZrpcClientConfig::default()
+            };
+            let client = Client::new(ZrpcClient::new(&url, &config).expect("the URL is valid"));
+            let running = client.clone();
+            tokio::spawn(async move { running.connect().await });
+            let proxy = Proxy::new(client);
+            let call = async { proxy.call("echo", blob.clone()).await?.all().await };
+            let outcome = within("the answer", call)
+                .await
+                .map_err(|status| status.code);
+            assert_eq!(outcome, expected, "{framing:?}");
+        }
+    }
+}
+
 /// One call more than the bound is refused, and the others go on.
 #[tokio::test]
 async fn the_calls_of_a_socket_are_bounded() {
@@ -227,6 +267,74 @@ async fn the_calls_of_a_socket_are_bounded() {
         Seen::Ended(4, Some(Code::ResourceExhausted))
     );
     assert_eq!(serving.server.open_calls(), 3);
+}
+
+/// Bytes by a generator that is the same in every run.
+struct Garbage(u64);
+
+impl Garbage {
+    fn next(&mut self) -> u64 {
+        // Xorshift64.
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    /// A frame that is nearly one: a kind and a small call id or length, and anything behind.
+    fn message(&mut self) -> Message {
+        let mut message = vec![(self.next() % 11) as u8, (self.next() % 5) as u8, 0, 0, 0];
+        for _ in 0..self.next() % 40 {
+            message.push((self.next() % 7) as u8);
+        }
+        Message::binary(message)
+    }
+}
+
+/// Whatever a client sends, no other client notices, and nothing of it stays.
+#[tokio::test]
+async fn garbage_leaves_a_parallel_client_served() {
+    let serving = serve(router()).await;
+    let proxy = serving.proxy(Framing::Numbered);
+    let mut garbage = Garbage(0x5eed);
+    for name in [None, Some("zrpc"), Some("zrpc.v2")] {
+        for _ in 0..30 {
+            let mut raw = Raw::connect(&serving, name).await;
+            for _ in 0..50 {
+                use futures_util::SinkExt as _;
+                // The server may have closed it by now.
+                if raw.0.send(garbage.message()).await.is_err() {
+                    break;
+                }
+            }
+            let call = async { proxy.call("echo", "served").await?.all().await };
+            assert_eq!(
+                within("the good client", call).await,
+                Ok(vec!["served".into()]),
+                "{name:?}"
+            );
+        }
+    }
+    serving.idle().await;
+}
+
+/// Thousands of calls in one go, most of which are refused: neither end waits for the other to read.
+#[tokio::test]
+async fn a_burst_of_refused_calls_does_not_block_both_ends() {
+    let zrpc = ZrpcConfig {
+        calls_max: 1,
+        ..ZrpcConfig::default()
+    };
+    let router = router();
+    let (mut came, _cancelled) = silent(&router, "/zrpc/silent");
+    let serving = serve_with(router, ServerConfig::default(), config(zrpc)).await;
+    let proxy = serving.proxy(Framing::Numbered);
+    let _open = proxy.call("silent", "").await.expect("it starts");
+    within("the call", came.recv()).await;
+    let calls = (0..5000).map(|_| async { proxy.call("echo", vec![7; 1000]).await?.all().await });
+    let answers = within("all answers", futures_util::future::join_all(calls)).await;
+    let refused = |answer: &Result<_, Status>| matches!(answer, Err(status) if status.code == Code::ResourceExhausted);
+    assert!(answers.iter().all(refused), "one was not refused");
 }
 
 /// A client that answers nothing is given up, and its calls with it.

@@ -140,6 +140,63 @@ async fn s2_05_s2_07_a_server_of_the_original_is_understood() {
     }
 }
 
+/// A server that knows the original's frames alone is spoken to in those.
+#[tokio::test]
+async fn s2_24_a_server_without_call_ids_is_called_with_a_socket_for_each_call() {
+    use tokio_tungstenite::{
+        accept_hdr_async,
+        tungstenite::handshake::server::{Request as Asked, Response},
+    };
+    let listener = TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("there is a free port");
+    let url = format!("ws://{}/", listener.local_addr().expect("it is bound"));
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            #[allow(
+                clippy::result_large_err,
+                reason = "the type of the callback is tungstenite's"
+            )]
+            let choose = |asked: &Asked, mut answer: Response| {
+                // The token of a call is for its own socket: none is asked for with both names.
+                let offers = asked.headers()["sec-websocket-protocol"]
+                    .to_str()
+                    .expect("tokens");
+                let has_token = asked.headers().contains_key("authorization");
+                assert!(!(has_token && offers.contains("v2")), "{offers}");
+                answer
+                    .headers_mut()
+                    .insert("sec-websocket-protocol", "zrpc".parse().expect("valid"));
+                Ok(answer)
+            };
+            let mut socket = accept_hdr_async(stream, choose)
+                .await
+                .expect("a client of ours");
+            let Some(Ok(Message::Binary(request))) = socket.next().await else {
+                continue;
+            };
+            let _ = socket.send(Message::Binary(request.slice(8..))).await;
+            let _ = socket.close(None).await;
+        }
+    });
+    let client = ZrpcClient::new(&url, &ZrpcClientConfig::default()).expect("the URL is valid");
+    let client = headwater_rpc::Client::new(client);
+    let running = client.clone();
+    tokio::spawn(async move { running.connect().await });
+    let proxy = Proxy::new(client);
+    for token in [None, Some("Bearer right")] {
+        let mut metadata = headwater_rpc::Metadata::new();
+        if let Some(token) = token {
+            metadata.append("authorization", token).expect("valid");
+        }
+        let method = proxy.method("echo").metadata(metadata);
+        for blob in ["one", "two"] {
+            let replies = within("the reply", async { method.call(blob).await?.all().await }).await;
+            assert_eq!(replies, Ok(vec![blob.into()]), "{token:?}");
+        }
+    }
+}
+
 /// A server that goes away without a word is no success.
 #[tokio::test]
 async fn a_lost_connection_is_unavailable() {

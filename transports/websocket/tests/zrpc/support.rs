@@ -258,16 +258,20 @@ impl Raw {
             Body::Status(ended) => {
                 Seen::Ended(frame.call, ended.outcome.err().map(|status| status.code))
             }
-            other => panic!("a server does not say {other:?}"),
+            other @ (Body::Call { .. }
+            | Body::Open { .. }
+            | Body::Compressed(_)
+            | Body::End
+            | Body::Cancel) => panic!("a server does not say {other:?}"),
         }
     }
 
     /// The next frame that is no headers.
     pub(crate) async fn next_said(&mut self) -> Seen {
         loop {
-            match self.next_frame().await {
-                Seen::Headers(_) => {}
-                said => return said,
+            let said = self.next_frame().await;
+            if !matches!(said, Seen::Headers(_)) {
+                return said;
             }
         }
     }

@@ -19,7 +19,7 @@ async fn outcome(serving: &Serving, method: &str) -> Result<usize, Code> {
 fn queued(queue: WorkQueue) -> Router {
     let router = Router::new();
     let queue: Arc<dyn headwater_rpc::CallHandler> = Arc::new(queue);
-    for path in ["/work/create", "/work/typo"] {
+    for path in ["/jobs/create", "/jobs/typo"] {
         router.insert(path, Shape::ServerStreaming, Arc::clone(&queue));
     }
     router
@@ -49,7 +49,7 @@ async fn s2_10_a_call_goes_to_a_worker_and_its_replies_stream_back() {
     }
     let serving = serve(queued(queue)).await;
     for _ in 0..10 {
-        assert_eq!(outcome(&serving, "work.create").await, Ok(2));
+        assert_eq!(outcome(&serving, "jobs.create").await, Ok(2));
     }
 }
 
@@ -59,7 +59,7 @@ async fn s2_10_a_full_queue_refuses() {
     let (queue, worker) = WorkQueue::new(1);
     let serving = serve(queued(queue)).await;
     let proxy = serving.proxy(Framing::Numbered);
-    let waits = proxy.call("work.create", "x").await.expect("it starts");
+    let waits = proxy.call("jobs.create", "x").await.expect("it starts");
     within("the call to wait", async {
         while serving.server.open_calls() == 0 {
             tokio::task::yield_now().await;
@@ -67,7 +67,7 @@ async fn s2_10_a_full_queue_refuses() {
     })
     .await;
     assert_eq!(
-        outcome(&serving, "work.create").await,
+        outcome(&serving, "jobs.create").await,
         Err(Code::ResourceExhausted)
     );
     tokio::spawn(async move { worker.run(&commands()).await });
@@ -86,7 +86,7 @@ async fn s2_10_a_queue_without_workers_is_unavailable() {
     drop(worker);
     let serving = serve(queued(queue)).await;
     assert_eq!(
-        outcome(&serving, "work.create").await,
+        outcome(&serving, "jobs.create").await,
         Err(Code::Unavailable)
     );
 }
@@ -99,10 +99,10 @@ async fn s2_46_an_unknown_command_is_unimplemented_and_frees_the_queue() {
     let serving = serve(queued(queue)).await;
     for _ in 0..10 {
         assert_eq!(
-            outcome(&serving, "work.typo").await,
+            outcome(&serving, "jobs.typo").await,
             Err(Code::Unimplemented)
         );
-        assert_eq!(outcome(&serving, "work.create").await, Ok(2));
+        assert_eq!(outcome(&serving, "jobs.create").await, Ok(2));
     }
     serving.idle().await;
 }
@@ -113,7 +113,7 @@ async fn s2_47_a_call_that_was_given_up_is_not_worked_on() {
     let (queue, worker) = WorkQueue::new(2);
     let serving = serve(queued(queue)).await;
     let proxy = serving.proxy(Framing::Numbered);
-    let given_up = proxy.call("work.typo", "x").await.expect("it starts");
+    let given_up = proxy.call("jobs.typo", "x").await.expect("it starts");
     within("the call to wait", async {
         while serving.server.open_calls() == 0 {
             tokio::task::yield_now().await;
@@ -122,11 +122,11 @@ async fn s2_47_a_call_that_was_given_up_is_not_worked_on() {
     .await;
     drop(given_up);
     serving.idle().await;
-    let _waits = proxy.call("work.create", "x").await.expect("it starts");
+    let _waits = proxy.call("jobs.create", "x").await.expect("it starts");
     let next = within("the next call", worker.next())
         .await
         .expect("the queue is there");
-    assert_eq!(&*next.path, "/work/create");
+    assert_eq!(&*next.path, "/jobs/create");
 }
 
 /// S2-27: a worker that waits is woken by the call itself; with the clock stopped, no timer could.
@@ -147,7 +147,7 @@ async fn s2_27_a_waiting_worker_is_woken_by_the_call() {
     let takes = tokio::spawn(async move { worker.next().await.is_some() });
     tokio::task::yield_now().await;
     let proxy = headwater_websocket::zrpc::Proxy::new(client);
-    let _replies = proxy.call("work.create", "x").await.expect("it starts");
+    let _replies = proxy.call("jobs.create", "x").await.expect("it starts");
     assert!(takes.await.expect("it does not panic"));
     assert_eq!(
         before.elapsed(),

@@ -17,9 +17,8 @@ use tokio_tungstenite::{
 };
 
 use super::{Framing, ZrpcClientConfig};
+use crate::ALPN;
 
-/// What is offered to a TLS server (RFC 7301); a WebSocket begins as HTTP/1.1.
-const ALPN: &[u8] = b"http/1.1";
 /// The header with the time that a client gives a call.
 const TIMEOUT: &str = "grpc-timeout";
 /// Both, the preferred one first.

@@ -1,17 +1,16 @@
 //! A socket that many calls share, by frames with call ids.
 
 use std::{
+    future::poll_fn,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use bytes::Bytes;
-use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
 use headwater_rpc::{Closed, Code, Inbound, Outbound, Reached, RequestHeaders, Status};
 use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
-use tokio_tungstenite::tungstenite::{self, Message, protocol::CloseFrame};
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
-use super::{ZrpcClientConfig, dial::Socket, link_calls::LinkCalls};
+use super::{ZrpcClientConfig, dial::Socket, link_calls::LinkCalls, wire::Wire};
 use crate::zrpc::{
     inbox::{Inbox, InboxReader},
     woken::Woken,
@@ -19,8 +18,6 @@ use crate::zrpc::{
 
 /// How long a socket that nobody needs any more may take to say so.
 const FAREWELL: Duration = Duration::from_secs(1);
-/// Messages that are taken off the socket before calls are looked at again.
-const TURN_MESSAGES: usize = 256;
 
 /// The handle of a shared socket, which a task of its own holds. Dropped, the socket is closed when no call is open.
 pub(super) struct Link {
@@ -63,12 +60,11 @@ impl Link {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         ticks.reset();
         let session = Session {
-            socket,
+            wire: Wire::new(socket),
             shared: Arc::clone(&shared),
             calls: LinkCalls::new(Arc::clone(&shared.woken)),
             ticks,
             silence: Silence::default(),
-            patience: config.ping_interval.saturating_add(config.ping_timeout),
             ping_timeout: config.ping_timeout,
         };
         tokio::spawn(session.run());
@@ -155,18 +151,17 @@ enum Silence {
 }
 
 struct Session {
-    socket: Socket,
+    wire: Wire,
     shared: Arc<Shared>,
     calls: LinkCalls,
     ticks: Interval,
     silence: Silence,
-    /// How long a write may take.
-    patience: Duration,
     ping_timeout: Duration,
 }
 
 enum Event {
-    Came(Option<Result<Message, tungstenite::Error>>),
+    /// Something came, or can be said.
+    Turn(Result<(), Closed>),
     Woken,
     Tick,
 }
@@ -179,101 +174,60 @@ impl Session {
             }
             if self.shared.is_over(&self.calls) {
                 // Too late is as good as not at all.
-                let _ = timeout(FAREWELL, self.socket.close(None::<CloseFrame>)).await;
+                let socket = &mut self.wire.socket;
+                let _ = timeout(FAREWELL, socket.close(None::<CloseFrame>)).await;
                 break Closed::broken("the client has stopped");
             }
             // A server that always has more must not keep others from this thread.
             tokio::task::consume_budget().await;
         };
-        self.shared.close(&closed.clone());
+        self.shared.close(&closed);
         self.calls.close(&closed);
     }
 
     /// Says what there is to say, and waits for something to happen.
     async fn turn(&mut self) -> Result<(), Closed> {
-        let mut out = Vec::new();
-        self.calls.open(self.shared.take_new(), &mut out);
-        self.calls.pump(&mut out);
-        if !out.is_empty() {
-            self.write(out.into_iter().map(Message::Binary)).await?;
-        }
         let Self {
-            socket,
+            wire,
             calls,
             shared,
             ticks,
             ..
         } = self;
+        calls.open(shared.take_new(), &mut wire.out);
+        calls.pump(&mut wire.out);
+        let room = wire.out.has_room();
+        let mut came = Vec::new();
         let event = tokio::select! {
-            came = socket.next() => Event::Came(came),
-            () = shared.woken.changed() => Event::Woken,
-            () = std::future::ready(()), if calls.has_ready() => Event::Woken,
+            turn = poll_fn(|cx| wire.poll_turn(cx, &mut came)) => Event::Turn(turn),
+            () = shared.woken.changed(), if room => Event::Woken,
             _ = ticks.tick() => Event::Tick,
         };
         match event {
             Event::Woken => Ok(()),
-            Event::Tick => self.tick().await,
-            Event::Came(came) => self.read(came).await,
+            Event::Tick => self.tick(),
+            Event::Turn(turn) => {
+                if !came.is_empty() {
+                    self.silence = Silence::Heard;
+                }
+                for message in came {
+                    self.calls.incoming(message, &mut self.wire.out)?;
+                }
+                turn
+            }
         }
     }
 
-    /// Takes what came, and what has come with it.
-    async fn read(
-        &mut self,
-        first: Option<Result<Message, tungstenite::Error>>,
-    ) -> Result<(), Closed> {
-        self.silence = Silence::Heard;
-        let mut out = Vec::new();
-        let mut came = Some(first);
-        for _ in 0..TURN_MESSAGES {
-            let Some(message) = came else { break };
-            let message = message.ok_or_else(|| Closed::broken("the server has gone"))?;
-            self.calls
-                .incoming(message.map_err(|error| broken(&error))?, &mut out)?;
-            came = self.socket.next().now_or_never();
-        }
-        if let Some(left) = came {
-            // It was taken, so it counts; the turn is only cut short.
-            let message = left.ok_or_else(|| Closed::broken("the server has gone"))?;
-            self.calls
-                .incoming(message.map_err(|error| broken(&error))?, &mut out)?;
-        }
-        if out.is_empty() {
-            return Ok(());
-        }
-        self.write(out.into_iter().map(Message::Binary)).await
-    }
-
-    async fn tick(&mut self) -> Result<(), Closed> {
+    fn tick(&mut self) -> Result<(), Closed> {
         match self.silence {
             Silence::Heard => self.silence = Silence::Quiet,
             Silence::Quiet => {
                 self.silence = Silence::Asked;
                 self.ticks.reset_after(self.ping_timeout);
-                self.write([Message::Ping(Bytes::new())].into_iter())
-                    .await?;
+                self.wire.out.ping();
             }
             Silence::Asked => return Err(Closed::broken("the server did not answer in time")),
         }
         Ok(())
     }
-
-    /// Writes in one go, which a server that does not read must not hold up for ever.
-    async fn write(&mut self, messages: impl Iterator<Item = Message>) -> Result<(), Closed> {
-        let socket = &mut self.socket;
-        let write = async {
-            for message in messages {
-                socket.feed(message).await?;
-            }
-            socket.flush().await
-        };
-        match timeout(self.patience, write).await {
-            Ok(written) => written.map_err(|error| broken(&error)),
-            Err(_) => Err(Closed::broken("the server did not read in time")),
-        }
-    }
-}
-
-fn broken(error: &tungstenite::Error) -> Closed {
-    Closed::broken(&format!("the connection was lost: {error}"))
 }

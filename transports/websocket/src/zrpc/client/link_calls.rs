@@ -1,7 +1,7 @@
 //! The calls of a shared socket.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::BTreeMap,
     sync::Arc,
     task::{Context, Poll, Waker},
 };
@@ -17,14 +17,13 @@ use headwater_rpc::{
 };
 use tokio_tungstenite::tungstenite::Message;
 
-use super::link::NewCall;
+use super::{link::NewCall, wire::Outgoing};
 use crate::zrpc::{inbox::Inbox, outbox::Outbox, woken::Woken};
 
 /// The open calls, by their ids. Frames come in and go out; who carries them is not known here.
 pub(super) struct LinkCalls {
     open: BTreeMap<u32, Call>,
     woken: Arc<Woken>,
-    ready: VecDeque<u32>,
 }
 
 struct Call {
@@ -35,7 +34,6 @@ struct Call {
 }
 
 /// What becomes of a call that was looked at.
-#[derive(PartialEq, Eq)]
 enum Next {
     /// It has more.
     Again,
@@ -50,7 +48,6 @@ impl LinkCalls {
         Self {
             open: BTreeMap::new(),
             woken,
-            ready: VecDeque::new(),
         }
     }
 
@@ -58,12 +55,8 @@ impl LinkCalls {
         self.open.is_empty()
     }
 
-    pub(super) fn has_ready(&self) -> bool {
-        !self.ready.is_empty()
-    }
-
     /// Opens calls.
-    pub(super) fn open(&mut self, new: Vec<NewCall>, out: &mut Vec<Bytes>) {
+    pub(super) fn open(&mut self, new: Vec<NewCall>, out: &mut Outgoing) {
         for call in new {
             let NewCall {
                 id,
@@ -89,23 +82,21 @@ impl LinkCalls {
                 requests: Outbox::default(),
                 inbox,
             };
+            call.waker.wake_by_ref();
             self.open.insert(id, call);
-            self.ready.push_back(id);
         }
     }
 
-    /// Takes one pull of each call that has something to say.
-    pub(super) fn pump(&mut self, out: &mut Vec<Bytes>) {
-        self.ready.extend(self.woken.take());
-        for _ in 0..self.ready.len() {
-            let Some(id) = self.ready.pop_front() else {
-                return;
-            };
+    /// Takes what calls have to say, one pull of each in turn, while there is room.
+    pub(super) fn pump(&mut self, out: &mut Outgoing) {
+        while out.has_room()
+            && let Some(id) = self.woken.pop()
+        {
             let Some(call) = self.open.get_mut(&id) else {
                 continue;
             };
             match call.pump(id, out) {
-                Next::Again => self.ready.push_back(id),
+                Next::Again => call.waker.wake_by_ref(),
                 Next::Wait => {}
                 Next::Cancel => {
                     out.push(encoded(id, Body::Cancel));
@@ -120,11 +111,7 @@ impl LinkCalls {
     /// # Errors
     ///
     /// It is the end of the socket.
-    pub(super) fn incoming(
-        &mut self,
-        message: Message,
-        out: &mut Vec<Bytes>,
-    ) -> Result<(), Closed> {
+    pub(super) fn incoming(&mut self, message: Message, out: &mut Outgoing) -> Result<(), Closed> {
         match message {
             Message::Binary(message) => self.frame(&message, out),
             Message::Text(_) => Err(Closed::violation(Violation::Undecodable)),
@@ -138,7 +125,7 @@ impl LinkCalls {
         }
     }
 
-    fn frame(&mut self, message: &Bytes, out: &mut Vec<Bytes>) -> Result<(), Closed> {
+    fn frame(&mut self, message: &Bytes, out: &mut Outgoing) -> Result<(), Closed> {
         let frame = v2::Frame::decode(message);
         let v2::Frame { call: id, body } =
             frame.map_err(|_| Closed::violation(Violation::Undecodable))?;
@@ -166,7 +153,7 @@ impl LinkCalls {
             }
             Body::Credit(bytes) => {
                 call.requests.add_credit(bytes);
-                self.ready.push_back(id);
+                call.waker.wake_by_ref();
                 return Ok(());
             }
             Body::Call { .. } | Body::Open { .. } | Body::End | Body::Cancel => {
@@ -190,7 +177,7 @@ impl LinkCalls {
 }
 
 impl Call {
-    fn pump(&mut self, id: u32, out: &mut Vec<Bytes>) -> Next {
+    fn pump(&mut self, id: u32, out: &mut Outgoing) -> Next {
         if self.inbox.is_dropped() {
             return Next::Cancel;
         }

@@ -6,6 +6,7 @@ mod link;
 mod link_calls;
 mod proxy;
 mod replies;
+mod wire;
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -119,6 +120,8 @@ impl ZrpcClient {
         if carried {
             return Ok(Err(PlainCall::new(socket, spoken, self.dialer.config())));
         }
+        // The server need not hold two.
+        drop(socket);
         Ok(Err(self.plain(Framing::Plain, headers).await?))
     }
 
