@@ -7,18 +7,20 @@
 //!
 //! With `RUST_LOG=info` each side prints the span of every call when it ends.
 
-use std::{io::IsTerminal as _, net::SocketAddr, process::ExitCode, time::Duration};
+use std::{
+    convert::Infallible, io::IsTerminal as _, net::SocketAddr, process::ExitCode, time::Duration,
+};
 
 use clap::{ArgGroup, Parser};
-use headwater_http2::{Http2Client, Http2ClientConfig, Http2Server, Http2ServerConfig};
 use headwater_rpc::{
-    CallOptions, Client, Code, Router, Server, Status,
+    CallOptions, Code, Router, Server, Status,
     interceptor::{
         Filter,
         trace::{TracingClient, TracingConfig, TracingServer},
     },
     stub::Request,
 };
+use headwater_transports::{ClientOptions, ServerOptions, UrlServer};
 use helloworld::{Greeter, GreeterClient, GreeterServer, HelloReply, HelloRequest};
 use tracing_subscriber::{EnvFilter, fmt::format::FmtSpan};
 
@@ -28,16 +30,17 @@ mod helloworld {
     headwater_rpc::include_proto!("helloworld");
 }
 
-/// Greets, or has itself greeted, by gRPC over HTTP/2.
+/// Greets, or has itself greeted, by gRPC over HTTP/2 or another transport.
 ///
 /// Start a server in one terminal with --listen, and call it from another with --call.
 #[derive(Debug, Parser)]
 #[command(group = ArgGroup::new("role").args(["listen", "call"]).required(true))]
 #[command(after_help = "Any gRPC client can call it: the service is proto/hello_world.proto.")]
 struct Arguments {
-    /// Serves at this address; port 0 takes a free one.
-    #[arg(long, value_name = "ADDRESS")]
-    listen: Option<SocketAddr>,
+    /// Serves at this URL, such as http://127.0.0.1:50051, ws://127.0.0.1:50051 or unix:PATH; an address alone is one of http://.
+    /// Port 0 takes a free one.
+    #[arg(long, value_name = "URL", value_parser = with_scheme)]
+    listen: Option<String>,
     /// Calls the server at this URL, such as http://127.0.0.1:50051.
     #[arg(long, value_name = "URL")]
     call: Option<String>,
@@ -56,7 +59,7 @@ async fn main() -> ExitCode {
         .with_ansi(std::io::stderr().is_terminal())
         .init();
     let outcome = match (arguments.listen, arguments.call) {
-        (Some(address), _) => serve(address).await,
+        (Some(url), _) => serve(&url).await,
         (None, Some(url)) => call(&url, arguments.name).await,
         // The arguments do not allow it.
         (None, None) => Ok(()),
@@ -89,14 +92,17 @@ fn router() -> Router {
     router
 }
 
+fn with_scheme(listen: &str) -> Result<String, Infallible> {
+    let is_address = listen.parse::<SocketAddr>().is_ok();
+    let scheme = if is_address { "http://" } else { "" };
+    Ok(format!("{scheme}{listen}"))
+}
+
 /// Serves until Ctrl-C, and then until the calls that are open have ended.
-async fn serve(address: SocketAddr) -> Result<(), Status> {
-    let bound = Http2Server::bind(address, Http2ServerConfig::default()).await;
-    let transport = bound.map_err(|error| {
-        let message = format!("cannot listen at {address}: {error}");
-        Status::new(Code::Unavailable, message)
-    })?;
-    println!("ready http://{}", transport.local_addr());
+async fn serve(url: &str) -> Result<(), Status> {
+    // The scheme of the URL chooses the transport.
+    let transport = UrlServer::bind(url, &ServerOptions::default()).await?;
+    println!("ready {}", transport.url());
     let tracing = TracingServer::new(TracingConfig::default());
     let server = Server::builder(transport, router())
         .intercept(Filter::all(), tracing)
@@ -116,9 +122,8 @@ async fn serve(address: SocketAddr) -> Result<(), Status> {
 }
 
 async fn call(url: &str, name: String) -> Result<(), Status> {
-    let transport = Http2Client::new(url, &Http2ClientConfig::default())?;
     let tracing = TracingClient::new(TracingConfig::default());
-    let client = Client::builder(transport)
+    let client = headwater_transports::client(url, &ClientOptions::default())?
         .intercept(Filter::all(), tracing)
         .build();
     let greeter = GreeterClient::new(client.clone());
@@ -181,6 +186,7 @@ mod tests {
         Arguments::command().debug_assert();
         for (arguments, valid) in [
             (&["--listen", "127.0.0.1:0"][..], true),
+            (&["--listen", "ws://127.0.0.1:0"], true),
             (&["--call", "http://127.0.0.1:1"], true),
             (&[], false),
             (

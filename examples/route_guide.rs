@@ -5,12 +5,12 @@
 //! cargo run --example route_guide -- --call http://127.0.0.1:50051
 //! ```
 
-use std::{net::SocketAddr, process::ExitCode};
+use std::{convert::Infallible, net::SocketAddr, process::ExitCode};
 
 use clap::{ArgGroup, Parser};
 use futures_util::stream;
-use headwater_http2::{Http2Client, Http2ClientConfig, Http2Server, Http2ServerConfig};
-use headwater_rpc::{Client, Code, Router, Server, ServerConfig, Status};
+use headwater_rpc::{Router, Server, ServerConfig, Status};
+use headwater_transports::{ClientOptions, ServerOptions, UrlServer};
 use routeguide::{Point, Rectangle, RouteGuideClient, RouteGuideServer, RouteNote};
 
 #[path = "route_guide/service.rs"]
@@ -29,9 +29,10 @@ mod routeguide {
 #[command(group = ArgGroup::new("role").args(["listen", "call"]).required(true))]
 #[command(after_help = "Any gRPC client can call it: the service is proto/route_guide.proto.")]
 struct Arguments {
-    /// Serves at this address; port 0 takes a free one.
-    #[arg(long, value_name = "ADDRESS")]
-    listen: Option<SocketAddr>,
+    /// Serves at this URL, such as http://127.0.0.1:50051, ws://127.0.0.1:50051 or unix:PATH; an address alone is one of http://.
+    /// Port 0 takes a free one.
+    #[arg(long, value_name = "URL", value_parser = with_scheme)]
+    listen: Option<String>,
     /// Calls the server at this URL, such as http://127.0.0.1:50051.
     #[arg(long, value_name = "URL")]
     call: Option<String>,
@@ -41,7 +42,7 @@ struct Arguments {
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let outcome = match (arguments.listen, arguments.call) {
-        (Some(address), _) => serve(address).await,
+        (Some(url), _) => serve(&url).await,
         (None, Some(url)) => call(&url).await,
         // The arguments do not allow it.
         (None, None) => Ok(()),
@@ -63,14 +64,17 @@ fn router() -> Router {
     router
 }
 
+fn with_scheme(listen: &str) -> Result<String, Infallible> {
+    let is_address = listen.parse::<SocketAddr>().is_ok();
+    let scheme = if is_address { "http://" } else { "" };
+    Ok(format!("{scheme}{listen}"))
+}
+
 /// Serves until Ctrl-C, and then until the calls that are open have ended.
-async fn serve(address: SocketAddr) -> Result<(), Status> {
-    let bound = Http2Server::bind(address, Http2ServerConfig::default()).await;
-    let transport = bound.map_err(|error| {
-        let message = format!("cannot listen at {address}: {error}");
-        Status::new(Code::Unavailable, message)
-    })?;
-    println!("ready http://{}", transport.local_addr());
+async fn serve(url: &str) -> Result<(), Status> {
+    // The scheme of the URL chooses the transport.
+    let transport = UrlServer::bind(url, &ServerOptions::default()).await?;
+    println!("ready {}", transport.url());
     let server = Server::new(transport, router(), ServerConfig::default());
     let stop = async {
         // Without signals it serves until it is killed.
@@ -87,8 +91,7 @@ async fn serve(address: SocketAddr) -> Result<(), Status> {
 }
 
 async fn call(url: &str) -> Result<(), Status> {
-    let transport = Http2Client::new(url, &Http2ClientConfig::default())?;
-    let client = Client::new(transport);
+    let client = headwater_transports::client(url, &ClientOptions::default())?.build();
     let guide = RouteGuideClient::new(client.clone());
     tokio::select! {
         // A client works while this runs.

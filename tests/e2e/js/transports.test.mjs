@@ -6,7 +6,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { describe, test } from "node:test";
-import { Client, KEY, Program, Service, UPSTREAM_URLS, startUpstream, within } from "./harness.mjs";
+import { Client, KEY, Program, Service, UPSTREAM_URLS, WebSocket, startUpstream, within } from "./harness.mjs";
 
 const CALLS = "trace=socket,connect,bind,listen";
 
@@ -64,6 +64,21 @@ describe("transports", () => {
       client.stop();
       assert.equal(await upstream.stop(), 0, url);
     }
+  });
+
+  test("clients come over TLS to a certificate that was made up", async (t) => {
+    const tls = ["--dev-tls", "--listen-clients", "https://127.0.0.1:0"];
+    const service = new Service(process.env.HEADWATER_BIN, ["serve", "--access-key", KEY, "--listen-upstream", "http://127.0.0.1:0", ...tls]);
+    await service.untilReady();
+    t.after(() => service.stop());
+    assert.match(service.clients, /^https:/);
+    const url = service.printed.join("\n").match(/^example client URL: (wss:.*)$/m)[1];
+    const refused = new WebSocket(url);
+    const why = await within(new Promise((done) => refused.on("error", done)), "the refusal");
+    assert.match(why.message, /certificate/, "nobody trusts it by itself");
+    const trusting = new WebSocket(url, { ca: readFileSync(service.root) });
+    t.after(() => trusting.terminate());
+    await within(new Promise((done, failed) => trusting.on("open", done).on("error", failed)), "the handshake");
   });
 
   test("a certificate is asked for by name where one is missing", async () => {

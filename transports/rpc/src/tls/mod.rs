@@ -18,6 +18,7 @@ mod server;
 
 #[cfg(feature = "dev-tls")]
 pub use dev::DevCertificates;
+/// The version of rustls whose configurations these are.
 pub use rustls;
 
 pub use self::{
