@@ -360,6 +360,42 @@ async fn s2_23_a_stalled_call_does_not_stall_its_neighbours() {
     }
 }
 
+/// S2-24: a deadline passes while the replies wait for credit, and is told all the same.
+#[tokio::test]
+async fn s2_24_the_deadline_of_a_stalled_call_is_told() {
+    let router = Router::new();
+    router.stream("/zrpc/flood", async |call: IncomingCall| {
+        while call.sender.send(vec![7; 16 * 1024].into()).await.is_ok() {}
+    });
+    let serving = serve(router).await;
+    let mut raw = Raw::connect(&serving, Some("zrpc.v2")).await;
+    let open = Body::Open {
+        method: "flood",
+        timeout: Some(std::time::Duration::from_millis(200)),
+        metadata: Metadata::new(),
+    };
+    raw.send_frame(1, open).await;
+    let mut bytes = 0;
+    let mut said = raw.next_said().await;
+    while let Seen::Blob(1, blob) = &said {
+        bytes += blob.len();
+        said = raw.next_said().await;
+    }
+    assert!(
+        bytes <= WINDOW_BYTES as usize + 16 * 1024,
+        "{bytes} bytes came without credit"
+    );
+    let Seen::Ended(1, Some(code)) = said else {
+        panic!("{said:?}");
+    };
+    // What waited is void, so that the call is reset and not ended.
+    assert!(
+        matches!(code, Code::DeadlineExceeded | Code::Cancelled),
+        "{code}"
+    );
+    serving.idle().await;
+}
+
 /// A compressed message travels as such where frames can say it.
 #[tokio::test]
 async fn compressed_messages_pass_with_call_ids() {

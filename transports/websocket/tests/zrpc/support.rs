@@ -216,13 +216,16 @@ impl Raw {
 
     /// The next message; pings are answered by the library.
     pub(crate) async fn next(&mut self) -> Option<Message> {
-        loop {
-            let next = within("a message", self.0.next()).await;
-            match next.map(|message| message.expect("the socket is sound")) {
-                Some(Message::Ping(_) | Message::Pong(_)) => {}
-                next => return next,
+        let next = async {
+            loop {
+                let next = self.0.next().await;
+                match next.map(|message| message.expect("the socket is sound")) {
+                    Some(Message::Ping(_) | Message::Pong(_)) => {}
+                    next => return next,
+                }
             }
-        }
+        };
+        within("a message", next).await
     }
 
     /// All that comes until the close frame, and its code and reason.
