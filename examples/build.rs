@@ -2,7 +2,11 @@
 
 fn main() -> Result<(), headwater_codegen::Error> {
     headwater_codegen::compile(
-        &["proto/hello_world.proto", "proto/route_guide.proto"],
+        &[
+            "proto/hello_world.proto",
+            "proto/people.proto",
+            "proto/route_guide.proto",
+        ],
         &["proto"],
     )?;
     headwater_codegen::Builder::new()

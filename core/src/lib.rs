@@ -17,6 +17,7 @@
 //! |---|---|---|
 //! | [`balance`] | client of a name | which addresses are connected to, which connection a call takes |
 //! | [`call`] | RPC | which part may come when; deadlines, limits, credit |
+//! | [`packet`] | channel of messages | which call a packet belongs to, which packet a frame goes in |
 //! | [`policy`] | call under a policy | when it is sent again; retries, hedging, throttling |
 //! | [`link`] | Link, at either end | frames, numbering, lanes of the application |
 //! | [`session`] | client connection | WebSocket manners: keep-alive, closing, bad input |
@@ -34,6 +35,7 @@ mod hash;
 pub mod hub;
 pub mod link;
 pub mod outbox;
+pub mod packet;
 pub mod policy;
 mod random;
 pub mod session;

@@ -8,8 +8,10 @@
 //! - [`status`]: how a call ends.
 //! - [`metadata`]: what a call carries beside its messages.
 //! - [`grpc`]: message framing, status trailers and `grpc-timeout`, as HTTP/2 and HTTP/3 carry them.
+//! - [`pw_rpc`]: the packets that carry many calls over one channel of messages.
 //! - [`subprotocol`]: what a WebSocket client and the service say to each other.
 //! - [`websocket`]: the frames of RFC 6455.
+//! - [`zrpc`]: calls over WebSocket messages, as zrpc speaks them.
 
 #![no_std]
 
@@ -20,10 +22,12 @@ mod details;
 pub mod grpc;
 pub mod metadata;
 mod payload;
+pub mod pw_rpc;
 mod redacted;
 pub mod status;
 pub mod subprotocol;
 pub mod websocket;
+pub mod zrpc;
 
 /// The generated types of `headwater.v1`.
 #[allow(

@@ -45,14 +45,14 @@ impl Credit {
         Self { messages: 1, bytes }
     }
 
-    pub(super) const fn add(self, other: Self) -> Self {
+    pub(crate) const fn add(self, other: Self) -> Self {
         Self {
             messages: self.messages.saturating_add(other.messages),
             bytes: self.bytes.saturating_add(other.bytes),
         }
     }
 
-    pub(super) const fn less(self, other: Self) -> Self {
+    pub(crate) const fn less(self, other: Self) -> Self {
         Self {
             messages: self.messages.saturating_sub(other.messages),
             bytes: self.bytes.saturating_sub(other.bytes),

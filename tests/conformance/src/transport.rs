@@ -9,6 +9,10 @@ use headwater_rpc::{
     channel::{Channel, ChannelConfig},
     tls::DevCertificates,
 };
+use headwater_websocket::{
+    WebSocketClient, WebSocketClientConfig, WebSocketServer, WebSocketServerConfig,
+    zrpc::{ZrpcClient, ZrpcClientConfig},
+};
 
 /// Every transport under test.
 pub const TRANSPORTS: &[Transport] = &[
@@ -29,6 +33,20 @@ pub const TRANSPORTS: &[Transport] = &[
     Transport {
         name: "http3",
         ends: |router| Box::pin(http3(router)),
+        peer_kind: "ipv4",
+        certificates: 0,
+        stopped: Code::Unavailable,
+    },
+    Transport {
+        name: "websocket",
+        ends: |router| Box::pin(websocket(router)),
+        peer_kind: "ipv4",
+        certificates: 0,
+        stopped: Code::Unavailable,
+    },
+    Transport {
+        name: "zrpc",
+        ends: |router| Box::pin(zrpc(router)),
         peer_kind: "ipv4",
         certificates: 0,
         stopped: Code::Unavailable,
@@ -121,4 +139,33 @@ async fn http3(router: Router) -> Pair {
     let channel = client.channel().clone();
     let server = Server::builder(server, router);
     (Client::builder(client), server, Some(channel))
+}
+
+async fn websocket(router: Router) -> (ClientBuilder, ServerBuilder) {
+    let config = WebSocketServerConfig {
+        call_window_bytes: STREAM_WINDOW_BYTES as usize,
+        ..WebSocketServerConfig::default()
+    };
+    let server = WebSocketServer::bind("127.0.0.1:0", config)
+        .await
+        .expect("a free port on loopback");
+    let url = format!("ws://{}", server.local_addr());
+    let bounds = WebSocketClientConfig {
+        call_window_bytes: STREAM_WINDOW_BYTES as usize,
+        ..WebSocketClientConfig::default()
+    };
+    let client = WebSocketClient::new(&url, &bounds);
+    let client = Client::builder(client.expect("a valid url"));
+    (client, Server::builder(server, router))
+}
+
+/// By frames with call ids, on the same port as pw_rpc's packets.
+async fn zrpc(router: Router) -> (ClientBuilder, ServerBuilder) {
+    let server = WebSocketServer::bind("127.0.0.1:0", WebSocketServerConfig::default())
+        .await
+        .expect("a free port on loopback");
+    let url = format!("ws://{}", server.local_addr());
+    let client = ZrpcClient::new(&url, &ZrpcClientConfig::default());
+    let client = Client::builder(client.expect("a valid url"));
+    (client, Server::builder(server, router))
 }

@@ -6,6 +6,7 @@
 
 pub mod corpus;
 pub mod oracle;
+pub mod packets;
 pub mod stream;
 
 use std::env;

@@ -18,27 +18,32 @@ struct Suite {
     browser: bool,
 }
 
-const SUITES: [Suite; 8] = [
+const SUITES: [Suite; 11] = [
     suite("js/service"),
     suite("js/bad-input"),
     suite("js/chat"),
+    suite("js/transports"),
     Suite {
         name: "js/demo",
         browser: true,
     },
+    suite("js/zrpc"),
     suite("python/chat"),
     suite("python/upstream"),
     suite("python/services"),
     suite("python/interop"),
+    suite("python/zrpc"),
 ];
 
 /// The programs under test and the variables that say where they are; the environment may name others, such as a
 /// release build.
-const PROGRAMS: [(&str, &str); 4] = [
+const PROGRAMS: [(&str, &str); 6] = [
     ("HEADWATER_BIN", "headwater"),
     ("HEADWATER_CHAT", "examples/chat"),
     ("HEADWATER_CHAT_UPSTREAM", "examples/chat-upstream"),
     ("HEADWATER_INTEROP", "examples/interop"),
+    ("HEADWATER_ECHO", "examples/echo"),
+    ("HEADWATER_PEOPLE", "examples/people"),
 ];
 
 const fn suite(name: &'static str) -> Suite {
@@ -103,6 +108,11 @@ pub(crate) fn run(report: &mut Report, filter: Option<&str>) {
             interop::run_tls(&tools.programs(), pattern, &mut tests)
         });
     }
+    if is_chosen(interop::TRANSPORTS_SUITE) {
+        report.step(&format!("e2e: {}", interop::TRANSPORTS_SUITE), || {
+            interop::run_transports(&tools.programs(), pattern, &mut tests)
+        });
+    }
     if let Some(pattern) = pattern {
         report.step("e2e: filter", || check_filter(pattern, tests));
     }
@@ -112,7 +122,8 @@ pub(crate) fn run(report: &mut Report, filter: Option<&str>) {
 fn suites() -> impl Iterator<Item = &'static str> {
     let pairs = interop::SUITES.iter().map(|(name, _)| *name);
     let own = SUITES.iter().map(|suite| suite.name);
-    own.chain(pairs).chain([interop::TLS_SUITE])
+    own.chain(pairs)
+        .chain([interop::TLS_SUITE, interop::TRANSPORTS_SUITE])
 }
 
 /// A filter that nothing answers to is a typing error, and no success.
@@ -142,6 +153,7 @@ fn build() -> Result<(), String> {
             .args(["--bin", "headwater"])
             .args(["--example", "chat", "--example", "chat-upstream"])
             .args(["--example", "interop"])
+            .args(["--example", "echo", "--example", "people"])
             .current_dir(root()),
     )
 }

@@ -8,11 +8,11 @@
 //! The server's bodies are [`http_body::Body`]s of [`bytes::Bytes`], so services made for tonic can be mounted beside the
 //! router ([`Http2Server::with_service`]).
 
-mod batch;
 mod body;
 mod client;
 mod inbound;
 mod io;
+mod read_ahead;
 mod server;
 
 use headwater_rpc::http::headers;

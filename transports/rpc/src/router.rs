@@ -72,6 +72,7 @@ type Routes = BTreeMap<Arc<str>, Arc<Route>>;
 struct Table {
     routes: Routes,
     fallback: Option<Arc<Route>>,
+    /// Of a route; and grows when one is removed, too, so that whoever knows it knows the routes.
     last_id: u64,
     /// The open calls of each server that has these routes.
     servers: Vec<Weak<Registry>>,
@@ -101,6 +102,7 @@ impl Table {
 
     /// Removes these, and says which routes they were.
     fn remove(&mut self, paths: &[Arc<str>]) -> BTreeSet<u64> {
+        self.last_id += 1;
         let removed = paths.iter().filter_map(|path| self.routes.remove(path));
         removed.map(|route| route.id).collect()
     }
@@ -187,7 +189,9 @@ impl Router {
 
     /// Removes the handler of `path`; its next call is `UNIMPLEMENTED`, and running ones go on. Says if there was one.
     pub fn remove(&self, path: &str) -> bool {
-        self.write().routes.remove(path).is_some()
+        let mut table = self.write();
+        table.last_id += 1;
+        table.routes.remove(path).is_some()
     }
 
     /// Removes all methods of the service of this name, such as `package.Service`; their next calls are `UNIMPLEMENTED`.
@@ -215,12 +219,20 @@ impl Router {
 
     /// All methods, in the order of their paths.
     pub fn methods(&self) -> Vec<RegisteredMethod> {
+        self.methods_since(None).map_or_else(Vec::new, |(_, it)| it)
+    }
+
+    /// All methods and their version, unless they are of the version that is known.
+    pub(crate) fn methods_since(&self, known: Option<u64>) -> Option<(u64, Vec<RegisteredMethod>)> {
         let table = self.read();
+        if known == Some(table.last_id) {
+            return None;
+        }
         let methods = table.routes.iter().map(|(path, route)| RegisteredMethod {
             path: Arc::clone(path),
             shape: route.shape,
         });
-        methods.collect()
+        Some((table.last_id, methods.collect()))
     }
 
     /// The names of all services of which there is a method, in order.

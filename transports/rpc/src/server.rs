@@ -23,6 +23,7 @@ use crate::{
     registry::Registry,
     router::{Route, Router},
     sender::Sender,
+    service::RegisteredMethod,
     shared::{Clock, Shared, Side},
     transport::{Inbound, Outbound, RequestHeaders, ServerTransport},
 };
@@ -129,6 +130,12 @@ impl Acceptor {
     /// The largest request that this server takes, in bytes.
     pub fn receive_message_bytes_max(&self) -> usize {
         self.inner.config.receive_message_bytes_max
+    }
+
+    /// The methods that the server has now, and a number that is another one when they have changed. `None` if it is still
+    /// the `known` one. For transports that do not carry the names of methods.
+    pub fn methods_since(&self, known: Option<u64>) -> Option<(u64, Vec<RegisteredMethod>)> {
+        self.inner.router.methods_since(known)
     }
 
     /// Makes a call of a stream: its handler starts in a task of its own, and what it sends is in the result.

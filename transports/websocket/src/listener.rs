@@ -3,17 +3,21 @@
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use headwater_rpc::tls::{ServerTlsConfig, TlsServer};
 use http::{Request, Response};
 use http_body::Body;
-use hyper::{body::Incoming, server::conn::http1};
+use hyper::body::Incoming;
 use socket2::SockRef;
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpStream, ToSocketAddrs},
     sync::{Semaphore, watch},
 };
 
-use crate::{Peer, connection, wire::Wire};
+use crate::{
+    ALPN, Peer, connection,
+    tls::Secure,
+    wire::{Wire, WireStream},
+};
 
 /// What a client gets that connects when there are too many.
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 5\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
@@ -57,6 +61,7 @@ impl Default for ListenerConfig {
 pub struct Listener {
     tcp: TcpListener,
     config: ListenerConfig,
+    tls: Option<TlsServer>,
 }
 
 impl Listener {
@@ -66,8 +71,30 @@ impl Listener {
     ///
     /// If the address cannot be bound.
     pub async fn bind(address: SocketAddr, config: ListenerConfig) -> io::Result<Self> {
+        Self::bind_any(address, config).await
+    }
+
+    /// As [`Listener::bind`], at the first address that can be bound.
+    pub(crate) async fn bind_any(
+        address: impl ToSocketAddrs,
+        config: ListenerConfig,
+    ) -> io::Result<Self> {
         let tcp = TcpListener::bind(address).await?;
-        Ok(Self { tcp, config })
+        Ok(Self {
+            tcp,
+            config,
+            tls: None,
+        })
+    }
+
+    /// Takes connections with TLS only (`https://`, `wss://`).
+    ///
+    /// # Errors
+    ///
+    /// A file cannot be read or used; the message names it.
+    pub fn with_tls(mut self, config: ServerTlsConfig) -> io::Result<Self> {
+        self.tls = Some(TlsServer::new(config, &[ALPN])?);
+        Ok(self)
     }
 
     /// The address it really listens at.
@@ -99,44 +126,54 @@ impl Listener {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let Self { tcp, config } = self;
+        let Self { tcp, config, tls } = self;
         let places = Arc::new(Semaphore::new(
             config.connections_max.min(Semaphore::MAX_PERMITS),
         ));
         let send_buffer_bytes = config.send_buffer_bytes;
+        let is_plain = tls.is_none();
         let builder = connection::builder(&config);
         let accept = async move || {
             let (stream, address) = tcp.accept().await?;
-            let wire = admit(stream, &places, send_buffer_bytes);
+            let wire = admit(stream, &places, send_buffer_bytes, is_plain);
             Ok((wire, Peer { address }))
         };
-        run(accept, builder, service, stop).await;
+        let secure = tls.map(|tls| Arc::new(Secure::new(tls)));
+        let begin = |wire: Wire, peer: Peer, stopping| {
+            let (builder, service) = (builder.clone(), service.clone());
+            let secure = secure.clone();
+            tokio::spawn(async move {
+                let wire = match secure {
+                    None => wire,
+                    Some(secure) => match secure.accept(wire).await {
+                        Ok(wire) => wire,
+                        Err(error) => {
+                            tracing::debug!(%peer.address, %error, "no tls");
+                            return;
+                        }
+                    },
+                };
+                connection::serve(builder, wire, peer, service, stopping).await;
+            });
+        };
+        run(accept, begin, stop).await;
     }
 }
 
-/// The accept loop, whatever accepts. An accepted `None` is a connection that was refused already.
-async fn run<A, I, S, F, B>(
+/// The accept loop, whatever accepts, and whatever begins to serve what was accepted. An accepted `None` is a connection
+/// that was refused already.
+async fn run<A, I>(
     mut accept: A,
-    builder: http1::Builder,
-    service: S,
+    begin: impl Fn(I, Peer, watch::Receiver<()>),
     stop: impl Future<Output = ()>,
 ) where
     A: AsyncFnMut() -> io::Result<(Option<I>, Peer)>,
-    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    S: Fn(Request<Incoming>, Peer) -> F + Clone + Send + Sync + 'static,
-    F: Future<Output = Response<B>> + Send + 'static,
-    B: Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let (stopped, stopping) = watch::channel(());
     let accepting = async {
         loop {
             match accept().await {
-                Ok((Some(io), peer)) => {
-                    let (builder, service) = (builder.clone(), service.clone());
-                    let stopping = stopping.clone();
-                    tokio::spawn(connection::serve(builder, io, peer, service, stopping));
-                }
+                Ok((Some(io), peer)) => begin(io, peer, stopping.clone()),
                 Ok((None, peer)) => {
                     tracing::debug!(peer = %peer.address, "refused: too many connections");
                 }
@@ -163,11 +200,14 @@ fn admit(
     stream: TcpStream,
     places: &Arc<Semaphore>,
     send_buffer_bytes: Option<usize>,
+    is_plain: bool,
 ) -> Option<Wire> {
     let socket = SockRef::from(&stream);
     let Ok(place) = Arc::clone(places).try_acquire_owned() else {
-        // Tells the client if it can; nobody waits for it.
-        let _ = socket.send(FULL);
+        if is_plain {
+            // Tells the client if it can; nobody waits for it.
+            let _ = socket.send(FULL);
+        }
         return None;
     };
     // A socket that is broken already shows it with the first read.
@@ -175,7 +215,8 @@ fn admit(
     if let Some(bytes) = send_buffer_bytes {
         let _ = socket.set_send_buffer_size(bytes);
     }
-    Some(Wire { tcp: stream, place })
+    let stream = WireStream::Tcp(stream);
+    Some(Wire { stream, place })
 }
 
 /// Whether accepting failed because of the connection that was to be accepted, which has gone again, and not because

@@ -5,6 +5,7 @@ use std::{
     future::poll_fn,
     io,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -15,6 +16,8 @@ use tokio::{
     net::tcp::OwnedReadHalf,
     sync::OwnedSemaphorePermit,
 };
+
+use crate::tls::TlsHalves;
 
 /// The most that one read takes, and so the most that one turn can bring.
 const TURN_BYTES_MAX: usize = 64 * 1024;
@@ -27,9 +30,31 @@ thread_local! {
 /// Reads what the client sends.
 #[derive(Debug)]
 pub struct Reader {
-    tcp: OwnedReadHalf,
+    half: ReadHalf,
     decoder: Decoder,
+    /// Reads that found something.
+    reads: u64,
     _place: OwnedSemaphorePermit,
+}
+
+/// The reading half of what the bytes go over.
+#[derive(Debug)]
+pub(crate) enum ReadHalf {
+    Tcp(OwnedReadHalf),
+    Tls(Arc<TlsHalves>),
+}
+
+impl ReadHalf {
+    fn poll_read(
+        &mut self,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(tcp) => Pin::new(tcp).poll_read(context, buffer),
+            Self::Tls(tls) => tls.poll_read(context, buffer),
+        }
+    }
 }
 
 /// Why there is nothing more to read.
@@ -48,14 +73,11 @@ pub enum ReadError {
 }
 
 impl Reader {
-    pub(crate) const fn new(
-        tcp: OwnedReadHalf,
-        decoder: Decoder,
-        place: OwnedSemaphorePermit,
-    ) -> Self {
+    pub(crate) const fn new(half: ReadHalf, decoder: Decoder, place: OwnedSemaphorePermit) -> Self {
         Self {
-            tcp,
+            half,
             decoder,
+            reads: 0,
             _place: place,
         }
     }
@@ -96,16 +118,17 @@ impl Reader {
                 return Poll::Ready(Ok(()));
             }
             decoded.map_err(ReadError::Violation)?;
-            let Self { tcp, decoder, .. } = self;
+            let Self { half, decoder, .. } = self;
             let read = SCRATCH.with_borrow_mut(|scratch| {
                 let mut buffer = ReadBuf::new(scratch);
-                ready!(Pin::new(tcp).poll_read(context, &mut buffer))?;
+                ready!(half.poll_read(context, &mut buffer))?;
                 decoder.push(buffer.filled());
                 Poll::Ready(io::Result::Ok(buffer.filled().len()))
             });
             if ready!(read)? == 0 {
                 return Poll::Ready(Err(ReadError::Ended));
             }
+            self.reads += 1;
         }
     }
 
@@ -129,11 +152,16 @@ impl Reader {
         poll_fn(|context| self.poll_drain(context)).await;
     }
 
-    fn poll_drain(&mut self, context: &mut Context<'_>) -> Poll<()> {
+    /// How many reads found something: changes also while a long message comes in.
+    pub(crate) const fn reads(&self) -> u64 {
+        self.reads
+    }
+
+    pub(crate) fn poll_drain(&mut self, context: &mut Context<'_>) -> Poll<()> {
         SCRATCH.with_borrow_mut(|scratch| {
             loop {
                 let mut buffer = ReadBuf::new(scratch);
-                let read = ready!(Pin::new(&mut self.tcp).poll_read(context, &mut buffer));
+                let read = ready!(self.half.poll_read(context, &mut buffer));
                 if read.is_err() || buffer.filled().is_empty() {
                     return Poll::Ready(());
                 }

@@ -34,6 +34,12 @@ pub enum Rejection {
     /// `Sec-WebSocket-Protocol` is not a list of tokens. Answered with 400.
     #[error("Sec-WebSocket-Protocol must be a list of tokens")]
     Subprotocol,
+    /// None of the subprotocols that the client offers is spoken here. Answered with 400.
+    #[error("none of the offered subprotocols is spoken here")]
+    UnknownSubprotocol,
+    /// A page of this origin may not connect. Answered with 403 (RFC 6455, section 10.2).
+    #[error("pages of this origin may not connect")]
+    Origin,
 }
 
 impl Rejection {
@@ -43,9 +49,13 @@ impl Rejection {
             Self::NotAnUpgrade | Self::Version => StatusCode::UPGRADE_REQUIRED,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::HttpVersion => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
-            Self::Host | Self::Connection | Self::Body | Self::Key | Self::Subprotocol => {
-                StatusCode::BAD_REQUEST
-            }
+            Self::Origin => StatusCode::FORBIDDEN,
+            Self::Host
+            | Self::Connection
+            | Self::Body
+            | Self::Key
+            | Self::Subprotocol
+            | Self::UnknownSubprotocol => StatusCode::BAD_REQUEST,
         }
     }
 
@@ -72,7 +82,9 @@ impl Rejection {
             | Self::Connection
             | Self::Body
             | Self::Key
-            | Self::Subprotocol => {}
+            | Self::Subprotocol
+            | Self::UnknownSubprotocol
+            | Self::Origin => {}
         }
         answer
     }

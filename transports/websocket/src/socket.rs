@@ -1,7 +1,8 @@
 //! From an accepted handshake to a WebSocket.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
+use bytes::Bytes;
 use headwater_proto::websocket::{Decoder, DecoderConfig};
 use http::{Request, Response};
 use hyper::{
@@ -11,7 +12,13 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use thiserror::Error;
 
-use crate::{Handshake, NotOffered, Reader, Writer, wire::Wire};
+use crate::{
+    Handshake, NotOffered, Reader, Writer,
+    reader::ReadHalf,
+    tls::TlsHalves,
+    wire::{Wire, WireStream},
+    writer::WriteHalf,
+};
 
 /// A WebSocket of which the handshake is done.
 #[derive(Debug)]
@@ -77,14 +84,35 @@ impl Socket {
     /// `None` if the connection was not accepted by this crate's listener.
     fn new(upgraded: Upgraded, config: DecoderConfig) -> Option<Self> {
         let parts = upgraded.downcast::<TokioIo<Wire>>().ok()?;
-        let Wire { tcp, place } = parts.io.into_inner();
+        let Wire { stream, place } = parts.io.into_inner();
         let mut decoder = Decoder::new(config);
         decoder.push(&parts.read_buf);
-        let (read, write) = tcp.into_split();
+        let (read, write) = match stream {
+            WireStream::Tcp(tcp) => {
+                let (read, write) = tcp.into_split();
+                (ReadHalf::Tcp(read), WriteHalf::Tcp(write))
+            }
+            WireStream::Tls(tls) => {
+                let tls = TlsHalves::new(tls);
+                (ReadHalf::Tls(Arc::clone(&tls)), WriteHalf::Tls(tls))
+            }
+        };
         Some(Self {
             reader: Reader::new(read, decoder, place),
             writer: Writer::new(write),
         })
+    }
+}
+
+impl Socket {
+    /// The address that the client connected to, if the system says.
+    pub(crate) fn local_addr(&self) -> Option<SocketAddr> {
+        self.writer.local_addr().ok()
+    }
+
+    /// The chain by which the client proved who it is, its own certificate first, in DER; empty unless TLS asked for it.
+    pub fn peer_certificates(&self) -> Vec<Bytes> {
+        self.writer.peer_certificates()
     }
 }
 

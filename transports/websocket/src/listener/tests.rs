@@ -231,8 +231,11 @@ async fn an_admitted_socket_sends_at_once_and_holds_little() {
     let _client = TcpStream::connect(tcp.local_addr().unwrap()).await.unwrap();
     let (stream, _) = tcp.accept().await.unwrap();
     let places = Arc::new(Semaphore::new(1));
-    let wire = admit(stream, &places, Some(32 * 1024)).unwrap();
-    let socket = SockRef::from(&wire.tcp);
+    let wire = admit(stream, &places, Some(32 * 1024), true).unwrap();
+    let WireStream::Tcp(tcp) = &wire.stream else {
+        panic!("without TLS")
+    };
+    let socket = SockRef::from(tcp);
     assert!(socket.tcp_nodelay().unwrap());
     // Linux gives twice of what is asked for.
     let held = socket.send_buffer_size().unwrap();
@@ -335,8 +338,11 @@ async fn accepting_goes_on_after_errors() {
         }
     };
     let service = |_request, _peer| async { Response::new(Full::<Bytes>::from("here")) };
-    let builder = connection::builder(&ListenerConfig::default());
-    let loop_ = tokio::spawn(run(accept, builder, service, std::future::pending()));
+    let begin = move |io, peer, stopping| {
+        let builder = connection::builder(&ListenerConfig::default());
+        tokio::spawn(connection::serve(builder, io, peer, service, stopping));
+    };
+    let loop_ = tokio::spawn(run(accept, begin, std::future::pending()));
     client
         .write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         .await

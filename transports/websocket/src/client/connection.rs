@@ -1,0 +1,77 @@
+//! One connection, as the channel above holds it.
+
+use std::{future::pending, sync::Arc};
+
+use async_trait::async_trait;
+use headwater_rpc::{
+    Inbound, Outbound, RequestHeaders, Status,
+    channel::{Connection, Unopened},
+};
+use tokio::task::AbortHandle;
+
+use super::{WebSocketClientConfig, line::DialledLine, shared::Shared};
+use crate::session::{ClientSide, Session, SessionConfig, Side, window};
+
+/// A connection, whose session runs in a task of its own. Dropped, it breaks off what is open; if nothing is, the server
+/// is told goodbye.
+pub(crate) struct WebSocketConnection {
+    shared: Arc<Shared>,
+    session: AbortHandle,
+}
+
+impl WebSocketConnection {
+    /// Has a socket carry calls.
+    pub(super) fn start(line: DialledLine, config: &WebSocketClientConfig) -> Self {
+        let shared = Shared::new(window(config.call_window_bytes));
+        let side = Side::Client(ClientSide {
+            shared: Arc::clone(&shared),
+        });
+        let config = SessionConfig {
+            ping_interval: config.ping_interval,
+            ping_timeout: config.ping_timeout,
+            idle_timeout: None,
+            call_window_bytes: config.call_window_bytes,
+            calls_max: 0,
+            is_extended: config.subprotocol == super::Subprotocol::Headwater,
+        };
+        let session = Session::new(line, side, Arc::clone(shared.desk()), config);
+        let session = tokio::spawn(session.run(pending())).abort_handle();
+        Self { shared, session }
+    }
+}
+
+#[async_trait]
+impl Connection for WebSocketConnection {
+    async fn open(
+        &self,
+        headers: RequestHeaders,
+        outbound: Outbound,
+    ) -> Result<Box<dyn Inbound>, Unopened> {
+        let (headers, outbound) = match self.shared.open(headers, outbound) {
+            Ok(inbound) => return Ok(Box::new(inbound)),
+            Err(unopened) => *unopened,
+        };
+        Err(Unopened {
+            status: self.shared.closed().await,
+            headers,
+            outbound,
+        })
+    }
+
+    async fn closed(&self) -> Status {
+        self.shared.closed().await
+    }
+
+    fn begin_graceful_shutdown(&self) {
+        self.shared.close("this side closes the connection");
+    }
+}
+
+impl Drop for WebSocketConnection {
+    fn drop(&mut self) {
+        self.begin_graceful_shutdown();
+        if self.shared.open_calls() > 0 {
+            self.session.abort();
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! Making a connection.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use headwater_rpc::{
+    Code, Status,
+    channel::{Address, Connection, Connector},
+    tls::TlsClient,
+};
+use http::{HeaderValue, Uri, header};
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_tungstenite::{
+    WebSocketStream, client_async_with_config,
+    tungstenite::{client::IntoClientRequest as _, protocol::WebSocketConfig},
+};
+
+use super::{
+    WebSocketClientConfig,
+    connection::WebSocketConnection,
+    line::DialledLine,
+    single::invalid,
+    socket::{Socket, Stream, dial},
+};
+use crate::ALPN;
+
+/// Bytes that one read takes at most.
+const READ_BUFFER_BYTES: usize = 64 << 10;
+/// Bytes that are written at once when more waits.
+const WRITE_BUFFER_BYTES: usize = 128 << 10;
+
+/// Makes connections to the servers of one URL.
+#[derive(Debug)]
+pub struct WebSocketConnector {
+    config: WebSocketClientConfig,
+    uri: Uri,
+    tls: Option<TlsClient>,
+}
+
+impl WebSocketConnector {
+    /// Makes connections for `url`, such as `ws://host:port/path` or `wss://host:port`, which is what the handshake names, whatever the address.
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_ARGUMENT` if that is no such URL, or with TLS the reason why its files cannot be used.
+    pub fn new(url: &str, config: &WebSocketClientConfig) -> Result<Self, Status> {
+        let uri: Uri = url.parse().map_err(|error| invalid(&error))?;
+        // What stands before the `@` may be a password, so nothing is quoted.
+        if uri.authority().is_some_and(|it| it.as_str().contains('@')) {
+            return Err(invalid(&"it has no user and no password"));
+        }
+        let host = uri.host().ok_or_else(|| invalid(&"no host"))?;
+        let tls = match uri.scheme_str() {
+            Some("ws") => None,
+            Some("wss") => {
+                let tls = config.tls.clone().unwrap_or_default();
+                Some(TlsClient::new(&tls, host, &[ALPN])?)
+            }
+            Some(_) | None => return Err(invalid(&"the scheme must be ws or wss")),
+        };
+        Ok(Self {
+            config: config.clone(),
+            uri,
+            tls,
+        })
+    }
+
+    async fn dial(&self, address: &Address) -> Result<Box<dyn Stream>, Status> {
+        let stream = dial(address).await;
+        let stream = stream.map_err(|error| no_connection(&error))?;
+        let Some(tls) = &self.tls else {
+            return Ok(stream);
+        };
+        let connector = TlsConnector::from(tls.current().await);
+        let connected = connector.connect(tls.server_name().clone(), stream).await;
+        let stream = connected.map_err(|error| no_connection(&tls.explain(&error)))?;
+        Ok(Box::new(stream))
+    }
+
+    async fn handshake(&self, socket: Socket) -> Result<WebSocketStream<Socket>, Status> {
+        let request = (&self.uri).into_client_request();
+        let mut request = request.map_err(|error| invalid(&error))?;
+        if let Some(name) = self.config.subprotocol.name() {
+            let name = HeaderValue::from_static(name);
+            let headers = request.headers_mut();
+            headers.insert(header::SEC_WEBSOCKET_PROTOCOL, name);
+        }
+        let bytes_max = Some(self.config.message_bytes_max);
+        let config = WebSocketConfig::default()
+            .read_buffer_size(READ_BUFFER_BYTES)
+            .write_buffer_size(WRITE_BUFFER_BYTES)
+            .max_message_size(bytes_max)
+            .max_frame_size(bytes_max);
+        let handshake = client_async_with_config(request, socket, Some(config)).await;
+        let (socket, _) = handshake.map_err(|error| no_connection(&error))?;
+        Ok(socket)
+    }
+
+    async fn connect_unbounded(&self, address: &Address) -> Result<WebSocketConnection, Status> {
+        let stream = self.dial(address).await?;
+        let socket = self.handshake(Socket::new(stream)).await?;
+        Ok(WebSocketConnection::start(
+            DialledLine::new(socket),
+            &self.config,
+        ))
+    }
+}
+
+#[async_trait]
+impl Connector for WebSocketConnector {
+    async fn connect(&self, address: &Address) -> Result<Box<dyn Connection>, Status> {
+        let limit: Duration = self.config.connect_timeout;
+        match timeout(limit, self.connect_unbounded(address)).await {
+            Ok(connected) => Ok(Box::new(connected?)),
+            Err(_) => Err(no_connection(&format!("not connected within {limit:?}"))),
+        }
+    }
+}
+
+/// The channel says to which address.
+fn no_connection(why: &dyn std::fmt::Display) -> Status {
+    Status::new(Code::Unavailable, why.to_string())
+}

@@ -1,0 +1,121 @@
+//! A channel over WebSockets.
+
+use std::{net::IpAddr, sync::Arc};
+
+use async_trait::async_trait;
+use headwater_rpc::{
+    ClientTransport, Code, Inbound, Outbound, RequestHeaders, ServiceConfig, Status,
+    channel::{Channel, Resolver},
+};
+use http::Uri;
+use tokio::sync::watch;
+
+use super::{WebSocketClientConfig, WebSocketConnector};
+
+/// Calls over WebSockets: a [`Channel`] of connections by a [`WebSocketConnector`]. Clones share it.
+///
+/// Connections come up with the first call, and again after they were lost. A call that finds nobody fails at once with
+/// `UNAVAILABLE`, unless it waits for ready. How connections are held and chosen between is in
+/// [`WebSocketClientConfig::channel`].
+#[derive(Debug, Clone)]
+pub struct WebSocketClient {
+    channel: Channel,
+}
+
+impl WebSocketClient {
+    /// A client of one server:
+    ///
+    /// | URL | server |
+    /// |---|---|
+    /// | `ws://host:port/path` | plaintext, whatever is configured for TLS; port 80, if there is none |
+    /// | `wss://host:port/path` | TLS as configured, or with the system's certificate authorities; port 443, if there is none |
+    ///
+    /// A host with several addresses is one server, which is reached at the first of them that answers.
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_ARGUMENT` if it is not such a URL, or what TLS is to use cannot be used.
+    pub fn new(url: &str, config: &WebSocketClientConfig) -> Result<Self, Status> {
+        let uri: Uri = url.parse().map_err(|error| invalid(&error))?;
+        let host = uri.host().ok_or_else(|| invalid(&"no host"))?;
+        let port = uri.port_u16().unwrap_or(match uri.scheme_str() {
+            Some("wss") => 443,
+            Some(_) | None => 80,
+        });
+        Self::to(&target(host, port), url, config)
+    }
+
+    /// A client of all that a target stands for, such as `dns:///example.org:80` or `ipv4:192.0.2.1:80,192.0.2.2:80`
+    /// ([`Resolvers`](headwater_rpc::channel::Resolvers)). The handshake is for `url`, whatever the address.
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_ARGUMENT` if one of the two is not valid, or what TLS is to use cannot be used.
+    pub fn to(target: &str, url: &str, config: &WebSocketClientConfig) -> Result<Self, Status> {
+        let connector = WebSocketConnector::new(url, config)?;
+        let channel = Channel::to(target, connector, config.channel.clone())?;
+        Ok(Self { channel })
+    }
+
+    /// As [`WebSocketClient::to`], with addresses from this resolver.
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_ARGUMENT` if the URL is not valid, or what TLS is to use cannot be used.
+    pub fn resolved_by(
+        resolver: Box<dyn Resolver>,
+        url: &str,
+        config: &WebSocketClientConfig,
+    ) -> Result<Self, Status> {
+        let connector = WebSocketConnector::new(url, config)?;
+        let channel = Channel::new(resolver, connector, config.channel.clone());
+        Ok(Self { channel })
+    }
+
+    /// The channel: whether calls can go, and when that changes.
+    pub const fn channel(&self) -> &Channel {
+        &self.channel
+    }
+}
+
+/// An address stands for itself, so that none is looked up as a name.
+fn target(host: &str, port: u16) -> String {
+    let bare = host.trim_matches(['[', ']']);
+    match bare.parse() {
+        Ok(IpAddr::V4(address)) => format!("ipv4:{address}:{port}"),
+        Ok(IpAddr::V6(address)) => format!("ipv6:[{address}]:{port}"),
+        Err(_) => format!("dns:///{host}:{port}"),
+    }
+}
+
+pub(super) fn invalid(error: &dyn std::fmt::Display) -> Status {
+    let message = format!("not a url of a websocket server: {error}");
+    Status::new(Code::InvalidArgument, message)
+}
+
+#[async_trait]
+impl ClientTransport for WebSocketClient {
+    async fn connect(&self) -> Result<(), Status> {
+        self.channel.connect().await
+    }
+
+    fn begin_graceful_shutdown(&self) {
+        self.channel.begin_graceful_shutdown();
+    }
+
+    fn refuse_waiting(&self) {
+        self.channel.refuse_waiting();
+    }
+
+    fn service_config(&self) -> Option<watch::Receiver<Arc<ServiceConfig>>> {
+        ClientTransport::service_config(&self.channel)
+    }
+
+    async fn open(
+        &self,
+        headers: RequestHeaders,
+        outbound: Outbound,
+    ) -> Result<Box<dyn Inbound>, Status> {
+        self.channel.open(headers, outbound).await
+    }
+}

@@ -1,0 +1,104 @@
+//! One call, as its session holds it.
+
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
+
+use headwater_core::{call::Credit, packet::CallKey};
+use headwater_rpc::{Closed, Code, Frame, Outbound, Pulled, ResetWatch};
+
+use super::{bell::Bell, mailbox::Mailbox};
+
+pub(super) struct Call {
+    bell: Arc<Bell>,
+    waker: Waker,
+    pub(super) mailbox: Arc<Mailbox>,
+    /// What came, and is not in the mailbox yet.
+    pub(super) incoming: Vec<Frame>,
+    /// What the call sends, until all of it was taken.
+    outbound: Option<Sending>,
+    /// What was taken and waits for room.
+    pub(super) held: VecDeque<Frame>,
+}
+
+struct Sending {
+    outbound: Outbound,
+    reset: ResetWatch,
+}
+
+/// What a call has to say next.
+pub(super) enum Said {
+    /// Frames were appended to what is held.
+    Frames,
+    /// The call was reset on this side.
+    Reset(Code),
+    /// Nothing, before its bell rings again.
+    Nothing,
+}
+
+impl Call {
+    pub(super) fn new(key: CallKey, bell: Arc<Bell>, mailbox: Arc<Mailbox>) -> Self {
+        bell.name(key.0);
+        Self {
+            waker: bell.waker(),
+            bell,
+            mailbox,
+            incoming: Vec::new(),
+            outbound: None,
+            held: VecDeque::new(),
+        }
+    }
+
+    pub(super) fn send_from(&mut self, outbound: Outbound) {
+        let reset = outbound.reset_watch();
+        self.outbound = Some(Sending { outbound, reset });
+    }
+
+    /// The bell is heard: what rings from here on counts again.
+    pub(super) fn answer(&self) {
+        self.bell.answer();
+    }
+
+    /// Takes what the call sends, if there is room for it; or else looks only if the call is over.
+    pub(super) fn pull(&mut self, has_room: bool, frames: &mut Vec<Frame>) -> Said {
+        let Some(sending) = &mut self.outbound else {
+            return Said::Nothing;
+        };
+        let mut cx = Context::from_waker(&self.waker);
+        if !has_room && sending.reset.poll_reset(&mut cx).is_pending() {
+            return Said::Nothing;
+        }
+        match sending.outbound.poll_frames(&mut cx, frames) {
+            Poll::Ready(Pulled::Frames) => {
+                let is_last = matches!(frames.last(), Some(Frame::End(_)));
+                self.held.extend(frames.drain(..));
+                if is_last {
+                    self.outbound = None;
+                }
+                Said::Frames
+            }
+            Poll::Ready(Pulled::Reset(code)) => Said::Reset(code),
+            Poll::Ready(Pulled::Done) => {
+                self.outbound = None;
+                Said::Nothing
+            }
+            Poll::Pending => Said::Nothing,
+        }
+    }
+
+    /// Nothing more comes, and nothing more is taken.
+    pub(super) fn close(mut self, closed: Closed) {
+        self.deliver();
+        self.mailbox.close(closed);
+    }
+
+    /// Gives the receiver what came, and says how much of it nobody wants.
+    pub(super) fn deliver(&mut self) -> Credit {
+        if self.incoming.is_empty() {
+            return Credit::default();
+        }
+        self.mailbox.deliver(&mut self.incoming)
+    }
+}

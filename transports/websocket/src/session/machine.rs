@@ -1,0 +1,468 @@
+//! The calls of a socket: between pw_rpc's machine and what drives the calls.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use headwater_core::{
+    Time,
+    call::Credit,
+    packet::{
+        CallKey, ChannelConfig, Endpoint, EndpointConfig, Event, ExtensionUse, INITIAL_WINDOW,
+        Input, Opened, Output, PeerKind, Request, Role, SendError,
+    },
+};
+use headwater_proto::pw_rpc::PacketType;
+use headwater_rpc::{
+    AcceptedStream, Closed, Code, EndedBy, Frame, Reached, RequestHeaders, Status,
+};
+
+use super::{
+    Bell, ClientSide, Desk, Line, Mailbox, Opening, Over, ServerSide, SessionConfig, Side,
+    UNWRITTEN_BYTES,
+    call::{Call, Said},
+};
+
+/// The one channel of a socket that this side has dialled.
+const CHANNEL: u32 = 1;
+
+/// What of a call may be received and not read, for this many bytes. Small messages cost more than their bytes.
+pub(crate) const fn window(bytes: usize) -> Credit {
+    let bytes = if bytes < INITIAL_WINDOW.bytes {
+        INITIAL_WINDOW.bytes
+    } else {
+        bytes
+    };
+    Credit {
+        messages: bytes / 256,
+        bytes,
+    }
+}
+
+pub(super) struct Machine {
+    side: Side,
+    desk: Arc<Desk>,
+    endpoint: Endpoint,
+    window: Credit,
+    calls: BTreeMap<CallKey, Call>,
+    /// Calls that the peer has opened, and nobody has taken yet.
+    fresh: Vec<(CallKey, Box<Opened>)>,
+    /// Calls for which something came.
+    touched: Vec<CallKey>,
+    /// Calls to be looked at.
+    queue: VecDeque<CallKey>,
+    rung: Vec<u64>,
+    frames: Vec<Frame>,
+    /// Bytes that were pushed since all was written.
+    unwritten: usize,
+    /// Of these, bytes of errors.
+    replies: usize,
+    is_draining: bool,
+}
+
+impl Machine {
+    pub(super) fn new(side: Side, desk: Arc<Desk>, config: &SessionConfig) -> Self {
+        let window = window(config.call_window_bytes);
+        let role = match side {
+            Side::Server(_) => Role::Server,
+            Side::Client(_) => Role::Client,
+        };
+        let bounds = EndpointConfig {
+            role: Some(role),
+            calls_max: config.calls_max,
+            receive_window: window,
+            ..EndpointConfig::default()
+        };
+        let mut endpoint = Endpoint::new(bounds, Arc::default());
+        let channel = ChannelConfig {
+            extension: match config.is_extended {
+                true => ExtensionUse::Agreed,
+                false => ExtensionUse::Announce,
+            },
+            ..ChannelConfig::default()
+        };
+        // An endpoint that is new takes its first channel, and its first default.
+        let _ = match role {
+            Role::Server => endpoint.open_default(channel),
+            Role::Client => endpoint.open_channel(CHANNEL, channel),
+        };
+        Self {
+            side,
+            desk,
+            endpoint,
+            window,
+            calls: BTreeMap::new(),
+            fresh: Vec::new(),
+            touched: Vec::new(),
+            queue: VecDeque::new(),
+            rung: Vec::new(),
+            frames: Vec::new(),
+            unwritten: 0,
+            replies: 0,
+            is_draining: false,
+        }
+    }
+
+    pub(super) const fn desk(&self) -> &Arc<Desk> {
+        &self.desk
+    }
+
+    /// How many calls are open.
+    pub(super) fn calls(&self) -> usize {
+        self.calls.len().max(self.endpoint.calls())
+    }
+
+    /// Bytes of errors that wait to be written.
+    pub(super) const fn replies_unwritten(&self) -> usize {
+        self.replies
+    }
+
+    /// All that was pushed is with the system.
+    pub(super) const fn written(&mut self) {
+        self.unwritten = 0;
+        self.replies = 0;
+    }
+
+    /// Whether calls are to be looked at for which there was no room.
+    pub(super) fn has_work(&self) -> bool {
+        !self.queue.is_empty() && self.unwritten < UNWRITTEN_BYTES
+    }
+
+    /// Server: refuses new calls from now on.
+    pub(super) fn drain(&mut self) {
+        self.is_draining = true;
+        self.endpoint.drain();
+    }
+
+    /// Whether no calls are taken any more and the last one has ended.
+    pub(super) fn is_done(&self) -> bool {
+        let takes_none = match &self.side {
+            Side::Server(_) => self.is_draining,
+            Side::Client(client) => client.shared.is_closed(),
+        };
+        takes_none && self.calls() == 0
+    }
+
+    /// What the peer is told then.
+    pub(super) const fn farewell(&self) -> (u16, &'static str) {
+        match self.side {
+            Side::Server(_) => (1001, "the server is going away"),
+            Side::Client(_) => (1000, ""),
+        }
+    }
+
+    /// Takes in what came.
+    pub(super) fn receive(
+        &mut self,
+        line: &mut impl Line,
+        messages: impl ExactSizeIterator<Item = Bytes>,
+    ) {
+        if messages.len() == 0 {
+            return;
+        }
+        if let Side::Server(server) = &mut self.side
+            && let Some(services) = server.new_services()
+        {
+            self.endpoint.set_services(services);
+        }
+        for message in messages {
+            // The time of a call is kept by its own machine, so this one is not told it.
+            self.endpoint.handle(Input::Packet(message), Time::ZERO);
+            self.drain_outputs(line);
+        }
+    }
+
+    /// Hands on what came, and takes what is to be sent, as far as there is room for it.
+    pub(super) fn work(&mut self, line: &mut impl Line) {
+        self.open_calls();
+        self.accept_calls();
+        self.deliver();
+        self.desk.take(&mut self.rung);
+        self.queue.extend(self.rung.drain(..).map(CallKey));
+        self.drain_outputs(line);
+        while self.unwritten < UNWRITTEN_BYTES {
+            let Some(key) = self.queue.pop_front() else {
+                break;
+            };
+            self.look_at(key);
+            self.drain_outputs(line);
+        }
+    }
+
+    fn drain_outputs(&mut self, line: &mut impl Line) {
+        while let Some(output) = self.endpoint.poll_output() {
+            match output {
+                Output::Transmit(packet) => {
+                    let bytes = line.push(&packet);
+                    self.unwritten += bytes;
+                    let kind = packet.r#type();
+                    if matches!(kind, PacketType::ServerError | PacketType::ClientError) {
+                        self.replies += bytes;
+                    }
+                }
+                Output::Event(event) => self.on_event(event),
+            }
+        }
+    }
+
+    fn on_event(&mut self, event: Event) {
+        match event {
+            Event::Opened { key, opened } => self.opened(key, opened),
+            Event::Frame { key, frame } => self.came(key, frame),
+            Event::Closed { key, closed } => {
+                self.fresh.retain(|(fresh, _)| *fresh != key);
+                if let Some(call) = self.calls.remove(&key) {
+                    call.close(*closed);
+                }
+            }
+            Event::Writable { key } => self.queue.push_back(key),
+            Event::GoingAway { .. } => {
+                if let Side::Client(client) = &self.side {
+                    client.shared.close("the server is going away");
+                }
+            }
+            Event::Rejected(rejection) => tracing::debug!(?rejection, "a packet was ignored"),
+            // A hint only; and what a later machine may tell beside it.
+            Event::CompletionRequested { .. } | _ => {}
+        }
+    }
+
+    fn opened(&mut self, key: CallKey, opened: Box<Opened>) {
+        let bell = Bell::new(&self.desk);
+        let mailbox = Mailbox::new(Arc::clone(&bell), self.window);
+        let call = Call::new(key, bell, mailbox);
+        self.calls.insert(key, call);
+        self.fresh.push((key, opened));
+    }
+
+    fn came(&mut self, key: CallKey, frame: Frame) {
+        let is_last = matches!(frame, Frame::End(_)) && matches!(self.side, Side::Client(_));
+        let Some(call) = self.calls.get_mut(&key) else {
+            return;
+        };
+        if call.incoming.is_empty() {
+            self.touched.push(key);
+        }
+        call.incoming.push(frame);
+        if is_last && let Some(mut call) = self.calls.remove(&key) {
+            call.deliver();
+        }
+    }
+
+    /// Gives the calls what came for them.
+    fn deliver(&mut self) {
+        for key in self.touched.drain(..) {
+            let Some(call) = self.calls.get_mut(&key) else {
+                continue;
+            };
+            let unwanted = call.deliver();
+            if unwanted != Credit::default() {
+                self.endpoint.consumed(key, unwanted);
+            }
+        }
+    }
+
+    /// Has handlers take the calls that the peer has opened.
+    fn accept_calls(&mut self) {
+        let Side::Server(server) = &self.side else {
+            return;
+        };
+        for (key, opened) in self.fresh.drain(..) {
+            let Some(call) = self.calls.get_mut(&key) else {
+                continue;
+            };
+            let is_plain = self.endpoint.peer(opened.channel) != Some(PeerKind::Extended);
+            if is_plain && !server.services.serves(&opened.path) {
+                self.calls.remove(&key);
+                self.endpoint.reset(key, Code::NotFound);
+                continue;
+            }
+            // Before the handler looks, so that it finds all that came.
+            call.deliver();
+            let opened = *opened;
+            let headers = RequestHeaders {
+                path: opened.path,
+                metadata: opened.metadata,
+                timeout: opened.timeout,
+                wait_for_ready: false,
+            };
+            let inbound = Box::new(call.mailbox.inbound());
+            let stream = AcceptedStream::new(headers, server.peer.clone(), inbound);
+            call.send_from(server.acceptor.accept(stream));
+            self.queue.push_back(key);
+        }
+    }
+
+    /// Opens the calls that this side makes.
+    fn open_calls(&mut self) {
+        let Side::Client(ClientSide { shared }) = &self.side else {
+            return;
+        };
+        for opening in shared.take_opening() {
+            let Opening {
+                headers,
+                outbound,
+                bell,
+                mailbox,
+            } = opening;
+            let request = Request {
+                path: Arc::clone(&headers.path),
+                shape: outbound.shape(),
+                metadata: headers.metadata,
+                timeout: headers.timeout,
+            };
+            match self.endpoint.call(CHANNEL, request) {
+                Ok(key) => {
+                    let mut call = Call::new(key, bell, mailbox);
+                    call.send_from(outbound);
+                    self.calls.insert(key, call);
+                    self.queue.push_back(key);
+                }
+                Err(error) => mailbox.close(unsendable(error, &headers.path)),
+            }
+        }
+    }
+
+    /// Sees to what a call's receiver did, and to what it sends.
+    fn look_at(&mut self, key: CallKey) {
+        let Some(call) = self.calls.get_mut(&key) else {
+            return;
+        };
+        call.answer();
+        let looked = call.mailbox.look();
+        // Also nothing would tell the peer of the whole window, which a short call never needs.
+        if looked.taken != Credit::default() {
+            self.endpoint.consumed(key, looked.taken);
+        }
+        let sent = self.send_held(key).and_then(|()| self.send_more(key));
+        if let Err(error) = sent {
+            return self.fail(key, error);
+        }
+        if looked.is_dropped && matches!(self.side, Side::Client(_)) {
+            self.endpoint.cancel(key);
+            self.calls.remove(&key);
+        }
+    }
+
+    /// Takes what a call sends, if there is room for it.
+    fn send_more(&mut self, key: CallKey) -> Result<(), SendError> {
+        let Some(call) = self.calls.get_mut(&key) else {
+            return Ok(());
+        };
+        let has_room = call.held.is_empty() && self.endpoint.is_writable(key);
+        match call.pull(has_room, &mut self.frames) {
+            Said::Frames => {
+                // For what it has next, once this is on its way.
+                self.queue.push_back(key);
+                self.send_held(key)
+            }
+            Said::Reset(code) => {
+                self.endpoint.reset(key, code);
+                self.calls.remove(&key);
+                Ok(())
+            }
+            Said::Nothing => Ok(()),
+        }
+    }
+
+    /// Sends what was taken, as far as the machine takes it.
+    fn send_held(&mut self, key: CallKey) -> Result<(), SendError> {
+        let Some(call) = self.calls.get_mut(&key) else {
+            return Ok(());
+        };
+        while let Some(frame) = call.held.front() {
+            if frame.credit().messages > 0 && !self.endpoint.is_writable(key) {
+                // The machine tells when it is.
+                return Ok(());
+            }
+            let Some(frame) = call.held.pop_front() else {
+                return Ok(());
+            };
+            let is_last = matches!(frame, Frame::End(_));
+            self.endpoint.send(key, frame)?;
+            if is_last && matches!(self.side, Side::Server(_)) {
+                // What waits in the machine needs nobody.
+                self.calls.remove(&key);
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends a call that cannot be carried on.
+    fn fail(&mut self, key: CallKey, error: SendError) {
+        if error == SendError::Ended {
+            // The machine has told, or will.
+            return;
+        }
+        let closed = unsendable(error, "");
+        self.endpoint.reset(key, closed.status.code);
+        if let Some(call) = self.calls.remove(&key) {
+            call.close(closed);
+        }
+    }
+
+    /// Ends all calls, because the socket is over.
+    pub(super) fn close(&mut self, over: &Over) {
+        // Only a peer of ours is known to have answered all that it has begun.
+        let is_untouched = over.in_peace && self.endpoint.peer(CHANNEL) == Some(PeerKind::Extended);
+        let closed = Closed::broken(&over.why);
+        for (key, call) in std::mem::take(&mut self.calls) {
+            let reached = match self.endpoint.is_sent(key) {
+                false => Reached::Nothing,
+                true if is_untouched => Reached::Library,
+                true => Reached::Handler,
+            };
+            call.close(closed.clone().having_reached(reached));
+        }
+        if let Side::Client(client) = &self.side {
+            client.shared.close(&over.why);
+            for opening in client.shared.take_opening() {
+                let closed = closed.clone().having_reached(Reached::Nothing);
+                opening.mailbox.close(closed);
+            }
+        }
+    }
+}
+
+impl Drop for Machine {
+    /// Nobody waits for ever, however a session ends.
+    fn drop(&mut self) {
+        self.close(&Over::gone("the connection was dropped"));
+    }
+}
+
+impl ServerSide {
+    /// What the server has now, if that has changed.
+    fn new_services(&mut self) -> Option<Arc<headwater_core::packet::Services>> {
+        let (version, services) = self.services.since(self.version)?;
+        self.version = Some(version);
+        Some(services)
+    }
+}
+
+/// How a call ends of which something cannot be sent.
+fn unsendable(error: SendError, path: &str) -> Closed {
+    let (code, reached) = if error == SendError::GoingAway {
+        (Code::Unavailable, Reached::Nothing)
+    } else if error == SendError::TooLarge {
+        (Code::ResourceExhausted, Reached::Handler)
+    } else if error == SendError::Compressed {
+        (Code::Unimplemented, Reached::Handler)
+    } else {
+        (Code::Internal, Reached::Handler)
+    };
+    let closed = |code, message: String| Closed {
+        status: Status::new(code, message),
+        by: EndedBy::Local,
+        reached,
+    };
+    if error == SendError::Misuse && !path.is_empty() {
+        // A server would say that it has none of this path.
+        let message = format!("{path} is not the path of a method");
+        return closed(Code::Unimplemented, message);
+    }
+    closed(code, error.to_string())
+}

@@ -1,0 +1,167 @@
+//! Too much of something: the flood is taken without holding anything of it, or ends, and everyone else is served on.
+
+use std::time::Duration;
+
+use headwater_proto::{Code, pw_rpc::PacketType};
+use headwater_websocket::WebSocketServerConfig;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use crate::support::{ECHO, FLOOD, Good, NONE, Target, WAIT, eventually, packet, with, within};
+
+/// A frame of a client, with a mask of zero.
+fn message(packet: &headwater_proto::pw_rpc::RpcPacket) -> Vec<u8> {
+    let bytes = packet.to_bytes();
+    let len = u8::try_from(bytes.len()).expect("short");
+    assert!(len < 126, "short");
+    [&[0x82, 0x80 | len, 0, 0, 0, 0][..], &bytes].concat()
+}
+
+/// Sends without reading, until all is sent or the server takes no more for a while; others are served meanwhile.
+async fn flood(target: &Target, name: &str, piece: Vec<u8>) {
+    let mut raw = target.raw().await;
+    let flood = piece.repeat((256 << 10) / piece.len());
+    for _ in 0..8 {
+        let writing = tokio::time::timeout(Duration::from_millis(200), raw.write_all(&flood));
+        let is_stuck = writing.await.is_err();
+        target.good.is_served(name).await;
+        if is_stuck {
+            break;
+        }
+    }
+    drop(raw);
+    target.is_as_before(name).await;
+}
+
+#[tokio::test]
+async fn floods_that_nobody_reads_the_answers_of() {
+    let target = Target::start().await;
+    let mut cancelled = message(&packet(PacketType::Request, WAIT, 1));
+    cancelled.extend(message(&packet(PacketType::ClientError, WAIT, 1)));
+    let mut unary = packet(PacketType::Request, ECHO, 1);
+    unary.payload = vec![7; 60].into();
+    let floods = [
+        ("pings", vec![0x89, 0x84, 0, 0, 0, 0, 1, 2, 3, 4]),
+        ("pongs", vec![0x8A, 0x80, 0, 0, 0, 0]),
+        ("empty messages", vec![0x82, 0x80, 0, 0, 0, 0]),
+        (
+            "garbage",
+            vec![0x82, 0x84, 0, 0, 0, 0, 0xFF, 0xFF, 0xFF, 0xFF],
+        ),
+        (
+            "calls of nothing",
+            message(&packet(PacketType::Request, NONE, 1)),
+        ),
+        (
+            "messages of no call",
+            message(&packet(PacketType::ClientStream, ECHO, 9)),
+        ),
+        ("calls that are cancelled at once", cancelled),
+        ("calls in place of themselves", message(&unary)),
+        (
+            "floods in place of themselves",
+            message(&packet(PacketType::Request, FLOOD, 1)),
+        ),
+    ];
+    for (name, piece) in floods {
+        flood(&target, name, piece).await;
+    }
+}
+
+/// A message in pieces of no bytes that never ends.
+#[tokio::test]
+async fn a_message_without_an_end() {
+    let target = Target::start().await;
+    let mut raw = target.raw().await;
+    raw.write_all(&[0x02, 0x80, 0, 0, 0, 0])
+        .await
+        .expect("open");
+    let pieces = [0x00, 0x80, 0, 0, 0, 0].repeat(50_000);
+    for _ in 0..10 {
+        raw.write_all(&pieces).await.expect("it is open");
+        target
+            .good
+            .is_served("beside a message without an end")
+            .await;
+    }
+    drop(raw);
+    target.is_as_before("a message without an end").await;
+}
+
+#[tokio::test]
+async fn calls_over_the_limit_are_refused_and_others_go_on() {
+    let target = Target::with(WebSocketServerConfig {
+        calls_max: 3,
+        ..WebSocketServerConfig::default()
+    })
+    .await;
+    let mut peer = target.peer(Some("pw_rpc")).await;
+    for call_id in 1..=4 {
+        peer.says(&packet(PacketType::Request, WAIT, call_id)).await;
+    }
+    let refused = peer.hears().await;
+    let outcome = refused.outcome().map_err(|status| status.code);
+    let got = (refused.r#type(), refused.call_id, outcome);
+    let expected = (PacketType::ServerError, 4, Err(Code::ResourceExhausted));
+    assert_eq!(got, expected);
+    target.good.is_served("while another socket is full").await;
+
+    let mut cancel = packet(PacketType::ClientError, WAIT, 1);
+    cancel.status = 1;
+    peer.says(&cancel).await;
+    peer.is_served(5, "a place is free again").await;
+    drop(peer);
+    target.is_as_before("a full socket").await;
+}
+
+#[tokio::test]
+async fn connections_over_the_limit_are_refused() {
+    let mut config = WebSocketServerConfig::default();
+    config.listener.connections_max = 2;
+    let target = Target::with(config).await;
+    let other = target.peer(None).await;
+    let late = Good::new(target.addr);
+    let refused = late.call().await.map_err(|status| status.code);
+    assert_eq!(refused, Err(Code::Unavailable));
+    target.good.is_served("when the server is full").await;
+    drop(other);
+    late.call_when_ready().await.expect("a place is free again");
+}
+
+/// A peer that has a call and falls silent: no FIN, no pong. Its call ends, because nothing is heard of it.
+#[tokio::test]
+async fn a_peer_that_vanishes_without_a_word() {
+    let target = Target::with(WebSocketServerConfig {
+        ping_interval: Duration::from_millis(50),
+        ping_timeout: Duration::from_millis(50),
+        ..WebSocketServerConfig::default()
+    })
+    .await;
+    let mut raw = target.raw().await;
+    let open = message(&packet(PacketType::Request, WAIT, 1));
+    raw.write_all(&open).await.expect("it is open");
+    eventually("the call to open", || target.server.open_calls() == 1).await;
+    eventually("the call to end", || target.server.open_calls() == 0).await;
+    target.good.is_served("after a peer has vanished").await;
+    let mut rest = Vec::new();
+    let end = within("the end of the socket", raw.read_to_end(&mut rest)).await;
+    end.expect("it is closed");
+    assert_eq!(rest.first(), Some(&0x89), "it was asked first: {rest:?}");
+}
+
+/// A peer that reads nothing of a stream is held, and ended by its silence or not at all, while the handler is blocked.
+#[tokio::test]
+async fn a_peer_that_reads_nothing_holds_its_handler_back() {
+    let target = Target::start().await;
+    let mut raw = target.raw().await;
+    let open = message(&with(packet(PacketType::Request, FLOOD, 1), ""));
+    raw.write_all(&open).await.expect("it is open");
+    eventually("the call to open", || target.server.open_calls() == 1).await;
+    for _ in 0..20 {
+        target
+            .good
+            .is_served("beside a peer that reads nothing")
+            .await;
+    }
+    drop(raw);
+    target.is_as_before("a peer that reads nothing").await;
+}
