@@ -15,6 +15,10 @@ use tokio::net::UdpSocket;
 
 const ECHO: &str = "/test.Service/Echo";
 const AUTHORITY: &str = "localhost";
+/// For a way that never comes up.
+const SHORT: Duration = Duration::from_millis(300);
+/// For one that does, on a machine however busy.
+const LONG: Duration = Duration::from_secs(10);
 
 fn serve(transport: impl ServerTransport) {
     let router = Router::new();
@@ -24,7 +28,7 @@ fn serve(transport: impl ServerTransport) {
 }
 
 /// A client that prefers HTTP/3, of the server at this port.
-fn client(addr: SocketAddr, certificates: &DevCertificates) -> Client {
+fn client(addr: SocketAddr, certificates: &DevCertificates, patience: Duration) -> Client {
     let http3 = Http3ClientConfig {
         tls: certificates.client(),
         ..Http3ClientConfig::default()
@@ -37,7 +41,7 @@ fn client(addr: SocketAddr, certificates: &DevCertificates) -> Client {
         Http3Connector::new(AUTHORITY, &http3).expect("valid"),
         Http2Connector::new(AUTHORITY, &http2).expect("valid"),
         FallbackConfig {
-            patience: Duration::from_millis(300),
+            patience,
             ..FallbackConfig::default()
         },
     );
@@ -72,7 +76,7 @@ async fn s4_85_where_udp_is_blocked_http2_is_spoken() {
     serve(server);
     // Whatever comes here is taken and thrown away.
     let _hole = UdpSocket::bind(addr).await.expect("the same port of UDP");
-    let client = client(addr, &certificates);
+    let client = client(addr, &certificates, SHORT);
     assert_eq!(echo(&client).await, Ok("x".into()));
     assert_eq!(counters.connections(), 1, "by HTTP/2");
 }
@@ -89,7 +93,7 @@ async fn s4_85_where_udp_gets_through_http3_is_spoken() {
     let (by_http3, by_http2) = (first.counters(), second.counters());
     serve(first);
     serve(second);
-    let client = client(addr, &certificates);
+    let client = client(addr, &certificates, LONG);
     assert_eq!(echo(&client).await, Ok("x".into()));
     assert_eq!((by_http3.connections(), by_http2.connections()), (1, 0));
 }
@@ -100,6 +104,6 @@ async fn s4_85_a_server_that_is_away_is_away_by_both() {
     let certificates = DevCertificates::generate().expect("the system has randomness");
     let hole = UdpSocket::bind("127.0.0.1:0").await.expect("a free port");
     let addr = hole.local_addr().expect("it is bound");
-    let client = client(addr, &certificates);
+    let client = client(addr, &certificates, SHORT);
     assert_eq!(echo(&client).await, Err(Code::Unavailable));
 }
