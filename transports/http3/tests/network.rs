@@ -48,8 +48,7 @@ async fn s4_83_an_early_answer_survives_reordering_and_loss() {
     }
 }
 
-/// A peer that vanishes without a word is noticed within the time that the two keepalive settings make together, on both
-/// sides.
+/// A peer that vanishes without a word is noticed within twice the keepalive's interval and its timeout, on both sides.
 #[tokio::test(start_paused = true)]
 async fn a_silent_network_is_noticed_in_time_on_both_sides() {
     let server = Http3ServerConfig {
@@ -79,7 +78,7 @@ async fn a_silent_network_is_noticed_in_time_on_both_sides() {
         Err(Code::Unavailable)
     );
     let noticed = began.elapsed();
-    let bound = Duration::from_secs(7);
+    let bound = Duration::from_secs(2 * 4 + 3);
     assert!(
         noticed <= bound + Duration::from_secs(1),
         "the client noticed after {noticed:?}"

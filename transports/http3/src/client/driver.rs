@@ -34,6 +34,10 @@ const LINGER_BYTES: usize = 64 << 10;
 const LINGER: Duration = Duration::from_secs(1);
 
 /// What runs in a connection's task. Gives why the connection has ended, if it has.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every job is a pipe, and a box would cost each an allocation"
+)]
 pub(super) enum Job {
     Pipe(Pipe),
     Linger(Box<Linger>),

@@ -28,8 +28,9 @@ pub struct Http3ClientConfig {
     pub connect_timeout: Duration,
     /// When nothing was heard for this long, the server is asked. Default: 5 s.
     pub keepalive_interval: Duration,
-    /// How long the answer may take before the connection counts as lost. The earlier of this and of what the server says
-    /// counts. Default: 5 s.
+    /// How long the answer may take before the connection counts as lost. As QUIC's timer begins again with the question
+    /// (RFC 9000, 10.1), a server that vanishes is noticed after twice the interval and this at most; or earlier, if the
+    /// server says so. Default: 5 s.
     pub keepalive_timeout: Duration,
     /// What a server may send on one stream before it is read. Default: 4 MiB, which lets one stream fill a fast and long
     /// line.

@@ -1,13 +1,14 @@
 //! Carries one call's requests from its application to its stream.
 
 use std::{
+    mem,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, Waker, ready},
 };
 
 use bytes::Bytes;
-use headwater_rpc::{Frame, Outbound, Pulled, ResetWatch};
+use headwater_rpc::{Encoded, Outbound, Pulled, ResetWatch};
 
 use super::cell::SendCell;
 use crate::{
@@ -20,7 +21,8 @@ use crate::{
 pub(crate) struct Pipe {
     writer: Option<Writer>,
     outbound: Outbound,
-    frames: Vec<Frame>,
+    /// What was pulled and is not with the writer.
+    pulled: Encoded,
     reset: ResetWatch,
     cell: Arc<SendCell>,
     /// The last frame is with the writer.
@@ -41,7 +43,7 @@ pub(super) fn begin(
     let mut pipe = Pipe {
         writer: Some(writer),
         outbound,
-        frames: Vec::new(),
+        pulled: Encoded::default(),
         reset,
         cell,
         last: false,
@@ -50,7 +52,7 @@ pub(super) fn begin(
     let mut cx = Context::from_waker(Waker::noop());
     // The message and the end may come one after the other.
     for _ in 0..2 {
-        match pipe.outbound.poll_frames(&mut cx, &mut pipe.frames) {
+        match pipe.outbound.poll_encoded(&mut cx, &mut pipe.pulled) {
             Poll::Ready(Pulled::Frames) => {
                 if pipe.push() {
                     break;
@@ -78,9 +80,11 @@ enum Flow {
 impl Pipe {
     /// Hands what was pulled to the writer. Whether that was the last of it.
     fn push(&mut self) -> bool {
+        let pulled = mem::take(&mut self.pulled);
         if let Some(writer) = &mut self.writer {
-            self.last = writer.push_frames(&mut self.frames).is_some();
+            writer.push_payload(pulled.payload);
         }
+        self.last = pulled.end.is_some();
         self.last
     }
 
@@ -125,7 +129,7 @@ impl Pipe {
     /// Resets a call that is over, whatever it still had to send: the server makes no room for it.
     fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         ready!(self.reset.poll_reset(cx));
-        let pulled = match self.outbound.poll_frames(cx, &mut self.frames) {
+        let pulled = match self.outbound.poll_encoded(cx, &mut self.pulled) {
             Poll::Ready(pulled) => pulled,
             Poll::Pending => Pulled::Done,
         };
@@ -145,7 +149,7 @@ impl Future for Pipe {
                 Poll::Ready(Flow::Over) => return Poll::Ready(()),
                 Poll::Pending => return this.poll_over(cx),
             }
-            match this.outbound.poll_frames(cx, &mut this.frames) {
+            match this.outbound.poll_encoded(cx, &mut this.pulled) {
                 Poll::Ready(Pulled::Frames) => {
                     this.push();
                 }

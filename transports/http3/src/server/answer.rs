@@ -2,11 +2,12 @@
 
 use std::{
     future::poll_fn,
+    mem,
     task::{Context, Poll, Waker},
 };
 
 use bytes::Bytes;
-use headwater_rpc::{Code, Frame, Outbound, Pulled, Status, Trailers};
+use headwater_rpc::{Code, Encoded, Outbound, Pulled, Status, Trailers};
 use quinn::VarInt;
 use tokio::time::Instant;
 
@@ -29,7 +30,8 @@ pub(super) enum Answered {
 /// Carries a call's responses to its stream.
 pub(super) struct Answer<'a> {
     outbound: Outbound,
-    frames: Vec<Frame>,
+    /// What was pulled and not written.
+    pulled: Encoded,
     writer: Writer,
     sections: &'a ServerSections,
     /// The headers went out.
@@ -39,7 +41,7 @@ pub(super) struct Answer<'a> {
 }
 
 impl<'a> Answer<'a> {
-    pub(super) const fn new(
+    pub(super) fn new(
         outbound: Outbound,
         writer: Writer,
         sections: &'a ServerSections,
@@ -47,7 +49,7 @@ impl<'a> Answer<'a> {
     ) -> Self {
         Self {
             outbound,
-            frames: Vec::new(),
+            pulled: Encoded::default(),
             writer,
             sections,
             begun: false,
@@ -91,7 +93,7 @@ impl<'a> Answer<'a> {
     /// Whether the call ends because the client's time for it is over. The client knows that by itself, so it is told
     /// nothing, and no more is sent (gRFC G2, "Errors"). A bound of the server's own it cannot know: there is a status.
     fn is_late(&self) -> bool {
-        let Some(Frame::End(trailers)) = self.frames.last() else {
+        let Some(trailers) = &self.pulled.end else {
             return false;
         };
         let outcome = &trailers.outcome;
@@ -100,7 +102,7 @@ impl<'a> Answer<'a> {
     }
 
     fn poll_pull(&mut self, cx: &mut Context<'_>) -> Poll<Result<Pulled, Stopped>> {
-        if let Poll::Ready(pulled) = self.outbound.poll_frames(cx, &mut self.frames) {
+        if let Poll::Ready(pulled) = self.outbound.poll_encoded(cx, &mut self.pulled) {
             return Poll::Ready(Ok(pulled));
         }
         // Before the end, the client can only have stopped it.
@@ -120,7 +122,7 @@ impl<'a> Answer<'a> {
     fn reset_code(&mut self) -> VarInt {
         // It is known, so nobody waits.
         let mut cx = Context::from_waker(Waker::noop());
-        match self.outbound.poll_frames(&mut cx, &mut self.frames) {
+        match self.outbound.poll_encoded(&mut cx, &mut self.pulled) {
             Poll::Ready(Pulled::Reset(code)) => codes::reset_code(code),
             Poll::Ready(Pulled::Frames | Pulled::Done) | Poll::Pending => codes::REQUEST_CANCELLED,
         }
@@ -128,30 +130,29 @@ impl<'a> Answer<'a> {
 
     /// Hands all that was pulled to the writer. Whether it is the last.
     fn write(&mut self) -> Result<bool, Unsent> {
-        if !self.begun {
-            self.begun = true;
-            let sections = self.sections;
-            match self.frames.first() {
-                Some(Frame::Headers(metadata)) => {
-                    let frame = sections.encode_headers(metadata)?;
-                    self.writer.push(frame);
-                }
-                Some(Frame::End(trailers)) => {
-                    let encode =
-                        |trailers: &Trailers| sections.encode_response(trailers_only(trailers));
-                    self.writer.push(fitting(trailers, encode)?);
-                    return Ok(true);
-                }
-                // The machine sends headers before any message.
-                Some(Frame::Message(_) | Frame::Compressed(_)) | None => {
-                    return Err(Unsent::Impossible);
-                }
+        let sections = self.sections;
+        let Encoded {
+            headers,
+            payload,
+            end,
+        } = mem::take(&mut self.pulled);
+        match (&headers, &end) {
+            (Some(metadata), _) => self.writer.push(sections.encode_headers(metadata)?),
+            // The machine sends headers before any message.
+            (None, Some(trailers)) if !self.begun => {
+                let encode =
+                    |trailers: &Trailers| sections.encode_response(trailers_only(trailers));
+                self.writer.push(fitting(trailers, encode)?);
+                return Ok(true);
             }
+            (None, _) => {}
         }
-        let Some(trailers) = self.writer.push_frames(&mut self.frames) else {
+        self.begun = true;
+        self.writer.push_payload(payload);
+        let Some(trailers) = end else {
             return Ok(false);
         };
-        let encode = |trailers: &Trailers| self.sections.encode_trailers(trailers);
+        let encode = |trailers: &Trailers| sections.encode_trailers(trailers);
         let frame = fitting(&trailers, encode)?;
         self.writer.push(frame);
         Ok(true)

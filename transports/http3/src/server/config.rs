@@ -30,7 +30,8 @@ pub struct Http3ServerConfig {
     pub headers_timeout: Duration,
     /// When nothing was heard for this long, the client is asked. Default: 5 s.
     pub keepalive_interval: Duration,
-    /// How long the answer may take before the connection counts as lost. Default: 5 s.
+    /// How long the answer may take before the connection counts as lost. As QUIC's timer begins again with the question
+    /// (RFC 9000, 10.1), a client that vanishes is noticed after twice the interval and this at most. Default: 5 s.
     pub keepalive_timeout: Duration,
     /// Connections in their handshake above which a client first has to prove that it has the address that it says it has
     /// (RFC 9000, 8.1.2, "Retry"): one round trip more, by which nobody makes the server work under the names of others.

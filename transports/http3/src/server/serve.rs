@@ -1,12 +1,8 @@
-//! A connection's task, from the handshake to the end.
+//! A connection's task: its requests, and how it ends.
 
 use std::{
-    future::{pending, poll_fn},
-    io,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    future::poll_fn,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicUsize},
     task::Poll,
     time::Duration,
 };
@@ -22,21 +18,23 @@ use quinn::{ConnectionError, Incoming, RecvStream, SendStream, VarInt};
 use tokio::{
     select,
     sync::{OwnedSemaphorePermit, watch},
-    time::{Instant, sleep, sleep_until, timeout},
+    time::{Instant, sleep, sleep_until},
 };
 
 use super::{
     config::Http3ServerConfig,
     connection::{Connection, Counted, Streams},
     counters::Http3ServerCounters,
+    handshake::{begin, with_certificates},
     request::Known,
+    retirement::{Retirement, retirement},
     stream as request,
     tls::{BaseConfig, QuicTls},
 };
 use crate::{
     codes,
     qpack::QpackWatch,
-    quic::{self, CriticalStreams, Quic},
+    quic::{self, Quic},
     sections::ServerSections,
 };
 
@@ -47,7 +45,7 @@ const STREAM_STEP: u64 = 4;
 /// How long a client has at least to hear of a GOAWAY, and at most, however far away it is.
 const HEARING: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
 
-type H3 = h3::server::Connection<Quic, Bytes>;
+pub(super) type H3 = h3::server::Connection<Quic, Bytes>;
 type Opened = Result<(SendStream, RecvStream), ConnectionError>;
 
 /// What all connections of a server have in common.
@@ -107,54 +105,6 @@ pub(super) async fn serve(
     tracing::debug!(target: "headwater_http3", connection = id, ?ended, "connection ends");
 }
 
-/// The handshakes of QUIC and TLS, and the settings of HTTP/3.
-async fn begin(
-    incoming: Incoming,
-    context: &Context,
-) -> io::Result<(quinn::Connection, H3, CriticalStreams)> {
-    let _handshake = Handshake::begin(&context.handshakes);
-    let limit = context.tls.config().handshake_timeout;
-    let handshake = async {
-        let config = context.tls.current(&context.base).await;
-        let quic = incoming.accept_with(config)?.await?;
-        let critical = CriticalStreams::default();
-        let streams = Quic::new(quic.clone(), Arc::clone(&critical));
-        let mut builder = h3::server::builder();
-        builder
-            .max_field_section_size(context.config.section_bytes_max())
-            .send_grease(false);
-        let h3 = builder.build(streams).await.map_err(io::Error::other)?;
-        Ok((quic, h3, critical))
-    };
-    timeout(limit, handshake).await?
-}
-
-fn with_certificates(peer: Peer, quic: &quinn::Connection) -> Peer {
-    type Chain = Vec<headwater_rpc::tls::rustls::pki_types::CertificateDer<'static>>;
-    let identity = quic.peer_identity();
-    let Some(chain) = identity.and_then(|identity| identity.downcast::<Chain>().ok()) else {
-        return peer;
-    };
-    let chain = chain.iter().map(|der| Bytes::copy_from_slice(der));
-    peer.with_certificates(chain.collect())
-}
-
-/// One of the connections in their handshake.
-struct Handshake<'a>(&'a AtomicUsize);
-
-impl<'a> Handshake<'a> {
-    fn begin(count: &'a AtomicUsize) -> Self {
-        count.fetch_add(1, Ordering::AcqRel);
-        Self(count)
-    }
-}
-
-impl Drop for Handshake<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
 struct CloseOnDrop(quinn::Connection);
 
 impl Drop for CloseOnDrop {
@@ -172,14 +122,6 @@ enum Ending {
     Drained,
     /// Streams were still open when the grace after its age was over.
     GraceOver,
-}
-
-/// Why a connection that works is ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Retirement {
-    Age,
-    Idle,
-    Stopping,
 }
 
 /// What happens to a connection.
@@ -361,40 +303,6 @@ impl Driver {
             Event::Heard
         };
         self.events.push(heard.into_stream().boxed());
-    }
-}
-
-/// Waits until the connection has to end.
-async fn retirement(
-    connection: &Connection,
-    old_at: Option<Instant>,
-    idle_timeout: Option<Duration>,
-    mut stopping: watch::Receiver<bool>,
-) -> Retirement {
-    loop {
-        let now = Instant::now();
-        if old_at.is_some_and(|at| at <= now) {
-            return Retirement::Age;
-        }
-        let idle_since = connection.streams.idle_since();
-        let idle_at = idle_timeout.and_then(|bound| idle_since.unwrap_or(now).checked_add(bound));
-        if idle_since.is_some() && idle_at.is_some_and(|at| at <= now) {
-            return Retirement::Idle;
-        }
-        select! {
-            biased;
-            // The sender is part of the server, so it cannot be gone.
-            _ = stopping.wait_for(|stopping| *stopping) => return Retirement::Stopping,
-            () = at([old_at, idle_at].into_iter().flatten().min()) => {}
-        }
-    }
-}
-
-/// At this moment, or never.
-async fn at(moment: Option<Instant>) {
-    match moment {
-        Some(moment) => sleep_until(moment).await,
-        None => pending().await,
     }
 }
 

@@ -1,6 +1,5 @@
 //! A stream of a request, both ways: frames of HTTP/3 on quinn's streams.
 
-mod batch;
 mod reader;
 mod writer;
 

@@ -5,12 +5,14 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::Bytes;
-use headwater_rpc::{Frame, Trailers};
+use bytes::{Buf as _, Bytes};
+use headwater_rpc::Payload;
 use quinn::{StoppedError, VarInt, WriteError};
 
-use super::batch;
-use crate::codes;
+use crate::{
+    codes,
+    frames::{DATA, HEAD_BYTES_MAX, write_head},
+};
 
 /// What is to be written, in order.
 #[derive(Debug, Default)]
@@ -76,9 +78,17 @@ impl Writer {
         self.chunks.push(frame);
     }
 
-    /// Has all messages written next, and gives what ends them.
-    pub(crate) fn push_frames(&mut self, frames: &mut Vec<Frame>) -> Option<Box<Trailers>> {
-        batch::encode(frames, &mut self.chunks)
+    /// Has these messages written next, as one DATA frame.
+    pub(crate) fn push_payload(&mut self, mut payload: Payload) {
+        if payload.is_empty() {
+            return;
+        }
+        let mut head = Vec::with_capacity(HEAD_BYTES_MAX);
+        write_head(DATA, payload.remaining(), &mut head);
+        self.chunks.push(head.into());
+        while let Some(chunk) = payload.pop() {
+            self.chunks.push(chunk);
+        }
     }
 
     /// Writes what is to be written, as far as there is room; ready when it is all with QUIC.

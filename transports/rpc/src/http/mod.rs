@@ -4,8 +4,10 @@
 //! ends, and each transport says that itself.
 
 mod age;
+mod fallback;
 pub mod headers;
 mod messages;
 
 pub use age::jittered;
+pub use fallback::{Fallback, FallbackConfig};
 pub use messages::{Messages, Part, Source};
