@@ -5,6 +5,7 @@
 //! boxed future.
 
 mod alarm;
+mod begin;
 mod bell;
 mod call;
 mod keepalive;
