@@ -22,9 +22,10 @@ use headwater_rpc::{
     stub::Request,
     tls::{ClientTls, Pem},
 };
+use headwater_transports::{ClientOptions, ServerOptions};
 
 use crate::{
-    endpoint::{ServerTls, Target},
+    endpoint::{Certificate, Target},
     protocol::{SimpleRequest, TestServiceClient},
 };
 
@@ -45,16 +46,16 @@ struct Arguments {
     /// Makes one unary call to the server at URL, with a deadline of 3 s.
     #[arg(long, requires = "url")]
     call_unary: bool,
-    /// The certificates, as PEM, that a server of an https URL is trusted by. Without: those of the system.
+    /// The certificates, as PEM, that a server of an https, h3 or wss URL is trusted by. Without: those of the system.
     #[arg(long, value_name = "FILE", conflicts_with = "listen")]
     ca: Option<PathBuf>,
-    /// The certificate chain, as PEM, of the https URLs that are listened on.
+    /// The certificate chain, as PEM, of the https, h3 and wss URLs that are listened on.
     #[arg(long, value_name = "FILE", requires_all = ["listen", "key"])]
     cert: Option<PathBuf>,
     /// The private key of --cert, as PEM.
     #[arg(long, value_name = "FILE", requires = "cert")]
     key: Option<PathBuf>,
-    /// The certificates, as PEM, that clients of the https URLs have to be certified by. Without: they need no certificate.
+    /// The certificates, as PEM, that clients of those URLs have to be certified by. Without: they need no certificate.
     #[arg(long, value_name = "FILE", requires = "cert")]
     client_ca: Option<PathBuf>,
     /// The server that --run and --call-unary call, such as http://127.0.0.1:10000.
@@ -82,9 +83,12 @@ async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let target = |url| Target {
         url,
-        tls: ClientTls {
-            roots: arguments.ca.map(Pem::File),
-            ..ClientTls::default()
+        options: ClientOptions {
+            tls: ClientTls {
+                roots: arguments.ca.map(Pem::File),
+                ..ClientTls::default()
+            },
+            ..ClientOptions::default()
         },
     };
     match arguments.url {
@@ -92,12 +96,13 @@ async fn main() -> ExitCode {
         Some(url) => cases::run(&arguments.run, &target(url)).await,
         None => {
             let files = arguments.cert.zip(arguments.key);
-            let tls = files.map(|(certificates, key)| ServerTls {
-                certificates,
+            let certificate = files.map(|(chain, key)| Certificate {
+                chain,
                 key,
                 client_ca: arguments.client_ca,
             });
-            serve::serve(&arguments.listen, tls.as_ref()).await
+            let options = certificate.map_or_else(ServerOptions::default, Certificate::options);
+            serve::serve(&arguments.listen, &options).await
         }
     }
 }

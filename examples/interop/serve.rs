@@ -2,18 +2,18 @@
 
 use std::{io, process::ExitCode, time::Duration};
 
-use headwater_rpc::{Router, Server};
+use headwater_rpc::{Router, Server, ServerConfig};
 use headwater_services::{
     Health, Reflection,
     health::{ServingStatus, v1::HEALTH},
 };
+use headwater_transports::{ServerOptions, UrlServer};
 use tokio::{
     signal::unix::{SignalKind, signal},
     task::JoinSet,
 };
 
 use crate::{
-    endpoint::{self, ServerTls},
     protocol::{TEST_SERVICE, TestServiceServer},
     service::Interop,
 };
@@ -22,8 +22,8 @@ use crate::{
 const GRACE: Duration = Duration::from_secs(5);
 
 /// Serves the interop cases, health and reflection on all URLs, until SIGTERM or SIGINT.
-pub(crate) async fn serve(urls: &[String], tls: Option<&ServerTls>) -> ExitCode {
-    match try_serve(urls, tls).await {
+pub(crate) async fn serve(urls: &[String], options: &ServerOptions) -> ExitCode {
+    match try_serve(urls, options).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("interop: {error}");
@@ -34,7 +34,7 @@ pub(crate) async fn serve(urls: &[String], tls: Option<&ServerTls>) -> ExitCode 
 
 async fn try_serve(
     urls: &[String],
-    tls: Option<&ServerTls>,
+    options: &ServerOptions,
 ) -> Result<(), Box<dyn std::error::Error>> {
     let router = Router::new();
     router.add(TestServiceServer::new(Interop).into_service())?;
@@ -50,8 +50,10 @@ async fn try_serve(
     }
     let mut servers: Vec<Server> = Vec::new();
     for url in urls {
-        let (server, url) = endpoint::listen(url, tls, &router).await?;
-        println!("listening {url}");
+        let bound = UrlServer::bind(url, options).await;
+        let transport = bound.map_err(|error| format!("{url}: {error}"))?;
+        println!("listening {}", transport.url());
+        let server = Server::new(transport, router.clone(), ServerConfig::default());
         servers.push(server);
     }
     let mut serving = JoinSet::new();

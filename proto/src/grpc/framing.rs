@@ -145,6 +145,9 @@ impl Deframer {
         if let Some(error) = self.failed {
             return Err(error);
         }
+        if let Some(message) = self.take_from_one_chunk() {
+            return Ok(Some(message));
+        }
         let Some((compressed, length)) = self.prefix()? else {
             return Ok(None);
         };
@@ -155,6 +158,27 @@ impl Deframer {
         self.pending = None;
         let bytes = self.take(length);
         Ok(Some(Message { compressed, bytes }))
+    }
+
+    /// The next message, if it and its prefix lie in one chunk and nothing is wrong with it: nearly all are so.
+    fn take_from_one_chunk(&mut self) -> Option<Message> {
+        if self.pending.is_some() {
+            return None;
+        }
+        let front = self.chunks.front_mut()?;
+        let ([flag, length @ ..], rest) = front.split_first_chunk::<PREFIX_BYTES>()?;
+        let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
+        if *flag > 1 || length > self.message_bytes_max || length > rest.len() {
+            return None;
+        }
+        let compressed = *flag == 1;
+        front.advance(PREFIX_BYTES);
+        let bytes = front.split_to(length);
+        self.buffered -= PREFIX_BYTES + length;
+        if front.is_empty() {
+            self.chunks.pop_front();
+        }
+        Some(Message { compressed, bytes })
     }
 
     /// Says that no more bytes come.

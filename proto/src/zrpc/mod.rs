@@ -9,7 +9,8 @@
 //! ```
 //!
 //! The end comes in one of two ways, which the server is set to ([`Ending`]): a WebSocket close frame once no call of the
-//! socket is open (zrpc since March 2016), or the text message `CLOSE` for each call (before).
+//! socket is open (zrpc since March 2016), or the text message `CLOSE` for each call (before). With the first, a call that is
+//! sent while the last one ends may find the socket closing, and is not served; its client hears the close frame.
 //!
 //! **Errors.** The original says nothing when a call fails, and its caller waits for ever. Here a failed call ends with a
 //! *text* message, which blobs never are, and then with the end that its client waits for:

@@ -17,7 +17,7 @@
 //! | 9 | `STATUS` | server | number of the code in one byte, 0 for OK; text message; lines: the end of the call |
 //!
 //! The client chooses the ids, from 1 on; one may be used again once its call has ended. Every call ends with exactly one
-//! `STATUS`, unless the client cancels it or the socket goes. A `STATUS` with id 0 is about the socket: the client broke the
+//! `STATUS`, unless the client cancels it or the socket goes. `END` and `HEADERS` come at most once in a call. A `STATUS` with id 0 is about the socket: the client broke the
 //! protocol, every call is void, and a close frame follows. What comes for a call that is not there is ignored, for it may
 //! have crossed the end.
 //!
@@ -43,7 +43,7 @@ use crate::{Code, Metadata, Status};
 pub const WINDOW_BYTES: u32 = 256 * 1024;
 /// What a message takes of the credit beside its length, so that empty ones have a bound too.
 pub const MESSAGE_COST_BYTES: u32 = 64;
-/// The longest lines of a frame, all together, in bytes.
+/// The longest lines of an `OPEN`, all together, in bytes.
 pub const LINES_BYTES_MAX: usize = 16 * 1024;
 
 /// The kind and the call id.

@@ -3,17 +3,18 @@
 mod chat;
 mod pages;
 
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
 
 use clap::Args;
 use headwater::{Service, ServiceConfig};
 use headwater_upstream::{Upstream, UpstreamConfig};
-use headwater_websocket::{Listener, ListenerConfig};
 
 use self::{chat::Chat, pages::Pages};
 use super::{
     Error,
+    clients::ListenClients,
     run::{self, Running},
+    tls::Tls,
 };
 
 /// The hub of the demo.
@@ -27,9 +28,11 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// loopback unless told otherwise.
 #[derive(Debug, Args)]
 pub(super) struct Demo {
-    /// Where the page and the service listen. Port 0 takes a free one.
+    /// Where the page and the service listen: an address, or with TLS https://ADDR. Port 0 takes a free one.
     #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDR")]
-    listen_clients: SocketAddr,
+    listen_clients: ListenClients,
+    #[command(flatten)]
+    tls: Tls,
 }
 
 impl Demo {
@@ -39,11 +42,10 @@ impl Demo {
 
     async fn demonstrate(self) -> Result<(), Error> {
         let key = run::access_key(None)?;
-        let listener = Listener::bind(self.listen_clients, ListenerConfig::default())
-            .await
-            .map_err(|error| format!("cannot listen on {}: {error}", self.listen_clients))?;
-        let address = listener.local_addr()?;
-        let endpoint = run::endpoint_of(address);
+        let identity = self.tls.identity()?;
+        let tls = identity.as_ref().map(|identity| &identity.config);
+        let clients = self.listen_clients.bind(tls).await?;
+        let (url, endpoint) = (clients.url(), clients.endpoint());
         let service = Service::new(ServiceConfig {
             endpoints: vec![endpoint.clone()],
             ..ServiceConfig::new(key.clone())
@@ -63,7 +65,8 @@ impl Demo {
             return Err("the demo's application could not register".into());
         }
 
-        let pages = Pages::new(HUB, key.clone());
+        let pages = Pages::new(HUB, key.clone(), clients.scheme);
+        let listener = clients.listener;
         let stopped = running.stopped();
         let serving = service.clone();
         running.serve_clients(async move {
@@ -72,8 +75,11 @@ impl Demo {
                 .await;
         });
         run::introduce(&service, &endpoint, &key)?;
+        if let Some(identity) = &identity {
+            identity.introduce();
+        }
         println!("open {endpoint}/ in two browser tabs");
-        println!("ready clients=http://{address}");
+        println!("ready clients={url}");
         let result = running.until_told(DRAIN_TIMEOUT).await;
         application.abort();
         result

@@ -1,8 +1,10 @@
 //! The `headwater` command.
 
+mod clients;
 mod demo;
 mod run;
 mod serve;
+mod tls;
 mod token;
 
 use std::process::ExitCode;

@@ -2,7 +2,6 @@
 
 use std::{
     io::Write as _,
-    net::SocketAddr,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -151,19 +150,6 @@ pub(super) fn access_key(given: Option<&str>) -> Result<AccessKey, Error> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes)?;
     Ok(AccessKey::new(&URL_SAFE_NO_PAD.encode(bytes))?)
-}
-
-/// The endpoint of a listener: where the machine itself reaches it.
-pub(super) fn endpoint_of(mut address: SocketAddr) -> String {
-    if address.ip().is_unspecified() {
-        let loopback = if address.is_ipv4() {
-            "127.0.0.1"
-        } else {
-            "::1"
-        };
-        address.set_ip(loopback.parse().expect("these are addresses"));
-    }
-    format!("http://{address}")
 }
 
 pub(super) fn unix_seconds() -> u64 {

@@ -1,18 +1,20 @@
 //! `headwater serve`: the service.
 
-use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
 use clap::Args;
 use headwater::{
     Service, ServiceConfig,
     auth::{AccessKey, AccessKeys},
 };
-use headwater_http2::{Http2Server, Http2ServerConfig};
-use headwater_websocket::{Listener, ListenerConfig};
+use headwater_rpc::tls::ServerTlsConfig;
+use headwater_transports::{Scheme, ServerOptions, Url, UrlError, UrlServer};
 
 use super::{
     Error,
+    clients::ListenClients,
     run::{self, Running, seconds},
+    tls::Tls,
 };
 
 /// Runs the service.
@@ -22,11 +24,15 @@ use super::{
 /// let upstreams finish, and exit with 0.
 // No `Debug`: it would show the keys.
 #[derive(Args)]
+#[command(after_help = AFTER_HELP)]
 pub(super) struct Serve {
-    /// Where clients connect. Port 0 takes a free one.
+    /// Where clients connect: an address, or with TLS https://ADDR. Port 0 takes a free one.
     #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDR")]
-    listen_clients: SocketAddr,
-    /// Where upstreams dial in; repeatable. http:// is gRPC over HTTP/2 without TLS.
+    listen_clients: ListenClients,
+    /// Where upstreams dial in; repeatable: all of them are served at once. The scheme chooses how:
+    ///
+    /// http:// and https:// are gRPC over HTTP/2, without and with TLS; h3:// is HTTP/3; ws:// and wss:// are WebSocket,
+    /// without and with TLS; unix:PATH is HTTP/2 over a Unix socket. Port 0 takes a free one.
     #[arg(long, default_value = "http://127.0.0.1:8081", value_name = "URL")]
     listen_upstream: Vec<String>,
     /// The key that tokens are signed with: 32 bytes or more. Without it a fresh one is made at each start.
@@ -62,7 +68,24 @@ pub(super) struct Serve {
     /// How long leaving may take.
     #[arg(long, default_value = "10", value_parser = seconds, value_name = "SECONDS")]
     drain_timeout: Duration,
+    #[command(flatten)]
+    tls: Tls,
 }
+
+const AFTER_HELP: &str = "\
+Examples:
+  headwater serve
+      For development on this machine: a fresh key, clients on port 8080, upstreams on port 8081.
+  headwater serve --listen-upstream h3://127.0.0.1:8443 --dev-tls
+      Upstreams over HTTP/3. Give them the root certificate whose file is printed.
+  headwater serve --listen-upstream http://127.0.0.1:8081 --listen-upstream https://0.0.0.0:8443 \\
+                  --tls-cert server.pem --tls-key server.key
+      Upstreams on this machine without TLS, and from elsewhere with it.
+  headwater serve --listen-clients https://0.0.0.0:443 --tls-cert server.pem --tls-key server.key
+      Clients over TLS: https:// and wss://.
+  headwater serve --listen-upstream https://0.0.0.0:8443 --tls-cert server.pem --tls-key server.key \\
+                  --tls-client-ca upstreams.pem
+      Upstreams have to show a certificate too.";
 
 impl Serve {
     pub(super) fn run(self) -> Result<(), Error> {
@@ -71,46 +94,44 @@ impl Serve {
 
     async fn serve(self) -> Result<(), Error> {
         let key = run::access_key(self.access_key.as_deref())?;
-        let listener = Listener::bind(self.listen_clients, ListenerConfig::default())
-            .await
-            .map_err(|error| {
-                format!(
-                    "cannot listen for clients on {}: {error}",
-                    self.listen_clients
-                )
-            })?;
-        let clients = listener.local_addr()?;
-        let upstreams = self.bind_upstreams().await?;
-        let config = self.config(&key, run::endpoint_of(clients))?;
+        let identity = self.tls.identity()?;
+        let tls = identity.as_ref().map(|identity| &identity.config);
+        let clients = self.listen_clients.bind(tls).await?;
+        let upstreams = self.bind_upstreams(tls).await?;
+        let config = self.config(&key, clients.endpoint())?;
         let endpoint = config.endpoints[0].clone();
         let service = Service::new(config);
 
         let mut running = Running::new(service.clone())?;
         let stopped = running.stopped();
         let serving = service.clone();
+        let mut ready = format!("ready clients={}", clients.url());
+        let listener = clients.listener;
         running.serve_clients(async move { serving.serve_clients(listener, stopped).await });
-        let mut ready = format!("ready clients=http://{clients}");
         for upstream in upstreams {
-            ready += &format!(" upstream=http://{}", upstream.local_addr());
+            ready += &format!(" upstream={}", upstream.url());
             running.serve_upstreams(service.upstream_server(upstream));
         }
         run::introduce(&service, &endpoint, &key)?;
+        if let Some(identity) = &identity {
+            identity.introduce();
+        }
         println!("{ready}");
         running.until_told(self.drain_timeout).await
     }
 
-    async fn bind_upstreams(&self) -> Result<Vec<Http2Server>, Error> {
+    async fn bind_upstreams(&self, tls: Option<&ServerTlsConfig>) -> Result<Vec<UrlServer>, Error> {
+        let options = ServerOptions {
+            tls: tls.cloned(),
+            ..ServerOptions::default()
+        };
         let mut servers = Vec::new();
         for url in &self.listen_upstream {
-            let address = url
-                .strip_prefix("http://")
-                .map(|rest| rest.trim_end_matches('/'));
-            let address = address
-                .ok_or_else(|| format!("`{url}`: this build listens on http:// URLs only"))?;
-            let bound = Http2Server::bind(address, Http2ServerConfig::default()).await;
-            servers.push(
-                bound.map_err(|error| format!("cannot listen for upstreams on {url}: {error}"))?,
-            );
+            if Url::parse(url).is_ok_and(|url| url.scheme() == Scheme::InProcess) {
+                return Err("--listen-upstream: inproc:// is for programs that embed the service; nobody else could reach it".into());
+            }
+            let bound = UrlServer::bind(url, &options).await;
+            servers.push(bound.map_err(|error| cannot_listen(url, &error))?);
         }
         Ok(servers)
     }
@@ -140,4 +161,13 @@ impl Serve {
             ..ServiceConfig::new(AccessKeys::new(key.clone(), secondary))
         })
     }
+}
+
+fn cannot_listen(url: &str, error: &UrlError) -> String {
+    let hint = if matches!(error, UrlError::NoCertificate(_)) {
+        ": give --tls-cert and --tls-key, or --dev-tls"
+    } else {
+        ""
+    };
+    format!("cannot listen for upstreams on {url}: {error}{hint}")
 }

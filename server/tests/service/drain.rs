@@ -169,8 +169,15 @@ async fn a_listener_that_is_stopped_accepts_no_more_and_leaves_its_clients_alone
     client.ping().await;
 }
 
+/// U-10: over every transport, with the same handler.
 #[tokio::test]
-async fn the_sdk_leaves_without_losing_an_answer() {
+async fn u_10_the_sdk_leaves_without_losing_an_answer() {
+    for url in upstream_urls() {
+        leaves_without_losing_an_answer(&url).await;
+    }
+}
+
+async fn leaves_without_losing_an_answer(url: &str) {
     use headwater_upstream::{Context, Failure, Handler, Message, Reply, async_trait};
     struct Slow(std::sync::Arc<tokio::sync::Notify>);
     #[async_trait]
@@ -182,7 +189,7 @@ async fn the_sdk_leaves_without_losing_an_answer() {
     }
     let gate = std::sync::Arc::new(tokio::sync::Notify::new());
     let stage = Stage::start().await;
-    let running = stage.upstream_over_http2(Slow(gate.clone())).await;
+    let running = stage.upstream_over(url, Slow(gate.clone())).await;
     assert!(running.hub.is_registered());
     let mut client = stage.client().await;
     client.event("say", "?", 1).await;

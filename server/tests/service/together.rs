@@ -87,7 +87,7 @@ impl Handler for Panics {
 #[tokio::test]
 async fn a_handler_that_panics_fails_its_own_event() {
     let stage = Stage::start().await;
-    let _upstream = stage.upstream_over_http2(Panics).await;
+    let _upstream = stage.upstream_over("http://127.0.0.1:0", Panics).await;
     let mut client = stage.client().await;
     client.event("panic", "?", 1).await;
     let ack = client.json().await;

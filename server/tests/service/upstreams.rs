@@ -70,11 +70,18 @@ pub(crate) fn acked(ack_id: u64) -> serde_json::Value {
     json!({"type": "ack", "ackId": ack_id, "success": true})
 }
 
+/// U-10: over every transport, with the same handler.
 #[tokio::test]
-async fn s1_01_an_application_without_a_port_registers_and_gets_events() {
+async fn u_10_s1_01_an_application_without_a_port_registers_and_gets_events() {
+    for url in upstream_urls() {
+        registers_and_gets_events(&url).await;
+    }
+}
+
+async fn registers_and_gets_events(url: &str) {
     let stage = Stage::start().await;
     let (echo, mut sees) = Echo::new();
-    let _upstream = stage.upstream_over_http2(echo).await;
+    let _upstream = stage.upstream_over(url, echo).await;
     let mut client = stage.client().await;
     client.event("say", "hello", 1).await;
     assert_eq!(client.json().await, echoed("hello"));
@@ -221,11 +228,18 @@ async fn s1_09_one_disconnected_for_each_that_was_connected() {
     link.admit(stage.knock("chat")).await;
 }
 
+/// U-10: over every transport, with the same handler.
 #[tokio::test]
-async fn s1_10_events_of_a_connection_come_in_order() {
+async fn u_10_s1_10_events_of_a_connection_come_in_order() {
+    for url in upstream_urls() {
+        events_come_in_order(&url).await;
+    }
+}
+
+async fn events_come_in_order(url: &str) {
     let stage = Stage::start().await;
     let (echo, mut sees) = Echo::new();
-    let _upstream = stage.upstream_over_http2(echo).await;
+    let _upstream = stage.upstream_over(url, echo).await;
     let mut client = stage.client().await;
     for number in 0..200 {
         client.event("say", &number.to_string(), number).await;
@@ -241,11 +255,18 @@ async fn s1_10_events_of_a_connection_come_in_order() {
     }
 }
 
+/// U-10: over every transport, with the same handler.
 #[tokio::test]
-async fn s1_29_an_answer_and_a_command_arrive_in_the_order_in_which_they_were_given() {
+async fn u_10_s1_29_an_answer_and_a_command_arrive_in_the_order_in_which_they_were_given() {
+    for url in upstream_urls() {
+        order_is_kept(&url).await;
+    }
+}
+
+async fn order_is_kept(url: &str) {
     let stage = Stage::start().await;
     let (echo, _sees) = Echo::new();
-    let _upstream = stage.upstream_over_http2(echo).await;
+    let _upstream = stage.upstream_over(url, echo).await;
     let mut client = stage.client().await;
     client.join("g", 1).await;
     let told = json!({"type": "message", "from": "group", "group": "g", "dataType": "text", "data": "told"});
@@ -271,7 +292,7 @@ async fn s1_16_the_events_of_a_thousand_clients_share_one_stream() {
     const CLIENTS: u64 = 1000;
     let stage = Stage::start().await;
     let (echo, mut sees) = Echo::new();
-    let _upstream = stage.upstream_over_http2(echo).await;
+    let _upstream = stage.upstream_over("http://127.0.0.1:0", echo).await;
     let mut clients = Vec::new();
     for _ in 0..CLIENTS {
         clients.push(stage.client().await);

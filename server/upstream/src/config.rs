@@ -4,15 +4,30 @@ use std::time::Duration;
 
 use headwater_core::link::{WINDOW_BYTES_DEFAULT, WINDOW_EVENTS_DEFAULT, upstream};
 use headwater_proto::{ConnectionString, v1};
+use headwater_transports::{ClientOptions, UrlError};
 
 use crate::{BackOff, mailbox::Bounds};
+
+/// How long a service that is asked may say nothing. A link is a call that may be silent for hours, and its loss has to be
+/// found; a service expects to be asked.
+#[cfg(feature = "http2")]
+const SILENCE_MAX: Duration = Duration::from_secs(10);
 
 /// How an [`Upstream`](crate::Upstream) reaches its service, and what it registers.
 #[derive(Debug, Clone)]
 pub struct UpstreamConfig {
-    /// Where the service takes upstreams. Default: `http://127.0.0.1:8081`. The scheme chooses the transport: `http` is
-    /// HTTP/2 without TLS. Not looked at by [`Upstream::over`](crate::Upstream::over).
+    /// Where the service takes upstreams; the scheme chooses the transport, of those that are built
+    /// ([`headwater_transports`] has the table). Default: `http://127.0.0.1:8081`, which is HTTP/2 without TLS. Not looked
+    /// at by [`Upstream::over`](crate::Upstream::over).
     pub url: String,
+    /// Whom the upstream trusts, and by what it proves who it is beside its token, where the URL is one with TLS. Default:
+    /// the authorities of the system, and no certificate of its own.
+    #[cfg(feature = "tls")]
+    pub tls: headwater_rpc::tls::ClientTls,
+    /// The names of `inproc://` URLs: the clone of those under which the service is bound. Default: some of its own, under
+    /// which no service is found.
+    #[cfg(feature = "in-process")]
+    pub in_process: headwater_in_process::Names,
     /// Where the key comes from: each call carries a token made of it. Default: `None`, which sends no token.
     pub connection_string: Option<ConnectionString>,
     /// The hub to serve; lower-cased. No default: an empty one is refused.
@@ -49,6 +64,10 @@ impl Default for UpstreamConfig {
     fn default() -> Self {
         Self {
             url: "http://127.0.0.1:8081".into(),
+            #[cfg(feature = "tls")]
+            tls: headwater_rpc::tls::ClientTls::default(),
+            #[cfg(feature = "in-process")]
+            in_process: headwater_in_process::Names::default(),
             connection_string: None,
             hub: String::new(),
             app: "app".into(),
@@ -102,15 +121,9 @@ pub enum ConfigError {
     /// The hub's name is empty or has characters that no hub has.
     #[error("`{0}` cannot name a hub")]
     Hub(String),
-    /// A transport that this version does not have.
-    #[error("the transport `{0}` is not built yet: use http://HOST:PORT")]
-    Transport(String),
-    /// The URL is not of the form `http://HOST:PORT`.
-    #[error("`{0}` is not a URL of the form http://HOST:PORT")]
-    Url(String),
-    /// `inproc` needs the other end.
-    #[error("an in-process service is reached by `Upstream::over`, not by URL")]
-    InProcess,
+    /// There is no transport for the URL, or it cannot use what it was told.
+    #[error("the URL of the service: {0}")]
+    Url(UrlError),
 }
 
 impl UpstreamConfig {
@@ -141,55 +154,30 @@ impl UpstreamConfig {
         }
     }
 
-    /// The URL, if this version can go there.
-    pub(crate) fn checked_url(&self) -> Result<String, ConfigError> {
-        let malformed = || ConfigError::Url(self.url.clone());
-        let (scheme, rest) = self.url.split_once("://").ok_or_else(malformed)?;
-        match scheme {
-            "http" => {}
-            "inproc" => return Err(ConfigError::InProcess),
-            "https" | "h3" | "ws" | "wss" => return Err(ConfigError::Transport(scheme.into())),
-            _ => return Err(malformed()),
+    /// What the transport is told beside the URL.
+    pub(crate) fn client_options(&self) -> ClientOptions {
+        ClientOptions {
+            #[cfg(feature = "tls")]
+            tls: self.tls.clone(),
+            #[cfg(feature = "http2")]
+            http2: headwater_http2::Http2ClientConfig {
+                keepalive: Some(headwater_http2::Keepalive {
+                    timeout: SILENCE_MAX,
+                    ..headwater_http2::Keepalive::default()
+                }),
+                ..headwater_http2::Http2ClientConfig::default()
+            },
+            #[cfg(feature = "in-process")]
+            in_process: self.in_process.clone(),
+            // The others ask by themselves.
+            ..ClientOptions::default()
         }
-        let authority = rest.strip_suffix('/').unwrap_or(rest);
-        if authority.is_empty() || authority.contains(['/', '?', '#', '@', ' ']) {
-            return Err(malformed());
-        }
-        Ok(format!("http://{authority}"))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn url(url: &str) -> Result<String, ConfigError> {
-        let config = UpstreamConfig {
-            url: url.into(),
-            ..UpstreamConfig::default()
-        };
-        config.checked_url()
-    }
-
-    #[test]
-    fn the_scheme_chooses_the_transport_and_a_missing_one_is_named() {
-        assert_eq!(url("http://host:1/"), Ok("http://host:1".into()));
-        assert_eq!(url("inproc://name"), Err(ConfigError::InProcess));
-        for scheme in ["https", "h3", "ws", "wss"] {
-            let error = url(&format!("{scheme}://host")).expect_err("not built");
-            assert!(error.to_string().contains("not built yet"), "{error}");
-        }
-        for bad in [
-            "",
-            "host:1",
-            "ftp://host",
-            "http://",
-            "http://a/b",
-            "http://u@h",
-        ] {
-            assert_eq!(url(bad), Err(ConfigError::Url(bad.into())));
-        }
-    }
 
     #[test]
     fn a_hub_has_a_name() {

@@ -11,11 +11,11 @@ use std::{
 };
 
 use headwater_core::{Time, link::upstream::Input};
-use headwater_http2::{Http2Client, Http2ClientConfig, Keepalive};
 use headwater_proto::{Code, Metadata, Status};
 use headwater_rpc::{CallOptions, Client};
+use headwater_transports::{ClientOptions, Url, client};
 use tokio::{
-    task::JoinSet,
+    task::{JoinSet, spawn_blocking},
     time::{Instant, sleep_until, timeout},
 };
 
@@ -59,7 +59,7 @@ pub struct Upstream {
 }
 
 enum Target {
-    Url(String),
+    Url(Url, Box<ClientOptions>),
     Client(Client),
 }
 
@@ -81,13 +81,17 @@ struct Ended {
 }
 
 impl Upstream {
-    /// An upstream that reaches its service by [`UpstreamConfig::url`].
+    /// An upstream that reaches its service by [`UpstreamConfig::url`]. The files of TLS are read, to be sure that they can
+    /// be used, and again whenever it dials.
     ///
     /// # Errors
     ///
-    /// The configuration names no hub, or a place where this version cannot go.
+    /// The configuration names no hub, or a place where this build cannot go, or TLS cannot be used as configured.
     pub fn new(config: UpstreamConfig, handler: impl Handler) -> Result<Self, ConfigError> {
-        let target = Target::Url(config.checked_url()?);
+        let options = config.client_options();
+        let _ = client(&config.url, &options).map_err(ConfigError::Url)?;
+        let url = Url::parse(&config.url).map_err(ConfigError::Url)?;
+        let target = Target::Url(url, Box::new(options));
         Self::with_target(config, target, handler)
     }
 
@@ -191,7 +195,7 @@ impl Upstream {
         let mut connecting = JoinSet::new();
         let client = match &self.target {
             Target::Client(client) => client.clone(),
-            Target::Url(url) => match dial(url) {
+            Target::Url(url, options) => match dial(url, options).await {
                 Ok(client) => {
                     let runs = client.clone();
                     connecting.spawn(async move { runs.connect().await });
@@ -200,7 +204,7 @@ impl Upstream {
                 Err(status) => return Ended::unregistered(Err(status)),
             },
         };
-        let call = open(client, self.token());
+        let call = open(client.clone(), self.token());
         let call = timeout(self.config.register_timeout, call);
         let opened = tokio::select! {
             biased;
@@ -224,6 +228,9 @@ impl Upstream {
         let now = self.now();
         self.engine.handle(Input::Closed, now);
         self.engine.drain_link();
+        if ended.stopping {
+            leave(&client, connecting).await;
+        }
         ended
     }
 
@@ -339,17 +346,29 @@ impl Ended {
     }
 }
 
-fn dial(url: &str) -> Result<Client, Status> {
-    // A link is a call that may be silent for hours, and its loss has to be found; a service expects to be asked.
-    let config = Http2ClientConfig {
-        keepalive: Some(Keepalive {
-            timeout: std::time::Duration::from_secs(10),
-            ..Keepalive::default()
-        }),
-        ..Http2ClientConfig::default()
+async fn dial(url: &Url, options: &ClientOptions) -> Result<Client, Status> {
+    let (text, options) = (url.to_string(), options.clone());
+    let make = move || client(&text, &options).map(headwater_rpc::ClientBuilder::build);
+    let made = if url.scheme().has_tls() {
+        // It reads files, which may lie on a slow network.
+        let made = spawn_blocking(make).await;
+        made.map_err(|_| Status::new(Code::Unavailable, "the runtime is shutting down"))?
+    } else {
+        make()
     };
-    let transport = Http2Client::new(url, &config)?;
-    Ok(Client::new(transport))
+    // What could be used when the upstream was made: somebody is changing it.
+    made.map_err(|error| Status::new(Code::Unavailable, error.to_string()))
+}
+
+/// Closes the connection that `connecting` holds, if it does. Over UDP nobody does so for a process that just ends, and its
+/// service would count it in for a while.
+async fn leave(client: &Client, mut connecting: JoinSet<Result<(), Status>>) {
+    if connecting.is_empty() {
+        return;
+    }
+    client.begin_graceful_shutdown();
+    // Too late is as good as dropped.
+    let _ = timeout(LINGER, connecting.join_next()).await;
 }
 
 async fn open(client: Client, token: Option<String>) -> Result<Session, Status> {

@@ -51,11 +51,13 @@ fn cpu_time() -> Duration {
     Duration::new(seconds, nanoseconds)
 }
 
-/// Runs one end on a thread and a single-threaded runtime of its own.
+/// Runs one end on a thread of this name and a single-threaded runtime of its own.
 pub(crate) fn on_own_thread<F: Future<Output = ()> + Send + 'static>(
+    name: &str,
     end: impl FnOnce() -> F + Send + 'static,
 ) {
-    thread::spawn(move || {
+    let thread = thread::Builder::new().name(name.to_owned());
+    let started = thread.spawn(move || {
         tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -65,6 +67,7 @@ pub(crate) fn on_own_thread<F: Future<Output = ()> + Send + 'static>(
                 tokio::spawn(end()).await.expect("no panic");
             });
     });
+    started.expect("a thread");
 }
 
 /// One run, as the end that begins is told.

@@ -39,12 +39,12 @@ enum Command {
     Rpc {
         #[command(flatten)]
         rounds: Rounds,
-        /// Measures only works whose name has this in it, such as `unary` or `in-process`.
+        /// Measures only works whose name begins so, such as `unary` or `in-process`.
         #[arg(long, default_value = "")]
         only: String,
-        /// Measures ours alone, for a profiler.
-        #[arg(long)]
-        alone: bool,
+        /// Measures only one contender, such as `headwater`, for a profiler.
+        #[arg(long, default_value = "")]
+        alone: String,
     },
 }
 
@@ -74,7 +74,7 @@ fn main() {
             alone,
         } => {
             let run = Duration::from_millis(run_ms);
-            println!("{}", rpc::report(&only, alone, rounds, run));
+            println!("{}", rpc::report(&only, &alone, rounds, run));
         }
     }
 }

@@ -5,6 +5,7 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 use headwater_rpc::{
     CallOptions, Client, ClientBuilder, Metadata, Receiver, Router, Sender, Server, ServerBuilder,
     ServerConfig, ServiceConfig, Status,
+    channel::{Channel, State},
 };
 use tokio::task::JoinHandle;
 
@@ -66,7 +67,13 @@ impl Fixture {
         transport: Transport,
         build: impl FnOnce(ClientBuilder, ServerBuilder) -> (ClientBuilder, ServerBuilder),
     ) -> Self {
-        Self::built_stopped(transport, build).await.start()
+        let mut pair = Self::built_stopped(transport, build).await;
+        let channel = pair.channel.take();
+        let pair = pair.start();
+        if let Some(channel) = channel {
+            connected(&channel).await;
+        }
+        pair
     }
 
     /// A pair whose ends are put together so, and of which nothing runs yet.
@@ -76,7 +83,7 @@ impl Fixture {
     ) -> Stopped {
         let router = Router::new();
         let control = Control::serve(&router);
-        let (client, server) = (transport.ends)(router.clone()).await;
+        let (client, server, channel) = (transport.ends)(router.clone()).await;
         let (client, server) = build(client, server);
         Stopped {
             transport,
@@ -84,6 +91,7 @@ impl Fixture {
             server: server.build(),
             control,
             router,
+            channel,
         }
     }
 
@@ -124,6 +132,7 @@ pub struct Stopped {
     pub control: Arc<Control>,
     /// The server's routes.
     pub router: Router,
+    channel: Option<Channel>,
 }
 
 impl Stopped {
@@ -139,6 +148,13 @@ impl Stopped {
             connecting: tokio::spawn(async move { client.connect().await }),
             serving: tokio::spawn(async move { server.serve().await }),
         }
+    }
+}
+
+async fn connected(channel: &Channel) {
+    let mut state = channel.state();
+    while state != State::Ready {
+        state = channel.state_change(state).await;
     }
 }
 

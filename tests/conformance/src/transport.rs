@@ -3,7 +3,12 @@
 use std::{fmt, future::ready, pin::Pin};
 
 use headwater_http2::{Http2Client, Http2ClientConfig, Http2Server, Http2ServerConfig};
-use headwater_rpc::{Client, ClientBuilder, Code, Router, Server, ServerBuilder};
+use headwater_http3::{Http3Client, Http3ClientConfig, Http3Server, Http3ServerConfig};
+use headwater_rpc::{
+    Client, ClientBuilder, Code, Router, Server, ServerBuilder,
+    channel::{Channel, ChannelConfig},
+    tls::DevCertificates,
+};
 use headwater_websocket::{
     WebSocketClient, WebSocketClientConfig, WebSocketServer, WebSocketServerConfig,
     zrpc::{ZrpcClient, ZrpcClientConfig},
@@ -26,6 +31,13 @@ pub const TRANSPORTS: &[Transport] = &[
         stopped: Code::Unavailable,
     },
     Transport {
+        name: "http3",
+        ends: |router| Box::pin(http3(router)),
+        peer_kind: "ipv4",
+        certificates: 0,
+        stopped: Code::Unavailable,
+    },
+    Transport {
         name: "websocket",
         ends: |router| Box::pin(websocket(router)),
         peer_kind: "ipv4",
@@ -42,7 +54,11 @@ pub const TRANSPORTS: &[Transport] = &[
 ];
 
 /// Makes the two ends, which are still to be built.
-type Ends = fn(Router) -> Pin<Box<dyn Future<Output = (ClientBuilder, ServerBuilder)>>>;
+type Ends = fn(Router) -> Pin<Box<dyn Future<Output = Pair>>>;
+
+/// The two ends, and the channel whose first connection a case does not want to pay for: a handshake with certificates
+/// takes longer than the deadlines of some.
+type Pair = (ClientBuilder, ServerBuilder, Option<Channel>);
 
 /// A transport under test: how its ends are made, and what a caller may see of it.
 #[derive(Clone, Copy)]
@@ -70,15 +86,19 @@ impl fmt::Debug for Transport {
     }
 }
 
-fn in_process(router: Router) -> (ClientBuilder, ServerBuilder) {
+fn in_process(router: Router) -> Pair {
     let (client, server) = headwater_in_process::pair();
-    (Client::builder(client), Server::builder(server, router))
+    (
+        Client::builder(client),
+        Server::builder(server, router),
+        None,
+    )
 }
 
 /// The window of a stream on either side: small, so that a test sees soon who is held back.
 const STREAM_WINDOW_BYTES: u32 = 256 << 10;
 
-async fn http2(router: Router) -> (ClientBuilder, ServerBuilder) {
+async fn http2(router: Router) -> Pair {
     let config = Http2ServerConfig {
         stream_window_bytes: STREAM_WINDOW_BYTES,
         ..Http2ServerConfig::default()
@@ -93,7 +113,32 @@ async fn http2(router: Router) -> (ClientBuilder, ServerBuilder) {
     };
     let client = Http2Client::new(&url, &bounds);
     let client = Client::builder(client.expect("a valid url"));
-    (client, Server::builder(server, router))
+    (client, Server::builder(server, router), None)
+}
+
+async fn http3(router: Router) -> Pair {
+    let certificates = DevCertificates::generate().expect("the system has randomness");
+    let config = Http3ServerConfig {
+        stream_window_bytes: STREAM_WINDOW_BYTES,
+        ..Http3ServerConfig::default()
+    };
+    let server = Http3Server::bind("127.0.0.1:0", certificates.server(), config)
+        .await
+        .expect("a free port on loopback");
+    let url = format!("h3://{}", server.local_addr());
+    let bounds = Http3ClientConfig {
+        stream_window_bytes: STREAM_WINDOW_BYTES,
+        tls: certificates.client(),
+        channel: ChannelConfig {
+            eager: true,
+            ..ChannelConfig::default()
+        },
+        ..Http3ClientConfig::default()
+    };
+    let client = Http3Client::new(&url, &bounds).expect("a valid url");
+    let channel = client.channel().clone();
+    let server = Server::builder(server, router);
+    (Client::builder(client), server, Some(channel))
 }
 
 async fn websocket(router: Router) -> (ClientBuilder, ServerBuilder) {

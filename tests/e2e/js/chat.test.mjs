@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { Client, Inbox, Service, WebSocket, startUpstream, within } from "./harness.mjs";
+import { Client, Inbox, UPSTREAM_URLS, WebSocket, startPair, within } from "./harness.mjs";
 
 const PAYLOADS = [
   ["text", "grüße, 世界", "grüße, 世界"],
@@ -18,13 +18,15 @@ function plain(message) {
   return data instanceof ArrayBuffer || ArrayBuffer.isView(data) ? [...new Uint8Array(data)] : data;
 }
 
-for (const language of ["rust", "python"]) {
-  describe(`official JavaScript client, ${language} upstream`, () => {
+const PAIRS = [["python", UPSTREAM_URLS[0]], ...UPSTREAM_URLS.map((url) => ["rust", url])];
+
+// The program of the application in Rust is the same over every transport (U-10).
+for (const [language, url] of PAIRS) {
+  describe(`official JavaScript client, ${language} upstream over ${url.split(":")[0]}`, () => {
     let service;
     let upstream;
     before(async () => {
-      service = await Service.start();
-      upstream = await startUpstream(language, service);
+      [service, upstream] = await startPair(language, url);
     });
     after(async () => {
       await upstream?.stop();

@@ -4,6 +4,7 @@
 import { spawn } from "node:child_process";
 import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
+import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -106,19 +107,43 @@ export class Program {
   }
 }
 
+// Where a service takes its upstream, over each transport.
+export const UPSTREAM_URLS = [
+  "http://127.0.0.1:0",
+  "https://127.0.0.1:0",
+  `unix:${path.join(tmpdir(), `headwater-e2e-${process.pid}.sock`)}`,
+  "h3://127.0.0.1:0",
+  "ws://127.0.0.1:0",
+  "wss://127.0.0.1:0",
+  "inproc://chat",
+];
+const LISTEN_CLIENTS = ["--listen-clients", "127.0.0.1:0"];
+
 // The real service, on free ports of the loopback.
 export class Service extends Program {
-  static async start(command = "serve", args = ["--access-key", KEY]) {
-    const listen = ["--listen-clients", "127.0.0.1:0"];
-    if (command === "serve") listen.push("--listen-upstream", "http://127.0.0.1:0");
-    const service = new Service(from("HEADWATER_BIN"), [command, ...listen, ...args]);
-    const ready = await service.line("ready", (line) => line.startsWith("ready"));
+  static async start(command = "serve", args = ["--access-key", KEY], url = UPSTREAM_URLS[0]) {
+    const listen = [...LISTEN_CLIENTS];
+    if (command === "serve") listen.push("--listen-upstream", url);
+    if (/^(https|h3|wss):/.test(url)) listen.push("--dev-tls");
+    return new Service(from("HEADWATER_BIN"), [command, ...listen, ...args]).untilReady();
+  }
+
+  // The application in Rust with the service in its own process.
+  static async embedded(url, wrap = []) {
+    const [program, ...args] = [...wrap, from("HEADWATER_CHAT_UPSTREAM"), "--service", url, ...LISTEN_CLIENTS];
+    return new Service(program, [...args, "--access-key", KEY]).untilReady();
+  }
+
+  async untilReady() {
+    const ready = await this.line("ready", (line) => line.startsWith("ready"));
     const addresses = Object.fromEntries([...ready.matchAll(/(\w+)=(\S+)/g)].map(([, name, value]) => [name, value]));
-    service.clients = addresses.clients;
-    service.upstream = addresses.upstream;
-    service.printed = [...service.lines.rest];
-    service.connectionString = service.printed.join("\n").match(/Endpoint=\S*AccessKey=\S*/)?.[0];
-    return service;
+    this.clients = addresses.clients;
+    this.upstreams = [...ready.matchAll(/upstream=(\S+)/g)].map(([, url]) => url);
+    [this.upstream] = this.upstreams;
+    this.printed = [...this.lines.rest];
+    this.connectionString = this.printed.join("\n").match(/Endpoint=\S*AccessKey=\S*/)?.[0];
+    this.root = this.printed.join("\n").match(/^root certificate: (.*)$/m)?.[1];
+    return this;
   }
 
   // A client URL, made by the official service library from the printed connection string.
@@ -131,15 +156,25 @@ export class Service extends Program {
 }
 
 // The chat application in its own process, in Rust or in Python.
-export async function startUpstream(language, service) {
+export async function startUpstream(language, service, wrap = []) {
   const args = ["--service", service.upstream, "--connection-string", service.connectionString];
+  if (service.root) args.push("--ca", service.root);
   const script = path.join(ROOT, "examples/python/chat_upstream.py");
-  const upstream =
-    language === "rust"
-      ? new Program(from("HEADWATER_CHAT_UPSTREAM"), args)
-      : new Program(from("HEADWATER_PYTHON"), [script, ...args]);
+  const program = language === "rust" ? [from("HEADWATER_CHAT_UPSTREAM")] : [from("HEADWATER_PYTHON"), script];
+  const [command, ...rest] = [...wrap, ...program, ...args];
+  const upstream = new Program(command, rest);
   await upstream.line("ready", (line) => line.startsWith("ready"));
   return upstream;
+}
+
+// A service and its chat application, over the transport of this URL.
+export async function startPair(language, url) {
+  if (url.startsWith("inproc:")) {
+    const both = await Service.embedded(url);
+    return [both, both];
+  }
+  const service = await Service.start("serve", undefined, url);
+  return [service, await startUpstream(language, service)];
 }
 
 // The official client, connected, with inboxes for what it hears.

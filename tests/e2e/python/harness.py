@@ -95,13 +95,17 @@ class Program:
 class Service(Program):
     """The real service, on free ports of the loopback."""
 
-    def __init__(self, *options: str) -> None:
-        listen = ["--listen-clients", "127.0.0.1:0", "--listen-upstream", "http://127.0.0.1:0"]
+    def __init__(self, *options: str, url="http://127.0.0.1:0") -> None:
+        listen = ["--listen-clients", "127.0.0.1:0", "--listen-upstream", url]
+        if url.startswith(("https:", "h3:", "wss:")):
+            listen.append("--dev-tls")
         super().__init__(place("HEADWATER_BIN"), "serve", *listen, "--access-key", KEY, *options)
         ready = self.line("ready", lambda line: line.startswith("ready"))
         addresses = dict(re.findall(r"(\w+)=(\S+)", ready))
         self.clients, self.upstream = addresses["clients"], addresses["upstream"]
-        self.connection_string = re.search(r"Endpoint=\S*AccessKey=\S*", "\n".join(self.lines.values))[0]
+        printed = "\n".join(self.lines.values)
+        self.connection_string = re.search(r"Endpoint=\S*AccessKey=\S*", printed)[0]
+        self.root = re.search(r"^root certificate: (.*)$", printed, re.MULTILINE)
 
     def client_url(self, hub="chat", user=None, roles=None, groups=None, query="") -> str:
         """Made by the official service library from the printed connection string."""
@@ -115,6 +119,8 @@ def start_upstream(language: str, service: Service) -> Program:
     script = str(ROOT / "examples/python/chat_upstream.py")
     command = [place("HEADWATER_CHAT_UPSTREAM")] if language == "rust" else [sys.executable, script]
     where = ["--service", service.upstream, "--connection-string", service.connection_string]
+    if service.root:
+        where += ["--ca", service.root[1]]
     upstream = Program(*command, *where)
     upstream.line("ready", lambda line: line.startswith("ready"))
     return upstream
@@ -156,10 +162,12 @@ class Case(unittest.TestCase):
     """A test on a service with a chat application in `language`."""
 
     language: str
+    # Where the service takes upstreams.
+    url = "http://127.0.0.1:0"
 
     @classmethod
     def setUpClass(cls) -> None:
-        cls.service = Service()
+        cls.service = Service(url=cls.url)
         cls.addClassCleanup(cls.service.stop)
         cls.upstream = start_upstream(cls.language, cls.service)
         cls.addClassCleanup(cls.upstream.stop)

@@ -151,6 +151,16 @@ class RustUpstream(Chat, Case):
     language = "rust"
 
 
+class RustUpstreamOverHttp3(Chat, Case):
+    language = "rust"
+    url = "h3://127.0.0.1:0"
+
+
+class RustUpstreamOverWebSocket(Chat, Case):
+    language = "rust"
+    url = "ws://127.0.0.1:0"
+
+
 class PythonUpstream(Chat, Case):
     language = "python"
 

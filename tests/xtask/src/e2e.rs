@@ -18,10 +18,11 @@ struct Suite {
     browser: bool,
 }
 
-const SUITES: [Suite; 10] = [
+const SUITES: [Suite; 11] = [
     suite("js/service"),
     suite("js/bad-input"),
     suite("js/chat"),
+    suite("js/transports"),
     Suite {
         name: "js/demo",
         browser: true,
@@ -107,6 +108,11 @@ pub(crate) fn run(report: &mut Report, filter: Option<&str>) {
             interop::run_tls(&tools.programs(), pattern, &mut tests)
         });
     }
+    if is_chosen(interop::TRANSPORTS_SUITE) {
+        report.step(&format!("e2e: {}", interop::TRANSPORTS_SUITE), || {
+            interop::run_transports(&tools.programs(), pattern, &mut tests)
+        });
+    }
     if let Some(pattern) = pattern {
         report.step("e2e: filter", || check_filter(pattern, tests));
     }
@@ -116,7 +122,8 @@ pub(crate) fn run(report: &mut Report, filter: Option<&str>) {
 fn suites() -> impl Iterator<Item = &'static str> {
     let pairs = interop::SUITES.iter().map(|(name, _)| *name);
     let own = SUITES.iter().map(|suite| suite.name);
-    own.chain(pairs).chain([interop::TLS_SUITE])
+    own.chain(pairs)
+        .chain([interop::TLS_SUITE, interop::TRANSPORTS_SUITE])
 }
 
 /// A filter that nothing answers to is a typing error, and no success.

@@ -84,6 +84,9 @@ const TLS_CASES: [&str; 4] = [
 
 /// Our server over TLS.
 pub(crate) const TLS_SUITE: &str = "interop/headwater-tls";
+/// Our client and our server over the transports that no other library has with these services.
+pub(crate) const TRANSPORTS_SUITE: &str = "interop/headwater-transports";
+const TRANSPORTS: [&str; 3] = ["h3://127.0.0.1:0", "ws://127.0.0.1:0", "wss://127.0.0.1:0"];
 
 /// Which peers call which servers. The name says who is the peer, and which part it has.
 pub(crate) const SUITES: [(&str, &[(Peer, Peer)]); 7] = [
@@ -132,6 +135,13 @@ impl Programs {
             .env("HEADWATER_NODE", &self.node)
             .env("PYTHONDONTWRITEBYTECODE", "1");
         command
+    }
+
+    fn server_with(&self, certificates: &Certificates) -> Command {
+        let mut server = self.command(Headwater, "server");
+        let (chain, key) = (&certificates.server, &certificates.key);
+        server.arg("--cert").arg(chain).arg("--key").arg(key);
+        server
     }
 }
 
@@ -191,12 +201,7 @@ pub(crate) fn run_tls(
     if cases.is_empty() {
         return Ok(());
     }
-    let server = || {
-        let mut server = programs.command(Headwater, "server");
-        let (chain, key) = (&certificates.server, &certificates.key);
-        server.arg("--cert").arg(chain).arg("--key").arg(key);
-        server
-    };
+    let server = || programs.server_with(&certificates);
     let mut failures = Vec::new();
     for peer in [Headwater, Python] {
         println!("{} calls Headwater over TLS", peer.name());
@@ -208,6 +213,35 @@ pub(crate) fn run_tls(
         return Err(format!("failed: {}", failures.join(", ")));
     }
     distrusts(programs, server(), &certificates)
+}
+
+/// Runs all cases over each of our other transports: what is below a call must not show.
+pub(crate) fn run_transports(
+    programs: &Programs,
+    pattern: Option<&str>,
+    count: &mut usize,
+) -> Result<(), String> {
+    let certificates = Certificates::make(&target().join("interop-transports"))?;
+    let cases = CASES.into_iter();
+    let cases = cases.filter(|case| pattern.is_none_or(|pattern| case.contains(pattern)));
+    let cases: Vec<&str> = cases.collect();
+    if cases.is_empty() {
+        return Ok(());
+    }
+    let mut failures = Vec::new();
+    for url in TRANSPORTS {
+        println!("Headwater calls Headwater at {url}");
+        *count += cases.len();
+        let mut client = programs.command(Headwater, "client");
+        client.arg("--ca").arg(&certificates.authority);
+        let server = programs.server_with(&certificates);
+        let failed = run_pair(client, server, url, &cases)?;
+        failures.extend(failed.into_iter().map(|case| format!("{case} at {url}")));
+    }
+    if failures.is_empty() {
+        return Ok(());
+    }
+    Err(format!("failed: {}", failures.join(", ")))
 }
 
 /// A client that trusts another authority does not call.

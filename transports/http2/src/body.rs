@@ -8,31 +8,29 @@ use std::{
 
 use bytes::Bytes;
 use h2::Reason;
-use headwater_rpc::{Code, Frame, Outbound, Pulled};
+use headwater_rpc::{Code, Encoded, Outbound, Payload, Pulled};
 use http::HeaderMap;
 use http_body::SizeHint;
 
-use crate::{batch::Batch, headers};
+use crate::headers;
 
 /// The body of a response.
 pub(crate) struct CallBody {
     /// `None` once nothing more comes.
     outbound: Option<Outbound>,
-    frames: Vec<Frame>,
-    batch: Batch,
-    /// What comes after the batch.
+    payload: Payload,
+    /// What comes after the payload.
     trailers: Option<HeaderMap>,
 }
 
 impl CallBody {
-    /// The messages of a response, of which `frames` have been pulled already, and its trailers.
-    pub(crate) fn response(outbound: Outbound, frames: Vec<Frame>) -> Self {
+    /// The messages of a response, of which some have been pulled already, and its trailers.
+    pub(crate) fn response(outbound: Outbound, pulled: Encoded) -> Self {
         let mut body = Self {
             outbound: Some(outbound),
-            frames,
             ..Self::empty()
         };
-        body.encode();
+        body.pulled(pulled);
         body
     }
 
@@ -40,16 +38,14 @@ impl CallBody {
     pub(crate) fn empty() -> Self {
         Self {
             outbound: None,
-            frames: Vec::new(),
-            batch: Batch::default(),
+            payload: Payload::default(),
             trailers: None,
         }
     }
 
-    fn encode(&mut self) {
-        let (batch, end) = Batch::encode(&mut self.frames);
-        self.batch = batch;
-        if let Some(trailers) = end {
+    fn pulled(&mut self, pulled: Encoded) {
+        self.payload = pulled.payload;
+        if let Some(trailers) = pulled.end {
             self.outbound = None;
             self.trailers = Some(headers::from_trailers(&trailers));
         }
@@ -66,7 +62,7 @@ impl http_body::Body for CallBody {
     ) -> Poll<Option<Result<http_body::Frame<Bytes>, h2::Error>>> {
         let this = &mut *self;
         loop {
-            if let Some(chunk) = this.batch.pop() {
+            if let Some(chunk) = this.payload.pop() {
                 return Poll::Ready(Some(Ok(http_body::Frame::data(chunk))));
             }
             if let Some(trailers) = mem::take(&mut this.trailers) {
@@ -75,8 +71,9 @@ impl http_body::Body for CallBody {
             let Some(outbound) = &mut this.outbound else {
                 return Poll::Ready(None);
             };
-            match std::task::ready!(outbound.poll_frames(cx, &mut this.frames)) {
-                Pulled::Frames => this.encode(),
+            let mut encoded = Encoded::default();
+            match std::task::ready!(outbound.poll_encoded(cx, &mut encoded)) {
+                Pulled::Frames => this.pulled(encoded),
                 Pulled::Done => this.outbound = None,
                 Pulled::Reset(code) => {
                     this.outbound = None;
@@ -87,7 +84,7 @@ impl http_body::Body for CallBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.outbound.is_none() && self.batch.is_empty() && self.trailers.is_none()
+        self.outbound.is_none() && self.payload.is_empty() && self.trailers.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {

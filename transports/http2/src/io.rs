@@ -13,10 +13,13 @@ use tokio::{
     time::Sleep,
 };
 
-use crate::server::{
-    connection::Connection,
-    enforcement::Enforcement,
-    frames::{DATA, HEADERS, Head, PREFACE_BYTES, Scanner, calm_down},
+use crate::{
+    read_ahead::ReadAhead,
+    server::{
+        connection::Connection,
+        enforcement::Enforcement,
+        frames::{DATA, HEADERS, Head, PREFACE_BYTES, Scanner, calm_down},
+    },
 };
 
 /// The bytes of a connection, whatever carries them.
@@ -28,6 +31,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
 /// client is told why.
 pub(crate) struct WatchedIo {
     io: Box<dyn Io>,
+    ahead: ReadAhead,
     connection: Arc<Connection>,
     /// Until when the client has to begin; `None` once it has.
     preface: Option<Pin<Box<Sleep>>>,
@@ -54,6 +58,7 @@ impl WatchedIo {
     ) -> Self {
         Self {
             io,
+            ahead: ReadAhead::default(),
             connection,
             preface: Some(Box::pin(tokio::time::sleep(preface_timeout))),
             received: Scanner::after(PREFACE_BYTES),
@@ -148,7 +153,7 @@ impl AsyncRead for WatchedIo {
             return this.poll_part(cx).map(Err);
         }
         let before = buf.filled().len();
-        if let Poll::Ready(result) = Pin::new(&mut this.io).poll_read(cx, buf) {
+        if let Poll::Ready(result) = this.ahead.poll_read(&mut this.io, cx, buf) {
             this.on_received(&buf.filled()[before..]);
             if this.parting.is_some() {
                 buf.set_filled(before);

@@ -8,13 +8,14 @@
 //! The server's bodies are [`http_body::Body`]s of [`bytes::Bytes`], so services made for tonic can be mounted beside the
 //! router ([`Http2Server::with_service`]).
 
-mod batch;
 mod body;
 mod client;
-mod headers;
 mod inbound;
 mod io;
+mod read_ahead;
 mod server;
+
+use headwater_rpc::http::headers;
 
 pub use client::{Http2Client, Http2ClientConfig, Http2Connector, Keepalive};
 pub use server::{Http2Server, Http2ServerConfig, Http2ServerCounters};

@@ -4,11 +4,17 @@
 //! other sends, and each direction holds at most one window and one batch: back-pressure, limits, deadlines and
 //! cancellation are those of a network, and a test sees them. Messages are handed over without a copy.
 //!
-//! There is no registry of names: whoever holds an end can use it, and nobody else.
+//! There is no registry of the process: whoever holds an end can use it, and nobody else. Who wants names, such as for URLs,
+//! makes [`Names`] and gives them to both sides.
+
+mod names;
 
 use std::{
     process,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
 };
 
@@ -19,6 +25,8 @@ use headwater_rpc::{
 };
 use tokio::sync::watch;
 
+pub use names::Names;
+
 /// The client's end.
 pub struct InProcessClient {
     listener: Arc<watch::Sender<Listener>>,
@@ -28,9 +36,13 @@ pub struct InProcessClient {
 /// The server's end.
 pub struct InProcessServer {
     listener: Arc<watch::Sender<Listener>>,
+    /// Then the listener may be that of another server of the same name.
+    stopped: AtomicBool,
 }
 
 enum Listener {
+    /// No server has the name.
+    Absent,
     NotStarted,
     Listening(Acceptor),
     Stopped,
@@ -39,11 +51,8 @@ enum Listener {
 /// Two ends that belong together. Calls wait until the server listens.
 pub fn pair() -> (InProcessClient, InProcessServer) {
     let listener = Arc::new(watch::Sender::new(Listener::NotStarted));
-    let client = InProcessClient {
-        listener: Arc::clone(&listener),
-        stopping: watch::Sender::new(false),
-    };
-    (client, InProcessServer { listener })
+    let client = InProcessClient::new(Arc::clone(&listener));
+    (client, InProcessServer::new(listener))
 }
 
 #[async_trait]
@@ -74,6 +83,13 @@ impl ClientTransport for InProcessClient {
 }
 
 impl InProcessClient {
+    fn new(listener: Arc<watch::Sender<Listener>>) -> Self {
+        Self {
+            listener,
+            stopping: watch::Sender::new(false),
+        }
+    }
+
     async fn acceptor(&self) -> Result<Acceptor, Status> {
         let mut listener = self.listener.subscribe();
         let started = listener
@@ -81,10 +97,23 @@ impl InProcessClient {
             .await;
         match started.as_deref() {
             Ok(Listener::Listening(acceptor)) => Ok(acceptor.clone()),
+            Ok(Listener::Absent) => Err(Status::new(
+                Code::Unavailable,
+                "no server in this process has that name",
+            )),
             Ok(Listener::NotStarted | Listener::Stopped) | Err(_) => Err(Status::new(
                 Code::FailedPrecondition,
                 "the server is stopping or stopped",
             )),
+        }
+    }
+}
+
+impl InProcessServer {
+    const fn new(listener: Arc<watch::Sender<Listener>>) -> Self {
+        Self {
+            listener,
+            stopped: AtomicBool::new(false),
         }
     }
 }
@@ -94,7 +123,8 @@ impl ServerTransport for InProcessServer {
     async fn listen(&self, acceptor: Acceptor) -> Result<(), Status> {
         let mut listener = self.listener.subscribe();
         self.listener.send_if_modified(|listener| {
-            let first = matches!(listener, Listener::NotStarted);
+            let stopped = self.stopped.load(Ordering::Relaxed);
+            let first = !stopped && matches!(listener, Listener::NotStarted);
             if first {
                 *listener = Listener::Listening(acceptor);
             }
@@ -102,13 +132,16 @@ impl ServerTransport for InProcessServer {
         });
         // The sender is part of `self`, so it cannot be gone.
         let _ = listener
-            .wait_for(|listener| matches!(listener, Listener::Stopped))
+            .wait_for(|_| self.stopped.load(Ordering::Relaxed))
             .await;
         Ok(())
     }
 
     fn begin_graceful_shutdown(&self) {
-        self.listener.send_replace(Listener::Stopped);
+        // Once: a name that is free again may have been taken.
+        if !self.stopped.swap(true, Ordering::Relaxed) {
+            self.listener.send_replace(Listener::Stopped);
+        }
     }
 }
 

@@ -21,11 +21,15 @@ mod client;
 mod compression;
 mod handler;
 mod handler_error;
+#[cfg(feature = "http")]
+pub mod http;
 pub mod interceptor;
+mod payload;
 mod peer;
 mod receiver;
 mod registry;
 mod router;
+mod run;
 mod sender;
 mod server;
 mod service;
@@ -48,6 +52,7 @@ pub use headwater_core::call::{
     Trailers, Violation,
 };
 pub use headwater_proto::{Code, Detail, Metadata, Status};
+pub use payload::{Encoded, Payload};
 pub use peer::Peer;
 pub use receiver::{CallError, Receiver};
 pub use router::{AddError, Router, RunningCalls};

@@ -15,6 +15,7 @@ use tokio::task::coop::consume_budget;
 use crate::{
     compression::{self, Compress, Outgoing},
     interceptor::{Stages, Transform},
+    run::Run,
     shared::{Shared, Side, register},
 };
 
@@ -135,6 +136,19 @@ impl Sender {
                 Ok(None) | Err(_) => return Ok(sent),
             }
         }
+    }
+
+    /// Sends the messages of a run without waiting, from its front, as far as they can go as they are. `false` if the
+    /// first that is left has to be sent by itself, because it is to be compressed or transformed.
+    ///
+    /// # Errors
+    ///
+    /// As [`Sender::try_send`], of the first that is left.
+    pub(crate) fn try_send_run(&self, run: &mut Run) -> Result<bool, SendError> {
+        if self.stages.is_some() {
+            return Ok(run.is_empty());
+        }
+        self.call.send_run(run)
     }
 
     /// Waits until a send is likely to have room, or the call is over.

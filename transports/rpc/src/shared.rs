@@ -22,10 +22,12 @@ use headwater_core::{
         Shape, Trailers,
     },
 };
-use headwater_proto::{Code, Metadata, Status};
+use headwater_proto::{Code, Metadata, Status, grpc::framing::PREFIX_BYTES};
 use tokio::{runtime::Handle, task::AbortHandle, time::Instant};
 
-use crate::{interceptor::Stage, registry::Registration, transport::Inbound, unsent::Unsent};
+use crate::{
+    interceptor::Stage, registry::Registration, run::Run, transport::Inbound, unsent::Unsent,
+};
 
 /// The machine's time on tokio's clock.
 #[derive(Debug, Clone, Copy)]
@@ -183,6 +185,23 @@ impl Shared {
             waker.wake();
         }
         Ok(sent)
+    }
+
+    /// Sends the messages of a run the shortest way, from its front, as far as nothing is to be decided about them.
+    /// `false` if something is, of the first that is left.
+    pub(crate) fn send_run(&self, run: &mut Run) -> Result<bool, SendError> {
+        let mut state = self.lock();
+        let sent = state.send_run(run);
+        let waker = if state.transmit.is_empty() {
+            None
+        } else {
+            state.transport_waker.take()
+        };
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        sent
     }
 
     /// As [`Shared::act`], with the time; which is read only if the call has a deadline, for else it does not matter.
@@ -390,6 +409,28 @@ impl State {
         let message = Frame::Message(mem::take(message));
         self.transmit.push(message);
         Ok(true)
+    }
+
+    /// [`Shared::send_run`], without waking the transport.
+    fn send_run(&mut self, run: &mut Run) -> Result<bool, SendError> {
+        if self.discarding || self.call.send_encoding() != Encoding::Identity {
+            return Ok(run.is_empty());
+        }
+        let (mut messages, mut bytes) = (0, 0);
+        let mut sent = Ok(true);
+        for length in run.lengths() {
+            match self.call.send_aside(length) {
+                Ok(true) => (messages, bytes) = (messages + 1, bytes + PREFIX_BYTES + length),
+                other => {
+                    sent = other;
+                    break;
+                }
+            }
+        }
+        if messages > 0 {
+            self.transmit.push_run(run, messages, bytes);
+        }
+        sent
     }
 
     /// Does what the machine says, as far as it can be done under the mutex.

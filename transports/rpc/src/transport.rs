@@ -11,16 +11,18 @@ use std::{
 };
 
 use async_trait::async_trait;
-use headwater_core::call::{Closed, Frame, Input, Shape};
+use headwater_core::call::{Closed, Credit, Frame, Input, Shape};
 use headwater_proto::{Code, Metadata, Status};
 use tokio::{sync::watch, time::Instant};
 
 use crate::{
     attempts::{Attempt, AttemptWatch, Next},
+    payload::Encoded,
     server::Acceptor,
     service::RegisteredMethod,
     service_config::ServiceConfig,
-    shared::{Shared, Side, register, register_one},
+    shared::{Shared, Side, State, register, register_one},
+    unsent::Piece,
 };
 
 /// What opens a stream.
@@ -118,14 +120,43 @@ impl Outbound {
                 }
             }
         }
+        let pulled = self.poll_pull(cx, |state| state.transmit.pull(frames));
+        self.done |= matches!(frames.last(), Some(Frame::End(_)));
+        pulled
+    }
+
+    /// [`Outbound::poll_frames`] for a transport that carries gRPC's framing: messages that were encoded when they were
+    /// sent are handed over as they are. What `encoded` holds from before stays in front.
+    ///
+    /// One task at a time may wait in this.
+    pub fn poll_encoded(&mut self, cx: &mut Context<'_>, encoded: &mut Encoded) -> Poll<Pulled> {
+        if self.attempt.is_some() {
+            let mut frames = Vec::new();
+            let pulled = ready!(self.poll_frames(cx, &mut frames));
+            let bytes = frames.iter().map(|frame| frame.credit().bytes).sum();
+            encoded.extend(frames.into_iter().map(Piece::Frame), bytes);
+            return Poll::Ready(pulled);
+        }
+        if self.done {
+            return Poll::Ready(Pulled::Done);
+        }
+        let pulled = self.poll_pull(cx, |state| state.transmit.pull_encoded(encoded));
+        self.done |= encoded.end.is_some();
+        pulled
+    }
+
+    fn poll_pull(
+        &mut self,
+        cx: &mut Context<'_>,
+        pull: impl FnOnce(&mut State) -> Option<Credit>,
+    ) -> Poll<Pulled> {
         let done = &mut self.done;
         self.call.act_now(|state, now| {
             if let Some(code) = state.reset {
                 *done = true;
                 return Poll::Ready(Pulled::Reset(code));
             }
-            if let Some(taken) = state.transmit.pull(frames) {
-                *done = matches!(frames.last(), Some(Frame::End(_)));
+            if let Some(taken) = pull(state) {
                 state.call.handle(Input::Credit(taken), now);
                 return Poll::Ready(Pulled::Frames);
             }

@@ -21,6 +21,9 @@ pub(super) fn read(bytes: &[u8]) -> Result<Metadata, FrameError> {
 
 /// What a call is opened with.
 pub(super) fn read_open(bytes: &[u8]) -> Result<(Metadata, Option<Duration>), FrameError> {
+    if bytes.len() > LINES_BYTES_MAX {
+        return Err(FrameError::Metadata);
+    }
     let mut given = None;
     let metadata = read_with(bytes, |key, value| {
         if key == TIMEOUT {
@@ -48,9 +51,6 @@ fn read_with(
     bytes: &[u8],
     mut reserved: impl FnMut(&str, &str) -> Result<(), FrameError>,
 ) -> Result<Metadata, FrameError> {
-    if bytes.len() > LINES_BYTES_MAX {
-        return Err(FrameError::Metadata);
-    }
     let text = core::str::from_utf8(bytes).map_err(|_| FrameError::NotUtf8)?;
     let mut found = Metadata::new();
     for line in text.split_terminator('\n') {

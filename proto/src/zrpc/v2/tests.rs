@@ -106,8 +106,8 @@ fn s2_40_s2_41_s2_42_broken_frames_are_refused() {
 }
 
 #[test]
-fn lines_are_bounded_and_reserved_keys_are_no_metadata() {
-    let mut long = b"\x08\x01\0\0\0".to_vec();
+fn what_a_call_is_opened_with_is_bounded_and_reserved_keys_are_no_metadata() {
+    let mut long = b"\x02\x01\0\0\0\0\0\0\0".to_vec();
     long.extend_from_slice("a: b\n".repeat(LINES_BYTES_MAX / 5 + 1).as_bytes());
     assert_eq!(Frame::decode(&long.into()), Err(FrameError::Metadata));
     let reserved = Bytes::from_static(b"\x08\x01\0\0\0te: trailers\na:b\n");

@@ -15,11 +15,13 @@ const USER_CHARS_MAX: usize = 40;
 pub(super) struct Pages {
     hub: &'static str,
     key: AccessKey,
+    /// By which the page is reached: `http` or `https`.
+    scheme: &'static str,
 }
 
 impl Pages {
-    pub(super) const fn new(hub: &'static str, key: AccessKey) -> Self {
-        Self { hub, key }
+    pub(super) const fn new(hub: &'static str, key: AccessKey, scheme: &'static str) -> Self {
+        Self { hub, key, scheme }
     }
 
     /// `None` for what is not the demo's.
@@ -52,7 +54,8 @@ impl Pages {
                 .map(String::as_str),
             ..ClientGrant::new(self.hub)
         };
-        match client_url(&format!("http://{host}"), &self.key, &grant, unix_seconds()) {
+        let endpoint = format!("{}://{host}", self.scheme);
+        match client_url(&endpoint, &self.key, &grant, unix_seconds()) {
             Ok(url) => with_type(
                 "application/json",
                 serde_json::json!({ "url": url }).to_string(),

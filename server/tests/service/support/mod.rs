@@ -3,6 +3,7 @@
 mod client;
 mod link;
 mod time;
+mod transports;
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -20,6 +21,7 @@ pub(crate) use self::{
     client::{Client, Knock, Refused},
     link::{Link, text_payload},
     time::{FAR, NEVER, overdue, pass, quiet, soon, until},
+    transports::upstream_urls,
 };
 
 pub(crate) const KEY: &str = "a-key-for-tests-of-32-bytes-or-so";
@@ -129,15 +131,6 @@ impl Stage {
         let client = self.service.connect_in_process();
         let upstream = Upstream::over(client, self.upstream_config(), handler);
         Running::start(upstream.expect("configured")).await
-    }
-
-    /// The SDK's upstream over HTTP/2, registered.
-    pub(crate) async fn upstream_over_http2(&self, handler: impl Handler) -> Running {
-        let config = UpstreamConfig {
-            url: self.listen_http2().await,
-            ..self.upstream_config()
-        };
-        Running::start(Upstream::new(config, handler).expect("configured")).await
     }
 
     pub(crate) fn upstream_config(&self) -> UpstreamConfig {

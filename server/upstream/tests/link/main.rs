@@ -4,12 +4,13 @@ mod service;
 
 use std::time::Duration;
 
+use headwater_rpc::tls::{ClientTls, Pem};
 use headwater_upstream::{
     Code, CommandError, Context, Failure, Handler, Message, Reply, RunError, Status, Upstream,
     UpstreamConfig, async_trait,
     v1::{self, ack::Answer, service_frame::Frame as Said, upstream_frame::Frame as Sent},
 };
-use service::{Call, Gate, Service, Transport, message};
+use service::{Call, Gate, IN_PROCESS, Service, in_time, message, urls};
 use tokio::{sync::oneshot, task::JoinHandle};
 
 #[derive(Default)]
@@ -60,8 +61,8 @@ fn settled(sent: &Sent) -> Vec<(u64, u64)> {
     ranges.map(|range| (range.from, range.to)).collect()
 }
 
-async fn events_are_answered(transport: Transport) {
-    let mut service = Service::start(transport).await;
+async fn events_are_answered(url: &str) {
+    let mut service = Service::start(url).await;
     let upstream = service.upstream(Echo::default()).expect("configured");
     let hub = upstream.hub();
     assert_eq!(
@@ -75,7 +76,7 @@ async fn events_are_answered(transport: Transport) {
         .metadata
         .text("authorization")
         .expect("a token");
-    assert!(token.starts_with("Bearer ey"), "{transport:?}");
+    assert!(token.starts_with("Bearer ey"), "{url}");
     assert_eq!((&*register.hub, &*register.app), ("chat", "app"));
     assert_eq!(register.resume, None);
     assert!(hub.registered().await);
@@ -91,42 +92,45 @@ async fn events_are_answered(transport: Transport) {
             let (seq, connection, number) = reply(&sent);
             (seq, connection.to_owned(), number)
         };
-        assert_eq!(
-            (answer, connection),
-            (seq * 2, seq.to_string()),
-            "{transport:?}"
-        );
+        assert_eq!((answer, connection), (seq * 2, seq.to_string()), "{url}");
     }
-    assert_eq!(
-        settled(&call.next().await),
-        [(1, 64)],
-        "{transport:?}: told once"
-    );
+    assert_eq!(settled(&call.next().await), [(1, 64)], "{url}: told once");
 
     let told = hub.user_exists("ada");
     let Sent::Command(command) = call.next().await else {
-        panic!("{transport:?}: the command wakes the link");
+        panic!("{url}: the command wakes the link");
     };
     call.say(Said::Result(v1::Result {
         seq: command.seq,
         status: None,
         value: Some(v1::result::Value::Answer(v1::Answer { yes: true })),
     }));
-    assert_eq!(told.await, Ok(true), "{transport:?}");
+    assert_eq!(told.await, Ok(true), "{url}");
 }
 
+/// U-10: one URL chooses the transport, and the handler is the same.
 #[tokio::test]
-async fn s1_01_s1_16_events_are_answered_in_process() {
-    events_are_answered(Transport::InProcess).await;
+async fn u_10_s1_01_s1_16_events_are_answered_over_each_transport() {
+    for url in urls() {
+        in_time(&url, events_are_answered(&url)).await;
+    }
 }
 
-#[tokio::test]
-async fn s1_01_s1_16_events_are_answered_over_http2() {
-    events_are_answered(Transport::Http2).await;
+/// U-10: a runtime that cannot open a socket, and a link on it.
+#[test]
+fn u_10_in_one_process_no_socket_is_opened() {
+    let runtime = tokio::runtime::Builder::new_current_thread();
+    let without_io = { runtime }.enable_time().build().expect("a runtime");
+    without_io.block_on(events_are_answered(IN_PROCESS));
+    let opened = without_io.block_on(async {
+        let opened = tokio::spawn(async { tokio::net::TcpListener::bind("127.0.0.1:0").await });
+        opened.await
+    });
+    assert!(opened.is_err(), "on that runtime, a socket is a panic");
 }
 
-async fn a_break_is_healed(transport: Transport) {
-    let mut service = Service::start(transport).await;
+async fn a_break_is_healed(url: &str) {
+    let mut service = Service::start(url).await;
     let echo = Echo::default();
     let gate = echo.gate.clone();
     let closed = gate.lock().await;
@@ -139,7 +143,7 @@ async fn a_break_is_healed(transport: Transport) {
     let command = hub.send_to_all("lost?");
     assert!(matches!(call.next().await, Sent::Command(_)));
     call.end(Err(Status::new(Code::Unavailable, "restarting")));
-    assert_eq!(command.await, Err(CommandError::Unknown), "{transport:?}");
+    assert_eq!(command.await, Err(CommandError::Unknown), "{url}");
 
     let (mut call, register) = service.registered().await;
     let resume = register.resume.expect("asks to go on");
@@ -151,25 +155,22 @@ async fn a_break_is_healed(transport: Transport) {
     assert_eq!(
         reply(&call.next().await),
         (1, "d", 1),
-        "{transport:?}: numbers start afresh"
+        "{url}: numbers start afresh"
     );
     assert_eq!(settled(&call.next().await), [(2, 2)]);
     drop(closed);
     assert_eq!(
         reply(&call.next().await),
         (2, "c", 2),
-        "{transport:?}: behind the old handler"
+        "{url}: behind the old handler"
     );
 }
 
 #[tokio::test]
-async fn a_break_is_healed_in_process() {
-    a_break_is_healed(Transport::InProcess).await;
-}
-
-#[tokio::test]
-async fn a_break_is_healed_over_http2() {
-    a_break_is_healed(Transport::Http2).await;
+async fn a_break_is_healed_over_each_transport() {
+    for url in urls() {
+        in_time(&url, a_break_is_healed(&url)).await;
+    }
 }
 
 /// What is left of a call when the upstream has left it.
@@ -181,8 +182,8 @@ async fn rest(call: &mut Call) -> Vec<Sent> {
     rest
 }
 
-async fn a_stop_is_graceful(transport: Transport) {
-    let mut service = Service::start(transport).await;
+async fn a_stop_is_graceful(url: &str) {
+    let mut service = Service::start(url).await;
     let echo = Echo::default();
     let gate = echo.gate.clone();
     let closed = gate.lock().await;
@@ -192,35 +193,24 @@ async fn a_stop_is_graceful(transport: Transport) {
     assert_eq!(reply(&call.next().await), (1, "d", 1));
     assert_eq!(settled(&call.next().await), [(2, 2)]);
     running.stop.send(()).expect("runs");
-    assert!(matches!(call.next().await, Sent::Drain(_)), "{transport:?}");
+    assert!(matches!(call.next().await, Sent::Drain(_)), "{url}");
     drop(closed);
-    assert_eq!(
-        reply(&call.next().await),
-        (2, "c", 1),
-        "{transport:?}: not lost"
-    );
+    assert_eq!(reply(&call.next().await), (2, "c", 1), "{url}: not lost");
     assert_eq!(settled(&call.next().await), [(1, 1)]);
     call.end(Ok(()));
-    assert_eq!(
-        running.task.await.expect("no panic"),
-        Ok(()),
-        "{transport:?}"
-    );
+    assert_eq!(running.task.await.expect("no panic"), Ok(()), "{url}");
 }
 
 #[tokio::test]
-async fn s1_28_a_stop_is_graceful_in_process() {
-    a_stop_is_graceful(Transport::InProcess).await;
-}
-
-#[tokio::test]
-async fn s1_28_a_stop_is_graceful_over_http2() {
-    a_stop_is_graceful(Transport::Http2).await;
+async fn s1_28_a_stop_is_graceful_over_each_transport() {
+    for url in urls() {
+        in_time(&url, a_stop_is_graceful(&url)).await;
+    }
 }
 
 #[tokio::test(start_paused = true)]
 async fn s1_02_the_link_stays_open_while_nothing_happens() {
-    let mut service = Service::start(Transport::InProcess).await;
+    let mut service = Service::start(IN_PROCESS).await;
     let _running = run(service.upstream(Echo::default()).expect("configured"));
     let (mut call, _) = service.registered().await;
     call.say(message(1, "c", 1, "before"));
@@ -233,7 +223,7 @@ async fn s1_02_the_link_stays_open_while_nothing_happens() {
 
 #[tokio::test(start_paused = true)]
 async fn a_service_that_does_not_end_a_drained_call_is_half_closed_and_then_left() {
-    let mut service = Service::start(Transport::InProcess).await;
+    let mut service = Service::start(IN_PROCESS).await;
     let running = run(service.upstream(Echo::default()).expect("configured"));
     let (mut call, _) = service.registered().await;
     call.say(message(1, "c", 1, "go"));
@@ -247,7 +237,7 @@ async fn a_service_that_does_not_end_a_drained_call_is_half_closed_and_then_left
 
 #[tokio::test(start_paused = true)]
 async fn a_stop_does_not_wait_for_a_handler_for_ever() {
-    let mut service = Service::start(Transport::InProcess).await;
+    let mut service = Service::start(IN_PROCESS).await;
     let echo = Echo::default();
     let gate = echo.gate.clone();
     let _closed = gate.lock().await;
@@ -262,7 +252,7 @@ async fn a_stop_does_not_wait_for_a_handler_for_ever() {
 
 #[tokio::test]
 async fn s1_03_a_refused_registration_ends_the_run_and_is_not_tried_again() {
-    let mut service = Service::start(Transport::InProcess).await;
+    let mut service = Service::start(IN_PROCESS).await;
     let running = run(service.upstream(Echo::default()).expect("configured"));
     let refused = Status::new(Code::Unauthenticated, "no such key");
     service.call().await.end(Err(refused.clone()));
@@ -274,7 +264,7 @@ async fn s1_03_a_refused_registration_ends_the_run_and_is_not_tried_again() {
 
 #[tokio::test(start_paused = true)]
 async fn once_registered_a_refusal_is_tried_again() {
-    let mut service = Service::start(Transport::InProcess).await;
+    let mut service = Service::start(IN_PROCESS).await;
     let running = run(service.upstream(Echo::default()).expect("configured"));
     let (call, _) = service.registered().await;
     // Only an answer shows that the registration has arrived.
@@ -290,7 +280,7 @@ async fn once_registered_a_refusal_is_tried_again() {
 
 #[tokio::test(start_paused = true)]
 async fn a_service_that_says_nothing_or_nonsense_is_left_and_dialled_again() {
-    let mut service = Service::start(Transport::InProcess).await;
+    let mut service = Service::start(IN_PROCESS).await;
     let _running = run(service.upstream(Echo::default()).expect("configured"));
     let mut silent = service.call().await;
     assert!(matches!(silent.next().await, Sent::Register(_)));
@@ -307,7 +297,7 @@ async fn a_service_that_says_nothing_or_nonsense_is_left_and_dialled_again() {
 
 #[tokio::test(start_paused = true)]
 async fn s1_30_a_fresh_token_is_presented_before_the_old_one_expires() {
-    let mut service = Service::start(Transport::InProcess).await;
+    let mut service = Service::start(IN_PROCESS).await;
     let _running = run(service.upstream(Echo::default()).expect("configured"));
     let (mut call, _) = service.registered().await;
     let first = tokio::time::Instant::now();
@@ -323,7 +313,7 @@ async fn s1_30_a_fresh_token_is_presented_before_the_old_one_expires() {
 
 #[tokio::test]
 async fn s1_28_a_service_that_leaves_is_left_in_peace_and_dialled_again() {
-    let mut service = Service::start(Transport::InProcess).await;
+    let mut service = Service::start(IN_PROCESS).await;
     let _running = run(service.upstream(Echo::default()).expect("configured"));
     let (mut call, _) = service.registered().await;
     call.say_all([
@@ -355,7 +345,7 @@ async fn s1_28_a_service_that_leaves_is_left_in_peace_and_dialled_again() {
 
 #[tokio::test(start_paused = true)]
 async fn s1_27_neither_side_stops_reading_when_the_other_does() {
-    let mut service = Service::start(Transport::InProcess).await;
+    let mut service = Service::start(IN_PROCESS).await;
     let upstream = service.upstream(Echo::default()).expect("configured");
     let hub = upstream.hub();
     let _running = run(upstream);
@@ -397,4 +387,42 @@ fn the_debug_output_holds_no_secret() {
     assert!(config.connection_string.is_some());
     let upstream = Upstream::new(config, Nothing).expect("configured");
     assert!(!format!("{upstream:?}").contains("hush"));
+}
+
+/// Before anything runs, and with the feature that is missing if one is.
+#[test]
+fn a_url_that_leads_nowhere_is_refused() {
+    let refused = |config: UpstreamConfig| {
+        let config = UpstreamConfig {
+            hub: "chat".into(),
+            ..config
+        };
+        let error = Upstream::new(config, Echo::default()).expect_err("it leads nowhere");
+        error.to_string()
+    };
+    for (url, why) in [
+        ("ftp://host", "no transport for ftp://"),
+        ("127.0.0.1:8081", "scheme"),
+        ("http://ada:hush@host", "no user"),
+        ("http://host/path", "nothing comes after the port"),
+    ] {
+        let told = refused(UpstreamConfig {
+            url: url.into(),
+            ..UpstreamConfig::default()
+        });
+        assert!(told.contains(why), "{url}: {told}");
+        assert!(!told.contains("hush"), "a password was shown: {told}");
+    }
+    let told = refused(UpstreamConfig {
+        url: "https://127.0.0.1:8081".into(),
+        tls: ClientTls {
+            roots: Some(Pem::File("/nowhere/at/all".into())),
+            ..ClientTls::default()
+        },
+        ..UpstreamConfig::default()
+    });
+    assert!(
+        told.contains("/nowhere/at/all"),
+        "it names the file: {told}"
+    );
 }

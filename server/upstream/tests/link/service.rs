@@ -1,10 +1,19 @@
 //! The service's end, scripted by the test.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
-use headwater_http2::{Http2Server, Http2ServerConfig};
-use headwater_rpc::{CallError, Client, IncomingCall, Metadata, Router, Server, ServerConfig};
+use headwater_rpc::{
+    CallError, IncomingCall, Metadata, Router, Server, ServerConfig, tls::DevCertificates,
+};
+use headwater_transports::{Scheme, ServerOptions, UrlServer};
 use headwater_upstream::{
     ConfigError, Handler, Status, Upstream, UpstreamConfig,
     v1::{self, service_frame::Frame as Said, upstream_frame::Frame as Sent},
@@ -14,21 +23,39 @@ use tokio::sync::{Mutex, mpsc};
 
 pub(crate) const KEY: &str = "Endpoint=http://127.0.0.1:8080;AccessKey=hush;Version=1.0;";
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Transport {
-    InProcess,
-    Http2,
+/// Where services listen: one for each transport that is built.
+pub(crate) fn urls() -> impl Iterator<Item = String> {
+    Scheme::built().map(|scheme| {
+        if scheme == Scheme::InProcess {
+            return IN_PROCESS.to_owned();
+        }
+        if scheme != Scheme::Unix {
+            return format!("{scheme}://127.0.0.1:0");
+        }
+        static SOCKETS: AtomicU32 = AtomicU32::new(0);
+        let number = SOCKETS.fetch_add(1, Ordering::Relaxed);
+        let name = format!("headwater-upstream-{}-{number}.sock", std::process::id());
+        format!("unix:{}", std::env::temp_dir().join(name).display())
+    })
+}
+
+/// Where a service listens whose transport does not matter. A test may stop the clock.
+pub(crate) const IN_PROCESS: &str = "inproc://service";
+
+/// Runs a case over one transport, which is named if it hangs.
+pub(crate) async fn in_time(url: &str, case: impl Future<Output = ()>) {
+    let ended = tokio::time::timeout(Duration::from_secs(30), case).await;
+    ended.unwrap_or_else(|_| panic!("the case hangs over {url}"));
 }
 
 /// A service that does nothing but what the test says.
 pub(crate) struct Service {
     calls: mpsc::UnboundedReceiver<IncomingCall>,
-    client: Option<Client>,
-    url: String,
+    config: UpstreamConfig,
 }
 
 impl Service {
-    pub(crate) async fn start(transport: Transport) -> Self {
+    pub(crate) async fn start(url: &str) -> Self {
         let (sender, calls) = mpsc::unbounded_channel();
         let router = Router::new();
         router.stream("/headwater.v1.Upstream/Link", move |call| {
@@ -36,40 +63,29 @@ impl Service {
             let _ = sender.send(call);
             async {}
         });
-        let config = ServerConfig::default();
-        let (client, url, server) = match transport {
-            Transport::InProcess => {
-                let (client, server) = headwater_in_process::pair();
-                let client = Client::new(client);
-                let runs = client.clone();
-                tokio::spawn(async move { runs.connect().await });
-                let server = Server::new(server, router, config);
-                (Some(client), String::new(), server)
-            }
-            Transport::Http2 => {
-                let server = Http2Server::bind("127.0.0.1:0", Http2ServerConfig::default())
-                    .await
-                    .expect("a free port on loopback");
-                let url = format!("http://{}", server.local_addr());
-                (None, url, Server::new(server, router, config))
-            }
+        let certificates = DevCertificates::generate().expect("they can be made");
+        let options = ServerOptions {
+            tls: Some(certificates.server()),
+            ..ServerOptions::default()
         };
-        tokio::spawn(async move { server.serve().await });
-        Self { calls, client, url }
-    }
-
-    pub(crate) fn upstream(&self, handler: impl Handler) -> Result<Upstream, ConfigError> {
+        let transport = UrlServer::bind(url, &options).await;
+        let transport = transport.unwrap_or_else(|error| panic!("{url}: {error}"));
         let config = UpstreamConfig {
-            url: self.url.clone(),
+            url: transport.url().to_owned(),
+            tls: certificates.client(),
+            in_process: options.in_process,
             hub: "chat".into(),
             connection_string: KEY.parse().ok(),
             seed: Some(1),
             ..UpstreamConfig::default()
         };
-        match &self.client {
-            Some(client) => Upstream::over(client.clone(), config, handler),
-            None => Upstream::new(config, handler),
-        }
+        let server = Server::new(transport, router, ServerConfig::default());
+        tokio::spawn(async move { server.serve().await });
+        Self { calls, config }
+    }
+
+    pub(crate) fn upstream(&self, handler: impl Handler) -> Result<Upstream, ConfigError> {
+        Upstream::new(self.config.clone(), handler)
     }
 
     /// The next call of the upstream.

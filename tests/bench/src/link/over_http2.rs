@@ -57,7 +57,7 @@ where
 {
     let (orders, received) = Orders::new();
     let (address, bound) = std::sync::mpsc::channel();
-    on_own_thread(move || async move {
+    on_own_thread("server", move || async move {
         let server = Http2Server::bind("127.0.0.1:0", Http2ServerConfig::default())
             .await
             .expect("a free port");
@@ -74,7 +74,7 @@ where
         service(call, received).await;
     });
     let address = bound.recv().expect("the service's end listens");
-    on_own_thread(move || async move {
+    on_own_thread("client", move || async move {
         let config = UpstreamConfig {
             url: format!("http://{address}"),
             hub: "bench".into(),

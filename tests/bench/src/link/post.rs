@@ -26,7 +26,7 @@ pub(crate) struct PostOverHttp1(Orders<usize>);
 impl PostOverHttp1 {
     pub(crate) fn start() -> Self {
         let (address, bound) = std::sync::mpsc::channel();
-        on_own_thread(move || async move {
+        on_own_thread("server", move || async move {
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
             let local = listener.local_addr().expect("bound");
             address.send(local).expect("waits for it");
@@ -40,7 +40,7 @@ impl PostOverHttp1 {
         });
         let address = bound.recv().expect("the application listens");
         let (orders, mut received) = Orders::new();
-        on_own_thread(move || async move {
+        on_own_thread("client", move || async move {
             let mut connections = Vec::new();
             while let Some(order) = received.recv().await {
                 while connections.len() < order.work {

@@ -32,7 +32,7 @@ pub(crate) struct UnaryOverTonic(Orders<usize>);
 impl UnaryOverTonic {
     pub(crate) fn start() -> Self {
         let (address, bound) = std::sync::mpsc::channel();
-        on_own_thread(move || async move {
+        on_own_thread("server", move || async move {
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
             let local = listener.local_addr().expect("bound");
             address.send(local).expect("waits for it");
@@ -42,7 +42,7 @@ impl UnaryOverTonic {
         });
         let address = bound.recv().expect("the application listens");
         let (orders, mut received) = Orders::new();
-        on_own_thread(move || async move {
+        on_own_thread("client", move || async move {
             let endpoint: Endpoint = format!("http://{address}").parse().expect("a URL");
             let channel = endpoint.tcp_nodelay(true).connect().await.expect("listens");
             while let Some(order) = received.recv().await {

@@ -130,47 +130,54 @@ const fn against_channels(work: usize) -> Goal {
     }
 }
 
-/// Measures every work whose name has `only` in it; ours alone, if that is wanted.
-pub(crate) fn report(only: &str, alone: bool, rounds: usize, run: Duration) -> Report {
+/// Measures every work whose name begins with `only`; one contender alone, if it is named.
+pub(crate) fn report(only: &str, alone: &str, rounds: usize, run: Duration) -> Report {
     let mut report = Report::new("message", "work", rounds, run, GOALS.into());
-    let wanted = |(name, _): &(&str, Work)| name.contains(only);
+    let wanted = |(name, _): &(&str, Work)| name.starts_with(only);
+    let mut add = |name: &str, mut contenders: Vec<Contender<'_>>| {
+        contenders.retain(|contender| alone.is_empty() || contender.name == alone);
+        if !contenders.is_empty() {
+            report.add(name.to_owned(), measure(&contenders, rounds, run));
+        }
+    };
     let ours = stubs::over_http2();
-    let tonic = (!alone).then(over_tonic::start);
+    let tonic = over_tonic::start();
     for (name, work) in NETWORK.into_iter().filter(wanted) {
-        let mut contenders = vec![Contender {
-            name: "headwater",
-            run: Box::new(|run| ours.run(work, run)),
-        }];
-        if let Some(tonic) = &tonic {
-            contenders.push(Contender {
+        let mut contenders = vec![
+            Contender {
+                name: "headwater",
+                run: Box::new(|run| ours.run(work, run)),
+            },
+            Contender {
                 name: "tonic",
                 run: Box::new(|run| tonic.run(work, run)),
+            },
+        ];
+        if let Work::Sink { bytes } = work {
+            let tonic = &tonic;
+            contenders.push(Contender {
+                name: "tonic, generating",
+                run: Box::new(move |run| tonic.run(Work::Generate { bytes }, run)),
             });
-            if let Work::Sink { bytes } = work {
-                contenders.push(Contender {
-                    name: "tonic, generating",
-                    run: Box::new(move |run| tonic.run(Work::Generate { bytes }, run)),
-                });
-            }
         }
-        report.add(name.to_owned(), measure(&contenders, rounds, run));
+        add(name, contenders);
     }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .expect("a runtime");
     for (name, work) in IN_PROCESS.into_iter().filter(wanted) {
-        let mut contenders = vec![Contender {
-            name: "headwater",
-            run: Box::new(|run| block_on(&runtime, run, |until| in_process::work(work, until))),
-        }];
-        if !alone {
-            contenders.push(Contender {
+        let contenders = vec![
+            Contender {
+                name: "headwater",
+                run: Box::new(|run| block_on(&runtime, run, |until| in_process::work(work, until))),
+            },
+            Contender {
                 name: "channels",
                 run: Box::new(|run| block_on(&runtime, run, |until| channels::work(work, until))),
-            });
-        }
-        report.add(name.to_owned(), measure(&contenders, rounds, run));
+            },
+        ];
+        add(name, contenders);
     }
     report
 }

@@ -30,7 +30,7 @@ const SLOTS: usize = 128;
 /// A tonic server and a tonic client.
 pub(crate) fn start() -> Orders<Work> {
     let (address, bound) = std::sync::mpsc::channel();
-    on_own_thread(move || async move {
+    on_own_thread("server", move || async move {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let local = listener.local_addr().expect("bound");
         address.send(local).expect("waits for it");
@@ -40,7 +40,7 @@ pub(crate) fn start() -> Orders<Work> {
     });
     let address = bound.recv().expect("the server listens");
     let (orders, mut received) = Orders::<Work>::new();
-    on_own_thread(move || async move {
+    on_own_thread("client", move || async move {
         let url = format!("http://{address}");
         let client = BenchClient::connect(url).await.expect("listens");
         while let Some(Order {

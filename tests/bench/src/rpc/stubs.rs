@@ -23,7 +23,7 @@ use generated::{Bench, BenchClient, BenchServer, Count, Message};
 /// A server and a client of the generated stubs.
 pub(crate) fn over_http2() -> Orders<Work> {
     let (address, bound) = std::sync::mpsc::channel();
-    on_own_thread(move || async move {
+    on_own_thread("server", move || async move {
         let router = Router::new();
         let added = router.add(BenchServer::new(Service).into_service());
         added.expect("the only service");
@@ -35,7 +35,7 @@ pub(crate) fn over_http2() -> Orders<Work> {
     });
     let address = bound.recv().expect("the server listens");
     let (orders, mut received) = Orders::<Work>::new();
-    on_own_thread(move || async move {
+    on_own_thread("client", move || async move {
         let url = format!("http://{address}");
         let transport = Http2Client::new(&url, &Http2ClientConfig::default());
         let client = Client::new(transport.expect("a URL"));

@@ -10,6 +10,8 @@ use crate::{
 const PROTO: &str = "headwater-proto";
 const CORE: &str = "headwater-core";
 const RPC: &str = "headwater-rpc";
+const TRANSPORTS: &str = "transports/urls";
+const SDK: &str = "server/upstream";
 
 /// The whole normal dependency tree of the crates without IO: everything in it works without `std`, and none of it
 /// waits, reads a clock, draws a random number or opens a socket.
@@ -44,7 +46,7 @@ const PURE: [(&str, &[&str]); 2] = [
 ];
 
 /// What a crate may use of the others. The service (`headwater`) may use all; tests and examples are not listed.
-const EDGES: [(&str, &[&str]); 10] = [
+const EDGES: [(&str, &[&str]); 12] = [
     ("proto", &[]),
     ("proto/codegen", &[]),
     ("core", &[PROTO]),
@@ -52,17 +54,29 @@ const EDGES: [(&str, &[&str]); 10] = [
     ("transports/services", &[RPC, "headwater-codegen"]),
     ("transports/in-process", &[PROTO, CORE, RPC]),
     ("transports/http2", &[PROTO, CORE, RPC]),
+    ("transports/http3", &[PROTO, CORE, RPC]),
     ("transports/websocket", &[PROTO, CORE, RPC]),
-    // The SDK chooses its transport at run time, by URL.
+    // The one place that knows them all.
     (
-        "server/upstream",
+        TRANSPORTS,
+        &[
+            RPC,
+            "headwater-in-process",
+            "headwater-http2",
+            "headwater-http3",
+            "headwater-websocket",
+        ],
+    ),
+    // The SDK chooses its transport at run time, by URL; it brings options of each.
+    (
+        SDK,
         &[
             PROTO,
             CORE,
             RPC,
+            "headwater-transports",
             "headwater-in-process",
             "headwater-http2",
-            "headwater-websocket",
         ],
     ),
     (
@@ -71,16 +85,33 @@ const EDGES: [(&str, &[&str]); 10] = [
             PROTO,
             CORE,
             RPC,
+            "headwater-transports",
             "headwater-in-process",
-            "headwater-http2",
             "headwater-websocket",
             "headwater-upstream",
         ],
     ),
 ];
 
+/// Built with the in-process transport alone, these bring no network stack: features only add.
+const WITHOUT_NETWORK: [&str; 2] = [TRANSPORTS, SDK];
+
+/// What a network stack cannot do without. `mio` and `socket2` are how tokio opens sockets.
+const NETWORK: [&str; 9] = [
+    "mio",
+    "socket2",
+    "h2",
+    "hyper",
+    "quinn",
+    "rustls",
+    "tonic",
+    "tower",
+    "tungstenite",
+];
+
 pub(super) fn check() -> Result<Vec<String>, String> {
     let mut problems = trees()?;
+    problems.extend(networks()?);
     for (folder, allowed) in EDGES {
         let manifest = Path::new(folder).join("Cargo.toml");
         let manifest = text(&manifest)?.ok_or("a manifest is not UTF-8")?;
@@ -98,30 +129,53 @@ fn trees() -> Result<Vec<String>, String> {
     let mut allowed: Vec<&str> = Vec::new();
     for (package, more) in PURE {
         allowed.extend(more);
-        let tree = output(
-            cargo()
-                .args([
-                    "tree",
-                    "--package",
-                    package,
-                    "--edges",
-                    "normal,no-proc-macro",
-                ])
-                .args(["--prefix", "none", "--format", "{p}"])
-                .current_dir(root()),
-        )?;
-        let mut used: Vec<&str> = tree
-            .lines()
-            .filter_map(|line| line.split(' ').next())
-            .collect();
-        used.sort_unstable();
-        used.dedup();
-        used.retain(|name| *name != package && !allowed.contains(name));
+        let mut used = tree(Path::new(""), &["--package", package])?;
+        used.retain(|name| name != package && !allowed.contains(&name.as_str()));
         problems.extend(used.iter().map(|name| {
             format!("{package}: {name} is in its tree and not on the list of tests/xtask/src/tidy/dependencies.rs")
         }));
     }
     Ok(problems)
+}
+
+/// S4-01, U-10: the network that is in a build which is to have none.
+fn networks() -> Result<Vec<String>, String> {
+    let mut problems = Vec::new();
+    for folder in WITHOUT_NETWORK {
+        let features = ["--no-default-features", "--features", "in-process"];
+        let used = tree(Path::new(folder), &features)?;
+        if !used.iter().any(|name| name == "headwater-in-process") {
+            problems.push(format!(
+                "{folder}: the feature in-process does not bring it"
+            ));
+        }
+        problems.extend(network(folder, &used));
+    }
+    Ok(problems)
+}
+
+fn network(folder: &str, used: &[String]) -> Vec<String> {
+    let found = used.iter().filter(|name| NETWORK.contains(&name.as_str()));
+    let problems = found.map(|name| {
+        format!("{folder}: with the feature in-process alone, {name} is in its tree, and that is a network")
+    });
+    problems.collect()
+}
+
+/// The normal dependency tree of a crate, itself included, without procedural macros.
+fn tree(folder: &Path, arguments: &[&str]) -> Result<Vec<String>, String> {
+    let tree = output(
+        cargo()
+            .args(["tree", "--edges", "normal,no-proc-macro"])
+            .args(["--prefix", "none", "--format", "{p}"])
+            .args(arguments)
+            .current_dir(root().join(folder)),
+    )?;
+    let names = tree.lines().filter_map(|line| line.split(' ').next());
+    let mut names: Vec<String> = names.map(str::to_owned).collect();
+    names.sort_unstable();
+    names.dedup();
+    Ok(names)
 }
 
 /// The crates of this workspace that a manifest names among its normal and build dependencies.
@@ -147,7 +201,21 @@ fn own(manifest: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::own;
+    use super::{network, own};
+
+    #[test]
+    fn a_network_in_a_build_that_is_to_have_none_is_named() {
+        let used = ["tokio".to_owned(), "mio".to_owned()];
+        assert!(
+            network("x", &used[..1]).is_empty(),
+            "tokio alone opens nothing"
+        );
+        let problems = network("x", &used);
+        assert!(
+            problems.len() == 1 && problems[0].contains("mio"),
+            "{problems:?}"
+        );
+    }
 
     #[test]
     fn only_what_a_crate_is_built_with_counts() {

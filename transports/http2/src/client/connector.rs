@@ -29,7 +29,7 @@ use super::{
     socket::{Socket, Stream, dial},
     tls::TlsDialer,
 };
-use crate::batch::Batch;
+use headwater_rpc::Payload;
 
 /// The largest window that there is (RFC 9113, 6.9.1).
 const WINDOW_BYTES_MAX: u32 = (1 << 31) - 1;
@@ -43,7 +43,10 @@ const SEND_BUFFER_BYTES: usize = 1 << 20;
 /// How long a connection that nobody holds may take to end: GOAWAY, and the RST_STREAM of what was cancelled.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-type Handshaken = (SendRequest<Batch>, h2::client::Connection<Socket, Batch>);
+type Handshaken = (
+    SendRequest<Payload>,
+    h2::client::Connection<Socket, Payload>,
+);
 
 /// Makes connections to the servers of one target: TCP or Unix sockets, with TLS or without.
 #[derive(Debug)]

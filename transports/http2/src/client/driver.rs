@@ -4,9 +4,9 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    task::{Context, Poll, Waker, ready},
+    task::{Context, Poll, Wake, Waker, ready},
 };
 
 use futures_util::stream::{FuturesUnordered, Stream as _};
@@ -17,7 +17,7 @@ use super::{
     shared::{Shared, ended},
     socket::Socket,
 };
-use crate::batch::Batch;
+use headwater_rpc::Payload;
 
 /// What runs in a connection's task beside the connection. Gives why the connection has to end, if it has to.
 pub(crate) enum Job {
@@ -36,16 +36,54 @@ impl Future for Job {
     }
 }
 
+/// Has a part of the driver polled again.
+struct Signal {
+    set: AtomicBool,
+    shared: Arc<Shared>,
+}
+
+impl Signal {
+    /// Set, because nothing was polled yet.
+    fn new(shared: &Arc<Shared>) -> Arc<Self> {
+        Arc::new(Self {
+            set: AtomicBool::new(true),
+            shared: Arc::clone(shared),
+        })
+    }
+
+    fn is_set(&self) -> bool {
+        self.set.load(Ordering::SeqCst)
+    }
+
+    fn take(&self) -> bool {
+        self.set.swap(false, Ordering::SeqCst)
+    }
+}
+
+impl Wake for Signal {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.set.store(true, Ordering::SeqCst);
+        self.shared.signal();
+    }
+}
+
+/// Rounds of one poll of the driver, after which other tasks get their turn.
+const ROUNDS: usize = 4;
+
 /// Drives a connection and all that is sent on it. Runs until the connection has ended, after which it takes no streams.
 ///
 /// First everybody who has something to send gives it to `h2`, then `h2` writes it all: one wake-up and one write,
-/// however many messages on however many streams.
+/// however many messages on however many streams. Each part is polled only if something has happened to it.
 pub(crate) struct Driver {
-    connection: h2::client::Connection<Socket, Batch>,
-    shared: Arc<Shared>,
-    /// Wakes this for the connection, unless it runs anyway.
-    waker: Waker,
+    connection: h2::client::Connection<Socket, Payload>,
+    connection_signal: Arc<Signal>,
     jobs: FuturesUnordered<Job>,
+    jobs_signal: Arc<Signal>,
+    shared: Arc<Shared>,
     /// Reads of the socket so far, and what of them was looked at.
     reads: Arc<AtomicU64>,
     seen: u64,
@@ -53,32 +91,67 @@ pub(crate) struct Driver {
 
 impl Driver {
     pub(crate) fn new(
-        connection: h2::client::Connection<Socket, Batch>,
+        connection: h2::client::Connection<Socket, Payload>,
         shared: Arc<Shared>,
         reads: Arc<AtomicU64>,
         keepalive: Option<Job>,
     ) -> Self {
         Self {
             connection,
-            waker: Waker::from(Arc::clone(&shared)),
-            shared,
+            connection_signal: Signal::new(&shared),
             jobs: keepalive.into_iter().collect(),
+            jobs_signal: Signal::new(&shared),
+            shared,
             reads,
             seen: 0,
         }
     }
 
     fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<Status> {
-        self.shared.begin_filling(cx);
-        let pipes = self.shared.take_pipes();
-        self.jobs.extend(pipes.into_iter().map(Job::Pipe));
-        while let Poll::Ready(Some(done)) = Pin::new(&mut self.jobs).poll_next(cx) {
+        self.shared.run(cx);
+        for _ in 0..ROUNDS {
+            if let Poll::Ready(why) = self.poll_jobs() {
+                return Poll::Ready(why);
+            }
+            if !self.connection_signal.take() {
+                break;
+            }
+            if let Poll::Ready(why) = self.poll_connection(cx) {
+                return Poll::Ready(why);
+            }
+        }
+        self.shared.pause();
+        // What signalled while this ran has woken nobody.
+        let signals = [&self.connection_signal, &self.jobs_signal];
+        if self.shared.has_pipes() || signals.iter().any(|signal| signal.is_set()) {
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
+    }
+
+    /// Ready if a job says that the connection has to end.
+    fn poll_jobs(&mut self) -> Poll<Status> {
+        let signalled = self.jobs_signal.take();
+        if self.shared.has_pipes() {
+            let pipes = self.shared.take_pipes();
+            self.jobs.extend(pipes.into_iter().map(Job::Pipe));
+        } else if !signalled {
+            return Poll::Pending;
+        }
+        let waker = Waker::from(Arc::clone(&self.jobs_signal));
+        let mut cx = Context::from_waker(&waker);
+        while let Poll::Ready(Some(done)) = Pin::new(&mut self.jobs).poll_next(&mut cx) {
             if let Some(why) = done {
                 return Poll::Ready(why);
             }
         }
-        self.shared.end_filling();
-        let mut waked = Context::from_waker(&self.waker);
+        Poll::Pending
+    }
+
+    /// Ready if the connection has ended.
+    fn poll_connection(&mut self, cx: &mut Context<'_>) -> Poll<Status> {
+        let waker = Waker::from(Arc::clone(&self.connection_signal));
+        let mut waked = Context::from_waker(&waker);
         let polled = Pin::new(&mut self.connection).poll(&mut waked);
         let reads = self.reads.load(Ordering::Relaxed);
         if reads != self.seen {
@@ -119,7 +192,7 @@ mod tests {
         let reads = Arc::new(AtomicU64::new(0));
         let socket = Socket::new(Box::new(stream), Arc::clone(&reads));
         let builder = h2::client::Builder::new();
-        let handshake = builder.handshake::<_, Batch>(socket).await;
+        let handshake = builder.handshake::<_, Payload>(socket).await;
         let (sender, connection) = handshake.expect("the stream is open");
         let shared = Shared::new(sender);
         let driver = Driver::new(connection, Arc::clone(&shared), reads, None);
@@ -140,7 +213,7 @@ mod tests {
             let (shared, driver) = connect(here).await;
             let driver = tokio::spawn(driver);
             let sender = shared.sender();
-            let mut sender: SendRequest<Batch> = sender.expect("it is up");
+            let mut sender: SendRequest<Payload> = sender.expect("it is up");
             let request = Request::post("http://test/").body(()).expect("valid");
             let stream = sender.send_request(request, false).expect("it is up");
             let (accepted, connection) = server.await.expect("no panic");

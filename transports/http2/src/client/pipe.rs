@@ -1,43 +1,44 @@
 //! What a call sends, from its [`Outbound`] into its stream. The connection's own task runs it.
 
 use std::{
+    mem,
     pin::Pin,
     task::{Context, Poll, Waker, ready},
 };
 
 use bytes::Buf as _;
 use h2::{Reason, SendStream};
-use headwater_rpc::{Frame, Outbound, Pulled, ResetWatch};
+use headwater_rpc::{Encoded, Outbound, Payload, Pulled, ResetWatch};
 
-use crate::{batch::Batch, body::reason};
+use crate::body::reason;
 
 /// Sends what a call has to say, as the peer's windows allow it. Done when the stream needs nobody to look after it.
 pub(crate) struct Pipe {
-    stream: SendStream<Batch>,
+    stream: SendStream<Payload>,
     outbound: Outbound,
     reset: ResetWatch,
-    frames: Vec<Frame>,
+    encoded: Encoded,
     /// All was given to `h2`, which waits for the peer's window with some of it.
     held: bool,
 }
 
 /// Sends what waits already. `None` if that was all, to the half-close: then nobody has to look after the stream, for it
 /// is reset when the receiving half is dropped.
-pub(crate) fn begin(stream: SendStream<Batch>, outbound: Outbound) -> Option<Pipe> {
+pub(crate) fn begin(stream: SendStream<Payload>, outbound: Outbound) -> Option<Pipe> {
     let reset = outbound.reset_watch();
     let mut pipe = Pipe {
         stream,
         outbound,
         reset,
-        frames: Vec::new(),
+        encoded: Encoded::default(),
         held: false,
     };
     // The driver's own poll registers a waker that wakes.
     let mut cx = Context::from_waker(Waker::noop());
     // Before any window is known `h2` holds it: no more than two pulls.
     for _ in 0..2 {
-        match pipe.outbound.poll_frames(&mut cx, &mut pipe.frames) {
-            Poll::Ready(Pulled::Frames) if !has_end(&pipe.frames) => {}
+        match pipe.outbound.poll_encoded(&mut cx, &mut pipe.encoded) {
+            Poll::Ready(Pulled::Frames) if pipe.encoded.end.is_none() => {}
             Poll::Ready(Pulled::Frames) | Poll::Pending => break,
             Poll::Ready(pulled @ (Pulled::Reset(_) | Pulled::Done)) => {
                 pipe.end(pulled);
@@ -45,24 +46,21 @@ pub(crate) fn begin(stream: SendStream<Batch>, outbound: Outbound) -> Option<Pip
             }
         }
     }
-    if !pipe.frames.is_empty() && pipe.send().is_ready() {
+    let nothing = pipe.encoded.payload.is_empty() && pipe.encoded.end.is_none();
+    if !nothing && pipe.send().is_ready() {
         return None;
     }
     Some(pipe)
 }
 
-fn has_end(frames: &[Frame]) -> bool {
-    matches!(frames.last(), Some(Frame::End(_)))
-}
-
 impl Pipe {
     /// Gives `h2` what was pulled. Ready when nobody has to look after the stream any more.
     fn send(&mut self) -> Poll<()> {
-        let (batch, end) = Batch::encode(&mut self.frames);
+        let Encoded { payload, end, .. } = mem::take(&mut self.encoded);
         let last = end.is_some();
-        self.held = last && !self.has_room(batch.remaining());
+        self.held = last && !self.has_room(payload.remaining());
         // A stream that takes no more was reset by the peer, which the receiving half reports.
-        let sent = self.stream.send_data(batch, last);
+        let sent = self.stream.send_data(payload, last);
         if sent.is_err() || (last && !self.held) {
             return Poll::Ready(());
         }
@@ -98,7 +96,7 @@ impl Pipe {
     /// Resets a call that is over, whatever it still had to send: the peer makes no room for it.
     fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         ready!(self.reset.poll_reset(cx));
-        let reason = match self.outbound.poll_frames(cx, &mut self.frames) {
+        let reason = match self.outbound.poll_encoded(cx, &mut self.encoded) {
             Poll::Ready(Pulled::Reset(code)) => reason(code),
             Poll::Ready(Pulled::Frames | Pulled::Done) | Poll::Pending => Reason::CANCEL,
         };
@@ -121,7 +119,7 @@ impl Future for Pipe {
                 Poll::Ready(Err(())) => return Poll::Ready(()),
                 Poll::Pending => return this.poll_over(cx),
             }
-            match this.outbound.poll_frames(cx, &mut this.frames) {
+            match this.outbound.poll_encoded(cx, &mut this.encoded) {
                 Poll::Ready(Pulled::Frames) if this.send().is_pending() => {}
                 Poll::Ready(Pulled::Frames) => return Poll::Ready(()),
                 Poll::Ready(pulled @ (Pulled::Reset(_) | Pulled::Done)) => {

@@ -5,7 +5,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
-    task::{Context, Poll, Wake},
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -18,7 +18,7 @@ use tokio::{
 };
 
 use super::pipe::Pipe;
-use crate::batch::Batch;
+use headwater_rpc::Payload;
 
 /// How many calls may wait on one connection for the peer to allow them a stream. Further ones fail at once with
 /// `UNAVAILABLE`, for a peer that allows few or none would else have this side hold any number of them.
@@ -26,7 +26,7 @@ const WAITING_CALLS_MAX: usize = 1024;
 
 pub(crate) struct Shared {
     /// Opens streams; `None` once the connection takes no more, and then `h2` ends it after the last stream.
-    sender: Mutex<Option<SendRequest<Batch>>>,
+    sender: Mutex<Option<SendRequest<Payload>>>,
     /// Places for streams, as many as the peer allows (RFC 9113, 5.1.2).
     places: Semaphore,
     /// Calls that wait for a place.
@@ -40,8 +40,8 @@ pub(crate) struct Shared {
     has_pipes: AtomicBool,
     /// Wakes the driver's task.
     driver: AtomicWaker,
-    /// The driver is filling the connection, which it will poll in any case.
-    filling: AtomicBool,
+    /// The driver's task runs, and will look at its signals.
+    running: AtomicBool,
     closed: watch::Sender<Option<Status>>,
     started: Instant,
     /// When something was last heard of the peer, in milliseconds after the start.
@@ -49,7 +49,7 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(sender: SendRequest<Batch>) -> Arc<Self> {
+    pub(crate) fn new(sender: SendRequest<Payload>) -> Arc<Self> {
         let allowed = allowed(&sender);
         Arc::new(Self {
             sender: Mutex::new(Some(sender)),
@@ -61,7 +61,7 @@ impl Shared {
             pipes: Mutex::new(Some(Vec::new())),
             has_pipes: AtomicBool::new(false),
             driver: AtomicWaker::new(),
-            filling: AtomicBool::new(false),
+            running: AtomicBool::new(false),
             closed: watch::Sender::new(None),
             started: Instant::now(),
             heard: AtomicU64::new(0),
@@ -94,7 +94,7 @@ impl Shared {
     }
 
     /// What opens one stream.
-    pub(crate) fn sender(&self) -> Option<SendRequest<Batch>> {
+    pub(crate) fn sender(&self) -> Option<SendRequest<Payload>> {
         // A clone for each: the original would hold on to a stream that could not be sent at once.
         lock(&self.sender).clone()
     }
@@ -172,29 +172,38 @@ impl Shared {
         };
         waiting.push(pipe);
         drop(pipes);
-        self.has_pipes.store(true, Ordering::Release);
-        self.driver.wake();
+        self.has_pipes.store(true, Ordering::SeqCst);
+        self.signal();
     }
 
-    /// The driver's task runs, and begins to fill the connection: until [`Shared::end_filling`] what wakes the connection
-    /// wakes nobody.
-    pub(crate) fn begin_filling(&self, cx: &Context<'_>) {
+    /// The driver's task runs. Until [`Shared::pause`] what signals it does not wake it.
+    pub(crate) fn run(&self, cx: &Context<'_>) {
         self.driver.register(cx.waker());
-        self.filling.store(true, Ordering::SeqCst);
+        self.running.store(true, Ordering::SeqCst);
     }
 
-    /// The connection is polled next.
-    pub(crate) fn end_filling(&self) {
-        self.filling.store(false, Ordering::SeqCst);
+    /// The driver's task looks at its signals once more, and waits.
+    pub(crate) fn pause(&self) {
+        self.running.store(false, Ordering::SeqCst);
+    }
+
+    /// Wakes the driver's task, unless it runs.
+    pub(crate) fn signal(&self) {
+        if !self.running.load(Ordering::SeqCst) {
+            self.driver.wake();
+        }
+    }
+
+    /// Whether pipes came since.
+    pub(crate) fn has_pipes(&self) -> bool {
+        self.has_pipes.load(Ordering::SeqCst)
     }
 
     /// The pipes that came since.
     pub(crate) fn take_pipes(&self) -> Vec<Pipe> {
-        if self.has_pipes.swap(false, Ordering::AcqRel) {
-            let mut pipes = lock(&self.pipes);
-            return pipes.as_mut().map(std::mem::take).unwrap_or_default();
-        }
-        Vec::new()
+        self.has_pipes.store(false, Ordering::SeqCst);
+        let mut pipes = lock(&self.pipes);
+        pipes.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// There is no driver any more. Nothing here may lead to the connection, whose waker leads here.
@@ -205,21 +214,8 @@ impl Shared {
     }
 }
 
-/// The connection's own waker.
-impl Wake for Shared {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        if !self.filling.load(Ordering::SeqCst) {
-            self.driver.wake();
-        }
-    }
-}
-
 /// How many streams the peer allows; no more than can be counted.
-fn allowed(sender: &SendRequest<Batch>) -> usize {
+fn allowed(sender: &SendRequest<Payload>) -> usize {
     sender.current_max_send_streams().min(STREAMS_MAX)
 }
 

@@ -16,6 +16,8 @@ use tokio::{
     net::TcpStream,
 };
 
+use crate::read_ahead::ReadAhead;
+
 /// A stream of bytes, whatever carries it.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
@@ -42,12 +44,17 @@ pub(crate) async fn dial(address: &Address) -> io::Result<Box<dyn Stream>> {
 /// A stream that counts the reads that brought something: signs of life.
 pub(crate) struct Socket {
     stream: Box<dyn Stream>,
+    ahead: ReadAhead,
     reads: Arc<AtomicU64>,
 }
 
 impl Socket {
-    pub(crate) const fn new(stream: Box<dyn Stream>, reads: Arc<AtomicU64>) -> Self {
-        Self { stream, reads }
+    pub(crate) fn new(stream: Box<dyn Stream>, reads: Arc<AtomicU64>) -> Self {
+        Self {
+            stream,
+            ahead: ReadAhead::default(),
+            reads,
+        }
     }
 }
 
@@ -57,10 +64,11 @@ impl AsyncRead for Socket {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
         let before = buf.filled().len();
-        let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
+        let polled = this.ahead.poll_read(&mut this.stream, cx, buf);
         if buf.filled().len() > before {
-            self.reads.fetch_add(1, Ordering::Relaxed);
+            this.reads.fetch_add(1, Ordering::Relaxed);
         }
         polled
     }

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use headwater_rpc::{Acceptor, Peer, tls::TlsServer};
+use headwater_rpc::{Acceptor, Peer, http::jittered, tls::TlsServer};
 use hyper::server::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::{
@@ -22,7 +22,6 @@ use tokio::{
 use tonic::transport::server::TcpConnectInfo;
 
 use super::{
-    age::jittered,
     config::Http2ServerConfig,
     counters::Http2ServerCounters,
     enforcement::Enforcement,

@@ -4,7 +4,6 @@
 //! `Server`, whose connections share one signal, cannot be cut, and answer a deadline with `CANCELLED`. Services made
 //! for tonic can be mounted beside ours all the same.
 
-mod age;
 mod config;
 pub(crate) mod connection;
 mod counters;

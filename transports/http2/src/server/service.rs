@@ -11,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use headwater_rpc::{
-    AcceptedStream, Acceptor, Code, Frame, Outbound, Pulled, RequestHeaders, Status, Trailers,
+    AcceptedStream, Acceptor, Code, Encoded, Outbound, Pulled, RequestHeaders, Status, Trailers,
 };
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body::SizeHint;
@@ -125,14 +125,14 @@ pub(super) struct Responding {
 
 enum Answer {
     Refused(Refusal),
-    Call(Outbound, Vec<Frame>),
+    Call(Outbound, Encoded),
     Mounted(Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>),
     Given,
 }
 
 impl Answer {
-    const fn new(outbound: Outbound) -> Self {
-        Self::Call(outbound, Vec::new())
+    fn new(outbound: Outbound) -> Self {
+        Self::Call(outbound, Encoded::default())
     }
 }
 
@@ -150,12 +150,12 @@ impl Future for Responding {
             })));
         }
         let pulled = match &mut self.answer {
-            Answer::Call(outbound, frames) => ready!(outbound.poll_frames(cx, frames)),
+            Answer::Call(outbound, encoded) => ready!(outbound.poll_encoded(cx, encoded)),
             Answer::Refused(_) | Answer::Mounted(_) | Answer::Given => Pulled::Done,
         };
         let response = match std::mem::replace(&mut self.answer, Answer::Given) {
             Answer::Refused(refusal) => *refusal,
-            Answer::Call(outbound, frames) => respond(pulled, outbound, frames),
+            Answer::Call(outbound, encoded) => respond(pulled, outbound, encoded),
             Answer::Mounted(_) | Answer::Given => {
                 unreachable!("a future is not polled after it is ready")
             }
@@ -168,22 +168,22 @@ impl Future for Responding {
     }
 }
 
-fn respond(pulled: Pulled, outbound: Outbound, mut frames: Vec<Frame>) -> Response<CallBody> {
-    if pulled != Pulled::Frames || frames.is_empty() {
+fn respond(pulled: Pulled, outbound: Outbound, mut encoded: Encoded) -> Response<CallBody> {
+    if pulled != Pulled::Frames {
         let status = Status::new(Code::Cancelled, "the call was cancelled");
         return trailers_only(&Trailers::failed(status));
     }
-    match frames.remove(0) {
-        Frame::Headers(metadata) => {
-            let mut response = Response::new(CallBody::response(outbound, frames));
+    match (encoded.headers.take(), &encoded.end) {
+        (Some(metadata), _) => {
+            let mut response = Response::new(CallBody::response(outbound, encoded));
             let headers = response.headers_mut();
             headers.insert(header::CONTENT_TYPE, headers::content_type());
             headers::append_metadata(&metadata, headers);
             response
         }
-        Frame::End(trailers) => trailers_only(&trailers),
+        (None, Some(trailers)) => trailers_only(trailers),
         // The machine sends headers before any message.
-        Frame::Message(_) | Frame::Compressed(_) => {
+        (None, None) => {
             let status = Status::new(Code::Internal, "a message before headers");
             trailers_only(&Trailers::failed(status))
         }
@@ -196,10 +196,6 @@ pub(super) struct ServerBody {
     _stream: Option<OpenStream>,
 }
 
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly every response is a call, and a box would cost each an allocation"
-)]
 enum Content {
     Call(CallBody),
     Mounted(Body),

@@ -219,7 +219,7 @@ impl State {
     /// Copies the frames from this one on, up to what one pull takes, and says how many.
     fn copy(&self, from: usize, frames: &mut Vec<Frame>) -> usize {
         let kept = self.frames.iter().skip(from);
-        let (count, _) = one_pull(kept.clone());
+        let (count, _) = one_pull(kept.clone().map(Frame::credit));
         frames.extend(kept.take(count).cloned());
         count
     }

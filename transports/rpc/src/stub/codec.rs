@@ -14,14 +14,15 @@ pub trait Serializer<T> {
     /// The format has no way to say this. The call ends with `INTERNAL`, and the peer is told only so.
     fn serialize(message: &T) -> Result<Bytes, CodecError>;
 
-    /// The messages as they travel, in order. A format that can write several into one buffer saves an allocation for
-    /// each. Default: [`Serializer::serialize`] for each.
+    /// Appends the message as it travels; what is in `into` already is another's and stays. A format that can write
+    /// into a buffer saves an allocation for each message. Default: a copy of [`Serializer::serialize`].
     ///
     /// # Errors
     ///
-    /// As [`Serializer::serialize`], if it is so for one of them.
-    fn serialize_all(messages: &[T]) -> Result<Vec<Bytes>, CodecError> {
-        messages.iter().map(Self::serialize).collect()
+    /// As [`Serializer::serialize`]. What was appended before is thrown away.
+    fn serialize_into(message: &T, into: &mut Vec<u8>) -> Result<(), CodecError> {
+        into.extend_from_slice(&Self::serialize(message)?);
+        Ok(())
     }
 }
 
@@ -36,7 +37,7 @@ pub trait Deserializer<T> {
 }
 
 pub(crate) type Serialize<T> = fn(&T) -> Result<Bytes, CodecError>;
-pub(crate) type SerializeAll<T> = fn(&[T]) -> Result<Vec<Bytes>, CodecError>;
+pub(crate) type SerializeInto<T> = fn(&T, &mut Vec<u8>) -> Result<(), CodecError>;
 pub(crate) type Deserialize<T> = fn(Bytes) -> Result<T, CodecError>;
 
 /// Why a codec refused. The text reaches the peer, so it may name what is wrong and must not quote the message.
@@ -79,54 +80,9 @@ impl<T: prost::Message> Serializer<T> for ProstCodec {
         Ok(message.encode_to_vec().into())
     }
 
-    fn serialize_all(messages: &[T]) -> Result<Vec<Bytes>, CodecError> {
-        let mut encoded = Vec::with_capacity(messages.len());
-        let mut rest = messages;
-        while !rest.is_empty() {
-            let (count, total) = fitting(rest);
-            let (now, later) = rest.split_at(count);
-            serialize_into_one(now, total, &mut encoded)?;
-            rest = later;
-        }
-        Ok(encoded)
+    fn serialize_into(message: &T, into: &mut Vec<u8>) -> Result<(), CodecError> {
+        message.encode(into).map_err(CodecError::new)
     }
-}
-
-/// Bytes of messages that share a buffer: whoever keeps one of them keeps no more than this alive.
-#[cfg(feature = "prost")]
-const SHARED_BYTES: usize = 16 << 10;
-
-/// How many of the messages share the next buffer, at least one, and their bytes.
-#[cfg(feature = "prost")]
-fn fitting<T: prost::Message>(messages: &[T]) -> (usize, usize) {
-    let mut total = 0;
-    for (count, message) in messages.iter().enumerate() {
-        let bytes = message.encoded_len();
-        if count > 0 && total + bytes > SHARED_BYTES {
-            return (count, total);
-        }
-        total += bytes;
-    }
-    (messages.len(), total)
-}
-
-#[cfg(feature = "prost")]
-fn serialize_into_one<T: prost::Message>(
-    messages: &[T],
-    total: usize,
-    encoded: &mut Vec<Bytes>,
-) -> Result<(), CodecError> {
-    let mut buffer = Vec::with_capacity(total);
-    let mut start = 0;
-    let mut lengths = Vec::with_capacity(messages.len());
-    for message in messages {
-        message.encode(&mut buffer).map_err(CodecError::new)?;
-        lengths.push(buffer.len() - start);
-        start = buffer.len();
-    }
-    let mut buffer = Bytes::from(buffer);
-    encoded.extend(lengths.into_iter().map(|length| buffer.split_to(length)));
-    Ok(())
 }
 
 #[cfg(feature = "prost")]

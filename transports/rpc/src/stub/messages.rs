@@ -1,6 +1,7 @@
 //! The typed receiving half.
 
 use std::{
+    collections::VecDeque,
     fmt,
     future::poll_fn,
     mem,
@@ -25,20 +26,21 @@ use crate::Receiver;
 pub struct Messages<T> {
     receiver: Receiver,
     deserialize: Deserialize<T>,
-    /// What came in one poll; those before `next` are taken.
-    batch: Vec<Bytes>,
-    next: usize,
+    /// What is left of what came in one poll.
+    batch: VecDeque<Bytes>,
+    /// How many of it were taken.
+    taken: usize,
     failed: Option<Status>,
 }
 
 impl<T> Messages<T> {
     /// What `C` makes of what `receiver` gets.
-    pub const fn new<C: Deserializer<T>>(receiver: Receiver) -> Self {
+    pub fn new<C: Deserializer<T>>(receiver: Receiver) -> Self {
         Self {
             receiver,
             deserialize: C::deserialize,
-            batch: Vec::new(),
-            next: 0,
+            batch: VecDeque::new(),
+            taken: 0,
             failed: None,
         }
     }
@@ -59,11 +61,11 @@ impl<T> Messages<T> {
 
     /// [`Messages::message`] as a poll. One task at a time may wait.
     pub fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<T>, Status>> {
-        Poll::Ready(match ready!(self.poll_filled(cx)) {
-            Ok(0) => Ok(None),
-            Ok(_) => self.take().map(Some),
-            Err(status) => Err(status),
-        })
+        if self.batch.is_empty() {
+            ready!(self.poll_filled(cx))?;
+        }
+        let next = self.batch.pop_front();
+        Poll::Ready(next.map(|bytes| self.decode(bytes)).transpose())
     }
 
     /// Appends all messages that are there, at least one, waiting for the first, and says how many; 0 is the end.
@@ -78,15 +80,15 @@ impl<T> Messages<T> {
     pub async fn next_batch(&mut self, batch: &mut Vec<T>) -> Result<usize, Status> {
         let count = poll_fn(|cx| self.poll_filled(cx)).await?;
         batch.reserve(count);
-        for _ in 0..count {
-            batch.push(self.take()?);
+        while let Some(bytes) = self.batch.pop_front() {
+            batch.push(self.decode(bytes)?);
         }
         Ok(count)
     }
 
     /// Whether the message that [`Messages::message`] gave last came compressed.
     pub fn was_compressed(&self) -> bool {
-        let last = self.next.checked_sub(1);
+        let last = self.taken.checked_sub(1);
         last.is_some_and(|last| self.receiver.was_compressed(last))
     }
 
@@ -114,23 +116,25 @@ impl<T> Messages<T> {
         if let Some(status) = &self.failed {
             return Poll::Ready(Err(status.clone()));
         }
-        if self.next == self.batch.len() {
-            self.batch.clear();
-            self.next = 0;
-            ready!(self.receiver.poll_next_batch(cx, &mut self.batch))?;
+        if self.batch.is_empty() {
+            // Neither way moves anything: it is empty.
+            let mut batch = Vec::from(mem::take(&mut self.batch));
+            let polled = self.receiver.poll_next_batch(cx, &mut batch);
+            self.batch = batch.into();
+            ready!(polled)?;
+            self.taken = 0;
         }
-        Poll::Ready(Ok(self.batch.len() - self.next))
+        Poll::Ready(Ok(self.batch.len()))
     }
 
-    /// The next of what is there; there must be one.
-    fn take(&mut self) -> Result<T, Status> {
-        let bytes = mem::take(&mut self.batch[self.next]);
-        self.next += 1;
+    /// What these bytes, which are the next of what is there, say.
+    fn decode(&mut self, bytes: Bytes) -> Result<T, Status> {
+        self.taken += 1;
         (self.deserialize)(bytes).map_err(|error| {
             let status = error.receiving();
             self.receiver.fail(status.clone());
             self.batch.clear();
-            self.next = 0;
+            self.taken = 0;
             self.failed = Some(status.clone());
             status
         })

@@ -5,8 +5,8 @@ use std::fmt;
 use headwater_core::call::SendError;
 use headwater_proto::{Code, Metadata, Status};
 
-use super::codec::{Serialize, SerializeAll, Serializer};
-use crate::{Compress, Encoding, Sender};
+use super::codec::{Serialize, SerializeInto, Serializer};
+use crate::{Compress, Encoding, Sender, run::Run};
 
 /// Sends the messages of one direction of a call, from any thread.
 ///
@@ -15,7 +15,7 @@ use crate::{Compress, Encoding, Sender};
 pub struct Sink<T> {
     sender: Sender,
     serialize: Serialize<T>,
-    serialize_all: SerializeAll<T>,
+    serialize_into: SerializeInto<T>,
 }
 
 impl<T> Sink<T> {
@@ -24,7 +24,7 @@ impl<T> Sink<T> {
         Self {
             sender,
             serialize: C::serialize,
-            serialize_all: C::serialize_all,
+            serialize_into: C::serialize_into,
         }
     }
 
@@ -39,7 +39,12 @@ impl<T> Sink<T> {
     ///
     /// Dropped before it is done, the message was not sent.
     pub async fn send(&self, message: T) -> Result<(), Status> {
-        self.send_with(message, Compress::Auto).await
+        let mut run = self.run(std::slice::from_ref(&message))?;
+        // What is waited with is the bytes.
+        drop(message);
+        self.send_run(&mut run).await?;
+        run.keep_spare();
+        Ok(())
     }
 
     /// [`Sink::send`], with a say in whether this message is compressed.
@@ -65,8 +70,13 @@ impl<T> Sink<T> {
     ///
     /// As [`Sink::send`].
     pub fn try_send(&self, message: &T) -> Result<bool, Status> {
-        let bytes = (self.serialize)(message).map_err(|error| error.sending())?;
-        match self.sender.try_send(bytes) {
+        let mut run = self.run(std::slice::from_ref(message))?;
+        let sent = match self.sender.try_send_run(&mut run) {
+            Ok(false) => self.sender.try_send(run.take_first().unwrap_or_default()),
+            sent => sent.map(|_| ()),
+        };
+        run.keep_spare();
+        match sent {
             Ok(()) => Ok(true),
             Err(SendError::Blocked) => Ok(false),
             Err(error) => Err(refused(error)),
@@ -83,16 +93,35 @@ impl<T> Sink<T> {
     ///
     /// Dropped before it is done, the first of the messages were sent, and it is not known how many.
     pub async fn send_all(&self, messages: &[T]) -> Result<(), Status> {
-        let bytes = (self.serialize_all)(messages).map_err(|error| error.sending())?;
-        let mut sent = 0;
-        while sent < bytes.len() {
-            match self.sender.try_send_all(bytes[sent..].iter().cloned()) {
-                Ok(count) => sent += count,
+        let mut run = self.run(messages)?;
+        self.send_run(&mut run).await?;
+        run.keep_spare();
+        Ok(())
+    }
+
+    /// The messages, encoded.
+    fn run(&self, messages: &[T]) -> Result<Run, Status> {
+        let mut run = Run::spare();
+        for message in messages {
+            let pushed = run.push(|bytes| (self.serialize_into)(message, bytes));
+            pushed.map_err(|error| error.sending())?;
+        }
+        Ok(run)
+    }
+
+    /// Sends what is in the run, waiting for room.
+    async fn send_run(&self, run: &mut Run) -> Result<(), Status> {
+        loop {
+            match self.sender.try_send_run(run) {
+                Ok(true) => return Ok(()),
+                Ok(false) => {
+                    let first = run.take_first().unwrap_or_default();
+                    self.sender.send(first).await.map_err(refused)?;
+                }
                 Err(SendError::Blocked) => self.sender.writable().await,
                 Err(error) => return Err(refused(error)),
             }
         }
-        Ok(())
     }
 
     /// Server: compresses this call's messages from now on, as [`Sender::set_compression`].
@@ -146,7 +175,7 @@ impl<T> Clone for Sink<T> {
         Self {
             sender: self.sender.clone(),
             serialize: self.serialize,
-            serialize_all: self.serialize_all,
+            serialize_into: self.serialize_into,
         }
     }
 }

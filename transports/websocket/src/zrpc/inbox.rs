@@ -26,14 +26,21 @@ struct State {
     /// What was read and not yet given back.
     freed: i64,
     reader: Option<Waker>,
+    headers_came: bool,
+    end_came: bool,
     /// The stream is gone.
     closed: Option<Closed>,
     /// Nobody reads any more: what comes is dropped, and given back at once.
     dropped: bool,
 }
 
-/// The peer has sent what it had no credit for.
-pub(super) struct Overdrawn;
+/// What the peer may not send.
+pub(super) enum Refused {
+    /// It has no credit left.
+    Overdrawn,
+    /// It has said its end, or this part already. None of these needs credit, so one is all that may wait.
+    Late,
+}
 
 impl Inbox {
     pub(super) fn new(session: Waker) -> Arc<Self> {
@@ -42,6 +49,8 @@ impl Inbox {
             credit: i64::from(WINDOW_BYTES),
             freed: 0,
             reader: None,
+            headers_came: false,
+            end_came: false,
             closed: None,
             dropped: false,
         };
@@ -56,14 +65,13 @@ impl Inbox {
     }
 
     /// Adds what came.
-    pub(super) fn push(&self, frame: Frame) -> Result<(), Overdrawn> {
+    ///
+    /// # Errors
+    ///
+    /// The peer may not send it, and it is dropped.
+    pub(super) fn push(&self, frame: Frame) -> Result<(), Refused> {
         let mut state = self.lock();
-        if let Some(cost) = cost_of(&frame) {
-            if state.credit <= 0 {
-                return Err(Overdrawn);
-            }
-            state.credit -= cost;
-        }
+        state.check(&frame)?;
         state.frames.push(frame);
         if state.dropped {
             state.empty();
@@ -111,6 +119,24 @@ impl Inbox {
 }
 
 impl State {
+    fn check(&mut self, frame: &Frame) -> Result<(), Refused> {
+        let is_late = match frame {
+            Frame::Headers(_) => mem::replace(&mut self.headers_came, true) || self.end_came,
+            Frame::End(_) => mem::replace(&mut self.end_came, true),
+            Frame::Message(_) | Frame::Compressed(_) => self.end_came,
+        };
+        if is_late {
+            return Err(Refused::Late);
+        }
+        if let Some(cost) = cost_of(frame) {
+            if self.credit <= 0 {
+                return Err(Refused::Overdrawn);
+            }
+            self.credit -= cost;
+        }
+        Ok(())
+    }
+
     /// Takes what waits, which frees its credit.
     fn empty(&mut self) -> Vec<Frame> {
         let frames = mem::take(&mut self.frames);

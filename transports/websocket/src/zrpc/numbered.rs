@@ -11,7 +11,7 @@ use headwater_rpc::{Code, Frame, Metadata, Pulled, Status, Trailers};
 
 use super::{
     calls::{Calls, Opening},
-    inbox::{Inbox, InboxReader},
+    inbox::{Inbox, InboxReader, Refused},
     out::Out,
     outbox::Outbox,
     plain::{OneRequest, reset, too_long},
@@ -82,17 +82,19 @@ impl Numbered {
         }
     }
 
-    fn request(&mut self, call: u32, frame: Frame, calls: &Calls) -> Result<(), Failed> {
-        let Some(stream) = self.streams.get(&call) else {
-            if !calls.contains(call) {
-                return Ok(());
-            }
-            let message = "the call takes no more requests";
-            return Err(Status::new(Code::InvalidArgument, message).into());
+    fn request(&self, call: u32, frame: Frame, calls: &Calls) -> Result<(), Failed> {
+        let pushed = match self.streams.get(&call) {
+            Some(stream) => stream.requests.push(frame),
+            // A `CALL` brought its only one.
+            None if calls.contains(call) => Err(Refused::Late),
+            None => return Ok(()),
         };
-        let pushed = stream.requests.push(frame);
-        let message = "requests came without credit";
-        pushed.map_err(|_| Status::new(Code::ResourceExhausted, message).into())
+        let (code, message) = match pushed {
+            Ok(()) => return Ok(()),
+            Err(Refused::Late) => (Code::InvalidArgument, "the call takes no more requests"),
+            Err(Refused::Overdrawn) => (Code::ResourceExhausted, "requests came without credit"),
+        };
+        Err(Status::new(code, message).into())
     }
 
     fn remove(&mut self, call: u32, calls: &mut Calls) {

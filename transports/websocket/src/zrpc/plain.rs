@@ -43,7 +43,7 @@ impl Plain {
             timeout: None,
             inbound: Box::new(OneRequest(Some(blob))),
         };
-        // One that is in use after four milliards of others is one that has been open for all of them.
+        // One may still be open when the numbers have gone round.
         self.last_id = self.last_id.wrapping_add(1);
         while calls.contains(self.last_id) {
             self.last_id = self.last_id.wrapping_add(1);

@@ -283,6 +283,29 @@ async fn s2_23_requests_without_credit_end_their_call() {
     assert_eq!(raw.next_said().await, Seen::Blob(2, "x".into()));
 }
 
+/// The end of the requests is said once: no flood of ends waits for a handler that does not read.
+#[tokio::test]
+async fn a_second_end_of_the_requests_ends_the_call() {
+    let router = router();
+    let (mut came, mut cancelled) = silent(&router, "/zrpc/silent");
+    let serving = serve(router).await;
+    let mut raw = Raw::connect(&serving, Some("zrpc.v2")).await;
+    for late in [Body::End, Body::Message("late".into())] {
+        let open = Body::Open {
+            method: "silent",
+            timeout: None,
+            metadata: Metadata::new(),
+        };
+        raw.send_frame(1, open).await;
+        within("the call", came.recv()).await;
+        raw.send_frame(1, Body::End).await;
+        raw.send_frame(1, late).await;
+        let ended = Seen::Ended(1, Some(Code::InvalidArgument));
+        assert_eq!(raw.next_said().await, ended);
+        within("the cancel", cancelled.recv()).await;
+    }
+}
+
 /// S2-23: a call whose replies nobody reads does not hold up the others of its socket.
 #[tokio::test]
 async fn s2_23_a_stalled_call_does_not_stall_its_neighbours() {
@@ -308,7 +331,7 @@ async fn s2_23_a_stalled_call_does_not_stall_its_neighbours() {
     let serving = serve(router).await;
     let client = serving.client(&ZrpcClientConfig::default());
     let call = client.call("/zrpc/flood", Metadata::new(), CallOptions::default());
-    let (_sender, _receiver) = within("the call", call).await.expect("it starts");
+    let (_sender, mut receiver) = within("the call", call).await.expect("it starts");
     let proxy = headwater_websocket::zrpc::Proxy::new(client.clone());
     let mut most = within("the flood to stall", has_stalled.recv())
         .await
@@ -328,6 +351,13 @@ async fn s2_23_a_stalled_call_does_not_stall_its_neighbours() {
         most <= 3 * WINDOW_BYTES as usize,
         "{most} bytes were taken of who is not read"
     );
+    let mut read = 0;
+    while read < 4 * WINDOW_BYTES as usize {
+        let mut blobs = Vec::new();
+        let came = within("more of the flood", receiver.next_batch(&mut blobs)).await;
+        came.expect("the call is still open");
+        read += blobs.iter().map(bytes::Bytes::len).sum::<usize>();
+    }
 }
 
 /// A compressed message travels as such where frames can say it.

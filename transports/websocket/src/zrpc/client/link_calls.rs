@@ -18,7 +18,11 @@ use headwater_rpc::{
 use tokio_tungstenite::tungstenite::Message;
 
 use super::{link::NewCall, wire::Outgoing};
-use crate::zrpc::{inbox::Inbox, outbox::Outbox, woken::Woken};
+use crate::zrpc::{
+    inbox::{Inbox, Refused},
+    outbox::Outbox,
+    woken::Woken,
+};
 
 /// The open calls, by their ids. Frames come in and go out; who carries them is not known here.
 pub(super) struct LinkCalls {
@@ -146,7 +150,7 @@ impl LinkCalls {
             Body::Compressed(blob) => Frame::Compressed(blob),
             Body::Status(ended) => {
                 let Ended { outcome, metadata } = *ended;
-                // It cannot be overdrawn by an end.
+                // It is the first one, and an end needs no credit.
                 let _ = call.inbox.push(Frame::end(Trailers { outcome, metadata }));
                 self.open.remove(&id);
                 return Ok(());
@@ -160,8 +164,12 @@ impl LinkCalls {
                 return Err(Closed::violation(Violation::Undecodable));
             }
         };
-        if call.inbox.push(frame).is_err() {
-            call.inbox.close(Closed::violation(Violation::Credit));
+        if let Err(refused) = call.inbox.push(frame) {
+            let violation = match refused {
+                Refused::Overdrawn => Violation::Credit,
+                Refused::Late => Violation::Undecodable,
+            };
+            call.inbox.close(Closed::violation(violation));
             out.push(encoded(id, Body::Cancel));
             self.open.remove(&id);
         }

@@ -43,8 +43,7 @@ pub struct ZrpcClientConfig {
     pub ping_interval: Duration,
     /// How long the answer may take before the connection counts as lost. Anything that comes is an answer. Default: 10 s.
     pub ping_timeout: Duration,
-    /// TLS, for `wss`. Default: the system's certificate authorities, which needs the feature `native-roots` of
-    /// `headwater-rpc`.
+    /// TLS, for `wss`. Default: the system's certificate authorities, which needs this crate's feature `native-roots`.
     pub tls: Option<ClientTls>,
 }
 
@@ -78,7 +77,8 @@ pub enum Framing {
 /// methods by name.
 ///
 /// Without call ids, a call has one request: one with none or with several ends with `UNIMPLEMENTED`. Its metadata and its
-/// timeout travel as headers of its handshake, and the responses have no metadata. A call that finds nobody fails at once
+/// timeout travel as headers of its handshake, and the responses have no metadata. The request goes out with the call if it is
+/// there by then ([`headwater_rpc::Client::call_with_request`]), and else when the responses are first read. A call that finds nobody fails at once
 /// with `UNAVAILABLE`, whether or not it waits for ready.
 pub struct ZrpcClient {
     dialer: Dialer,

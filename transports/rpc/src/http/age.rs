@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// The age at which one connection ends: `age`, give or take a tenth, by a seed of its own.
-pub(super) fn jittered(age: Duration, seed: u64) -> Duration {
+pub fn jittered(age: Duration, seed: u64) -> Duration {
     // The upper 53 bits, so that the number is exact.
     let unit = (seed >> 11) as f64 / (1_u64 << 53) as f64;
     let factor = 0.9 + 0.2 * unit;

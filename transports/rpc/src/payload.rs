@@ -1,55 +1,86 @@
-//! Messages of a call, encoded as the payload of one DATA frame.
+//! What a call sends, as gRPC lays it on a byte stream: each message behind its length.
 
 use std::{collections::VecDeque, mem};
 
 use bytes::{Buf, Bytes};
-use headwater_proto::grpc::framing;
-use headwater_rpc::{Frame, Trailers};
+use headwater_core::call::{Frame, Trailers};
+use headwater_proto::{Metadata, grpc::framing};
 
-/// Messages from this size on are handed to HTTP/2 as they are instead of being copied into the batch.
+use crate::unsent::Piece;
+
+/// Messages from this size on are a chunk of their own instead of being copied to their neighbours.
 const OWN_CHUNK_BYTES: usize = 32 << 10;
 
-/// Encoded messages. Small ones lie together in one chunk; a large one is a chunk of its own, which is not copied.
+/// What one pull took of a call, in the order of its fields, for a transport that carries gRPC's framing.
 #[derive(Debug, Default)]
-pub(crate) struct Batch {
+pub struct Encoded {
+    /// The metadata at the beginning of the responses, if they are in this pull.
+    pub headers: Option<Metadata>,
+    /// The messages.
+    pub payload: Payload,
+    /// What ends the direction: the status, or the half-close.
+    pub end: Option<Box<Trailers>>,
+}
+
+impl Encoded {
+    /// Appends these pieces, which hold messages of about so many bytes.
+    pub(crate) fn extend(&mut self, pieces: impl Iterator<Item = Piece>, bytes: usize) {
+        let mut small = Vec::new();
+        for piece in pieces {
+            match piece {
+                Piece::Run(run) => {
+                    self.payload.push(mem::take(&mut small).into());
+                    self.payload.push(run.into_bytes());
+                }
+                Piece::Frame(Frame::Headers(metadata)) => self.headers = Some(metadata),
+                Piece::Frame(Frame::End(trailers)) => self.end = Some(trailers),
+                Piece::Frame(Frame::Message(message)) => {
+                    self.payload.push_message(message, false, &mut small, bytes);
+                }
+                Piece::Frame(Frame::Compressed(message)) => {
+                    self.payload.push_message(message, true, &mut small, bytes);
+                }
+            }
+        }
+        self.payload.push(small.into());
+    }
+}
+
+/// Messages, each with its prefix. Small ones lie together in one chunk; a large one is a chunk of its own, which is not
+/// copied.
+#[derive(Debug, Default)]
+pub struct Payload {
     /// Empty only if there is nothing.
     first: Bytes,
     rest: VecDeque<Bytes>,
     bytes: usize,
 }
 
-impl Batch {
-    /// Encodes all messages, and gives what ends them. Headers went ahead of them, and are left out.
-    pub(crate) fn encode(frames: &mut Vec<Frame>) -> (Self, Option<Box<Trailers>>) {
-        let mut batch = Self::default();
-        let mut small = Vec::with_capacity(frames.iter().map(copied_bytes).sum());
-        let mut end = None;
-        for frame in frames.drain(..) {
-            match frame {
-                Frame::Message(message) => batch.push_message(message, false, &mut small),
-                Frame::Compressed(message) => batch.push_message(message, true, &mut small),
-                Frame::Headers(_) => {}
-                Frame::End(trailers) => end = Some(trailers),
-            }
-        }
-        batch.push(small.into());
-        (batch, end)
-    }
-
+impl Payload {
     /// Takes the next chunk.
-    pub(crate) fn pop(&mut self) -> Option<Bytes> {
+    pub fn pop(&mut self) -> Option<Bytes> {
         let next = self.rest.pop_front().unwrap_or_default();
         let chunk = mem::replace(&mut self.first, next);
         self.bytes -= chunk.len();
         (!chunk.is_empty()).then_some(chunk)
     }
 
-    pub(crate) const fn is_empty(&self) -> bool {
+    /// Whether there is nothing in it.
+    pub const fn is_empty(&self) -> bool {
         self.bytes == 0
     }
 
-    fn push_message(&mut self, message: Bytes, compressed: bool, small: &mut Vec<u8>) {
+    fn push_message(
+        &mut self,
+        message: Bytes,
+        compressed: bool,
+        small: &mut Vec<u8>,
+        bytes: usize,
+    ) {
         if message.len() < OWN_CHUNK_BYTES {
+            if small.capacity() == 0 {
+                small.reserve(bytes.max(message.len()) + framing::PREFIX_BYTES);
+            }
             return framing::encode(&message, compressed, small);
         }
         framing::encode_prefix(message.len(), compressed, small);
@@ -70,17 +101,7 @@ impl Batch {
     }
 }
 
-fn copied_bytes(frame: &Frame) -> usize {
-    match frame {
-        Frame::Message(message) | Frame::Compressed(message) => {
-            let own_chunk = message.len() >= OWN_CHUNK_BYTES;
-            framing::PREFIX_BYTES + if own_chunk { 0 } else { message.len() }
-        }
-        Frame::Headers(_) | Frame::End(_) => 0,
-    }
-}
-
-impl Buf for Batch {
+impl Buf for Payload {
     fn remaining(&self) -> usize {
         self.bytes
     }
@@ -120,9 +141,9 @@ impl Buf for Batch {
 mod tests {
     use super::*;
 
-    /// However it is taken apart, a batch is the encoded messages one after the other.
+    /// However it is taken apart, a payload is the encoded messages one after the other.
     #[test]
-    fn a_batch_is_its_messages_in_order() {
+    fn a_payload_is_its_messages_in_order() {
         let sizes = [3, OWN_CHUNK_BYTES, 0, OWN_CHUNK_BYTES + 1, 9];
         let messages: Vec<_> = sizes
             .iter()
@@ -133,11 +154,12 @@ mod tests {
             framing::encode(message, false, &mut expected);
         }
         let encoded = || {
-            let mut frames: Vec<_> = messages.iter().cloned().map(Frame::Message).collect();
-            frames.push(Frame::end(Trailers::ok()));
-            let (batch, end) = Batch::encode(&mut frames);
-            assert_eq!(end, Some(Box::new(Trailers::ok())));
-            batch
+            let frames = messages.iter().cloned().map(Frame::Message);
+            let end = std::iter::once(Frame::end(Trailers::ok()));
+            let mut encoded = Encoded::default();
+            encoded.extend(frames.chain(end).map(Piece::Frame), 0);
+            assert_eq!(encoded.end, Some(Box::new(Trailers::ok())));
+            encoded.payload
         };
         let mut copied = encoded();
         assert_eq!(copied.copy_to_bytes(expected.len()), expected);

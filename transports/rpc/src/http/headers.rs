@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use ::http::{HeaderMap, HeaderName, HeaderValue, header::CONTENT_TYPE};
+use headwater_core::call::Trailers;
 use headwater_proto::{
+    Code, Metadata, Status,
     grpc::{timeout, trailers},
     metadata::{self, MetadataError, Value},
 };
-use headwater_rpc::{Code, Metadata, Status, Trailers};
-use http::{HeaderMap, HeaderName, HeaderValue, header::CONTENT_TYPE};
 
 /// The header with the time that the client gives a call.
 const TIMEOUT: &str = "grpc-timeout";
@@ -15,7 +16,7 @@ const TIMEOUT: &str = "grpc-timeout";
 const GRPC: &str = "application/grpc";
 
 /// Appends metadata. The keys and values of [`Metadata`] are valid in HTTP.
-pub(crate) fn append_metadata(metadata: &Metadata, headers: &mut HeaderMap) {
+pub fn append_metadata(metadata: &Metadata, headers: &mut HeaderMap) {
     for (key, value) in metadata.iter() {
         let name = HeaderName::from_bytes(key.as_bytes());
         let value = HeaderValue::try_from(value.to_wire());
@@ -30,7 +31,7 @@ pub(crate) fn append_metadata(metadata: &Metadata, headers: &mut HeaderMap) {
 /// # Errors
 ///
 /// The value of a `-bin` key is not base64.
-pub(crate) fn to_metadata(headers: &HeaderMap) -> Result<Metadata, MetadataError> {
+pub fn to_metadata(headers: &HeaderMap) -> Result<Metadata, MetadataError> {
     let mut found = Metadata::new();
     for (name, value) in headers {
         let Ok(text) = value.to_str() else {
@@ -48,14 +49,14 @@ pub(crate) fn to_metadata(headers: &HeaderMap) -> Result<Metadata, MetadataError
 }
 
 /// The trailers that say how the call ended.
-pub(crate) fn from_trailers(ended: &Trailers) -> HeaderMap {
+pub fn from_trailers(ended: &Trailers) -> HeaderMap {
     let mut headers = HeaderMap::new();
     append_trailers(ended, &mut headers);
     headers
 }
 
 /// Appends how the call ended; to the headers, if nothing came before.
-pub(crate) fn append_trailers(ended: &Trailers, headers: &mut HeaderMap) {
+pub fn append_trailers(ended: &Trailers, headers: &mut HeaderMap) {
     let number = match &ended.outcome {
         Ok(()) => 0,
         Err(status) => status.code.number(),
@@ -75,7 +76,7 @@ pub(crate) fn append_trailers(ended: &Trailers, headers: &mut HeaderMap) {
 }
 
 /// How the call ended, by these headers or trailers; `None` if they do not say.
-pub(crate) fn to_trailers(headers: &HeaderMap) -> Option<Trailers> {
+pub fn to_trailers(headers: &HeaderMap) -> Option<Trailers> {
     let number = headers.get(trailers::STATUS)?;
     let outcome = trailers::parse_status(number.to_str().unwrap_or_default());
     let outcome = outcome.map_err(|code| to_status(code, headers));
@@ -96,7 +97,7 @@ fn to_status(code: Code, headers: &HeaderMap) -> Status {
 }
 
 /// Appends the time that the client gives the call.
-pub(crate) fn append_timeout(given: Duration, headers: &mut HeaderMap) {
+pub fn append_timeout(given: Duration, headers: &mut HeaderMap) {
     if let Ok(value) = HeaderValue::try_from(timeout::format(given)) {
         headers.insert(TIMEOUT, value);
     }
@@ -107,7 +108,7 @@ pub(crate) fn append_timeout(given: Duration, headers: &mut HeaderMap) {
 /// # Errors
 ///
 /// The header is there, and is none.
-pub(crate) fn to_timeout(headers: &HeaderMap) -> Result<Option<Duration>, Status> {
+pub fn to_timeout(headers: &HeaderMap) -> Result<Option<Duration>, Status> {
     let Some(value) = headers.get(TIMEOUT) else {
         return Ok(None);
     };
@@ -117,12 +118,12 @@ pub(crate) fn to_timeout(headers: &HeaderMap) -> Result<Option<Duration>, Status
 }
 
 /// The content type of all that is sent.
-pub(crate) const fn content_type() -> HeaderValue {
+pub const fn content_type() -> HeaderValue {
     HeaderValue::from_static(GRPC)
 }
 
 /// Whether the content type is gRPC's, with or without a name of the message format.
-pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
+pub fn is_grpc(headers: &HeaderMap) -> bool {
     let value = headers
         .get(CONTENT_TYPE)
         .and_then(|value| value.to_str().ok());

@@ -1,0 +1,131 @@
+//! Too much of what is allowed.
+
+use std::time::Duration;
+
+use headwater_http3::Http3ServerConfig;
+use quinn::VarInt;
+
+use crate::support::{
+    self, ECHO, FLOOD, STREAM, WAIT, raw, serve, unary,
+    wire::{DATA, frame, message, request},
+};
+
+/// A client that opens streams as fast as it can has no more of them than it may, and a good one is served meanwhile.
+#[tokio::test]
+async fn open_streams_are_bounded() {
+    let config = Http3ServerConfig {
+        concurrent_streams_max: 16,
+        ..Http3ServerConfig::default()
+    };
+    let fixture = serve(config).await;
+    let good = fixture.client();
+    let client = raw::connect(&fixture).await;
+    let mut streams = Vec::new();
+    for _ in 0..16 {
+        let (mut send, recv) = client
+            .send(&[request(WAIT, &[]), message(b"")].concat())
+            .await;
+        let _ = send.finish();
+        streams.push((send, recv));
+    }
+    support::until("16 streams", || fixture.counters.streams() == 16).await;
+    let more = tokio::time::timeout(Duration::from_millis(50), client.quic.open_bi()).await;
+    assert!(more.is_err(), "there is no place for a seventeenth");
+    assert_eq!(unary(&good, ECHO, "good").await, Ok("good".into()));
+    assert_eq!(fixture.server.open_calls(), 16);
+}
+
+/// Rapid reset (CVE-2023-44487): streams that are reset at once leave nothing behind, and hardly reach a handler.
+#[tokio::test]
+async fn a_flood_of_resets_leaves_nothing_behind() {
+    let mut fixture = serve(Http3ServerConfig::default()).await;
+    let good = fixture.client();
+    let client = raw::connect(&fixture).await;
+    for round in 0..2000 {
+        let (mut send, mut recv) = client
+            .send(&[request(WAIT, &[]), message(b"")].concat())
+            .await;
+        let _ = send.reset(VarInt::from_u32(0x10c));
+        let _ = recv.stop(VarInt::from_u32(0x10c));
+        if round % 500 == 0 {
+            assert_eq!(
+                unary(&good, ECHO, "good").await,
+                Ok("good".into()),
+                "{round}"
+            );
+        }
+    }
+    support::until("no stream", || fixture.counters.streams() == 0).await;
+    support::until("no call", || fixture.server.open_calls() == 0).await;
+    assert_eq!(fixture.counters.connections(), 2, "nobody was cut");
+    // Those that reached a handler were cancelled there.
+    while fixture.cancels.try_recv().is_ok() {}
+}
+
+/// Streams that are opened and bring no headers are reset in time.
+#[tokio::test(start_paused = true)]
+async fn a_stream_without_headers_is_reset_in_time() {
+    let config = Http3ServerConfig {
+        headers_timeout: Duration::from_secs(3),
+        ..Http3ServerConfig::default()
+    };
+    let fixture = serve(config).await;
+    let client = raw::connect(&fixture).await;
+    let (send, mut recv) = client.send(&[1, 0x40]).await;
+    assert_eq!(raw::read(&mut recv).await, Err(0x10c));
+    assert_eq!(raw::stopped(&send).await, Some(0x10c));
+    support::until("no stream", || fixture.counters.streams() == 0).await;
+}
+
+/// Frames that say nothing cost no memory, and nobody else's time.
+#[tokio::test]
+async fn a_flood_of_empty_frames_does_not_hold_up_others() {
+    let fixture = serve(Http3ServerConfig::default()).await;
+    let good = fixture.client();
+    let client = raw::connect(&fixture).await;
+    let (mut send, _recv) = client.send(&request(STREAM, &[])).await;
+    let flooding = tokio::spawn(async move {
+        let empty = frame(DATA, &[]).repeat(10_000);
+        let unknown = frame(0x21, &[]).repeat(10_000);
+        for _ in 0..10 {
+            if send.write_all(&empty).await.is_err() || send.write_all(&unknown).await.is_err() {
+                return;
+            }
+        }
+    });
+    for _ in 0..20 {
+        assert_eq!(unary(&good, ECHO, "good").await, Ok("good".into()));
+    }
+    support::within("the flood", flooding)
+        .await
+        .expect("no panic");
+}
+
+/// A client that never reads blocks its own call, and the server holds no more than its window.
+#[tokio::test]
+async fn a_client_that_does_not_read_holds_up_itself_alone() {
+    let config = Http3ServerConfig {
+        send_window_bytes: 256 << 10,
+        ..Http3ServerConfig::default()
+    };
+    let fixture = serve(config).await;
+    let good = fixture.client();
+    let client = raw::connect(&fixture).await;
+    let (_send, _recv) = client.send(&request(FLOOD, &[])).await;
+    support::until("the flood", || fixture.server.open_calls() == 1).await;
+    let mut sent = 0;
+    // It goes on until the windows are full, and then no more.
+    loop {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let now = client.quic.stats().udp_rx.bytes;
+        if now == sent {
+            break;
+        }
+        sent = now;
+    }
+    assert!(
+        sent < 16 << 20,
+        "{sent} bytes came to a client that reads none"
+    );
+    assert_eq!(unary(&good, ECHO, "good").await, Ok("good".into()));
+}

@@ -1,0 +1,146 @@
+//! The frames of a call, from the body of a request or a response.
+
+use std::task::{Context, Poll};
+
+use ::http::HeaderMap;
+use bytes::Bytes;
+use headwater_core::call::{Closed, Frame, Trailers, Violation};
+use headwater_proto::grpc::{Deframer, FramingError};
+
+use super::headers;
+
+/// Bytes of a body after which one poll takes no more.
+const POLL_BYTES: usize = 64 << 10;
+
+/// What comes on a stream after its headers.
+#[derive(Debug)]
+pub enum Part {
+    /// Bytes of the body, cut anywhere.
+    Data(Bytes),
+    /// The trailers, which end it.
+    Trailers(HeaderMap),
+}
+
+/// Where the parts of a stream come from.
+pub trait Source: Send {
+    /// The next part; `None` is the end. What was taken gives its room in the windows back to the peer.
+    fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Part, Closed>>>;
+}
+
+/// The messages of a stream, and how it ended.
+pub struct Messages<S> {
+    source: S,
+    deframer: Deframer,
+    /// How the stream ended, after what came with it was handed out.
+    end: Option<Result<Frame, Closed>>,
+    /// What the stream's end means when no trailers said it.
+    end_without_trailers: fn() -> Result<Frame, Closed>,
+}
+
+impl<S: Source> Messages<S> {
+    /// The responses of a server, which have to end with a status.
+    pub const fn responses(source: S, message_bytes_max: usize) -> Self {
+        Self {
+            source,
+            deframer: Deframer::new(message_bytes_max),
+            end: None,
+            end_without_trailers: || Err(Closed::without_status()),
+        }
+    }
+
+    /// The requests of a client, whose end is the half-close.
+    pub const fn requests(source: S, message_bytes_max: usize) -> Self {
+        Self {
+            source,
+            deframer: Deframer::new(message_bytes_max),
+            end: None,
+            end_without_trailers: || Ok(Frame::end(Trailers::ok())),
+        }
+    }
+
+    /// Where they come from.
+    pub const fn source_mut(&mut self) -> &mut S {
+        &mut self.source
+    }
+
+    /// As [`Inbound::poll_frames`](crate::Inbound::poll_frames); what is in `frames` beyond `before` already makes it
+    /// ready.
+    ///
+    /// # Errors
+    ///
+    /// The stream is gone, and how.
+    pub fn poll_more(
+        &mut self,
+        cx: &mut Context<'_>,
+        frames: &mut Vec<Frame>,
+        before: usize,
+    ) -> Poll<Result<(), Closed>> {
+        let mut taken = 0;
+        while self.end.is_none() && taken < POLL_BYTES {
+            match self.source.poll_part(cx) {
+                Poll::Pending if frames.len() == before => return Poll::Pending,
+                Poll::Pending => return Poll::Ready(Ok(())),
+                Poll::Ready(None) => self.ended((self.end_without_trailers)()),
+                Poll::Ready(Some(Err(closed))) => self.end = Some(Err(closed)),
+                Poll::Ready(Some(Ok(Part::Data(data)))) => {
+                    taken += data.len();
+                    self.deframe(data, frames);
+                }
+                Poll::Ready(Some(Ok(Part::Trailers(trailers)))) => self.trailers(&trailers),
+            }
+        }
+        match self.end.take() {
+            Some(Ok(end)) => frames.push(end),
+            Some(Err(closed)) if frames.len() == before => return Poll::Ready(Err(closed)),
+            // Said at the next poll, after the application was given what came before.
+            Some(Err(closed)) => self.end = Some(Err(closed)),
+            // So much of a message that is not whole yet: let others run, and go on.
+            None if frames.len() == before => {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            None => {}
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn deframe(&mut self, data: Bytes, frames: &mut Vec<Frame>) {
+        self.deframer.push(data);
+        loop {
+            match self.deframer.next_message() {
+                Ok(Some(message)) if message.compressed => {
+                    frames.push(Frame::Compressed(message.bytes));
+                }
+                Ok(Some(message)) => frames.push(Frame::Message(message.bytes)),
+                Ok(None) => return,
+                Err(error) => {
+                    self.end = Some(Err(Closed::violation(violation(error))));
+                    return;
+                }
+            }
+        }
+    }
+
+    fn trailers(&mut self, trailers: &HeaderMap) {
+        // Trailers of a request say nothing.
+        if let Some(trailers) = headers::to_trailers(trailers) {
+            self.ended(Ok(Frame::end(trailers)));
+        }
+    }
+
+    fn ended(&mut self, end: Result<Frame, Closed>) {
+        let failed = matches!(&end, Ok(Frame::End(trailers)) if trailers.outcome.is_err());
+        self.end = Some(match self.deframer.finish() {
+            // A server that fails in the middle of a message has still said why.
+            Err(error) if !failed => Err(Closed::violation(violation(error))),
+            Ok(()) | Err(_) => end,
+        });
+    }
+}
+
+const fn violation(error: FramingError) -> Violation {
+    if matches!(error, FramingError::TooLarge { .. }) {
+        return Violation::TooLarge;
+    }
+    Violation::Undecodable
+}

@@ -1,0 +1,11 @@
+//! What the transports over HTTP have in common: metadata and status as headers, and the messages of a body.
+//!
+//! The gRPC wire format is the same on HTTP/2 (`PROTOCOL-HTTP2.md`) and HTTP/3 (gRFC G2); what differs is how a stream
+//! ends, and each transport says that itself.
+
+mod age;
+pub mod headers;
+mod messages;
+
+pub use age::jittered;
+pub use messages::{Messages, Part, Source};
