@@ -210,7 +210,7 @@ impl Machine {
             Event::Opened { key, opened } => self.opened(key, opened),
             Event::Frame { key, frame } => self.came(key, frame),
             Event::Closed { key, closed } => {
-                self.fresh.retain(|(fresh, _)| *fresh != key);
+                // If nobody has taken it yet, nobody will.
                 if let Some(call) = self.calls.remove(&key) {
                     call.close(*closed);
                 }
