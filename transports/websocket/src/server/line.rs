@@ -20,6 +20,9 @@ use crate::{
 /// nothing.
 const KEPT_BYTES: usize = 512 << 10;
 
+/// What the ping brings that is a mark.
+const MARK: &[u8] = b"mark";
+
 /// A socket of this crate's listener.
 pub(super) struct AcceptedLine {
     reader: Reader,
@@ -35,6 +38,7 @@ pub(super) struct AcceptedLine {
     unblocked: u64,
     /// What the last ping that was not answered brought.
     ping: Option<Bytes>,
+    is_marked: bool,
     /// A close frame was pushed.
     is_closing: bool,
 }
@@ -51,6 +55,7 @@ impl AcceptedLine {
             is_blocked: false,
             unblocked: 0,
             ping: None,
+            is_marked: false,
             is_closing: false,
         }
     }
@@ -74,7 +79,7 @@ impl AcceptedLine {
                 }
                 // Only the last one needs an answer (RFC 6455, section 5.5.3), which bounds what a flood of them costs.
                 Incoming::Ping(payload) => self.ping = Some(payload),
-                Incoming::Pong(_) => {}
+                Incoming::Pong(payload) => self.is_marked |= payload == MARK,
                 Incoming::Close { code, reason } => {
                     self.push_close(code.unwrap_or(1000), "");
                     over = Err(Over::gone(left(code, &reason)));
@@ -118,6 +123,14 @@ impl Line for AcceptedLine {
             self.out = Vec::new();
         }
         encode_ping(&[], &mut self.out);
+    }
+
+    fn push_mark(&mut self) {
+        encode_ping(MARK, &mut self.out);
+    }
+
+    fn is_marked(&self) -> bool {
+        self.is_marked
     }
 
     fn push_close(&mut self, code: u16, reason: &str) {
