@@ -13,10 +13,9 @@
 //!   for it, and what each call's own window holds.
 //! - **A peer that vanishes** is noticed after an interval and a timeout without any byte of it
 //!   ([`WebSocketServerConfig::ping_interval`]), and its calls end.
-//! - **Ends.** A server that stops says so, takes what a client with the extension sent before it heard of it, refuses later
-//!   calls with `UNAVAILABLE`, lets open ones finish, and closes with 1001. Calls that were on their way even then never
-//!   came to a handler, and may be sent again. A socket that ends in any other way ends its calls with `UNAVAILABLE`, and
-//!   the server's handlers are told.
+//! - **Ends.** A server that stops announces it, refuses new calls with `UNAVAILABLE`, lets open ones finish, and closes
+//!   with 1001; calls that a client still had on its way then never came to a handler, and may be sent again. A socket that
+//!   ends in any other way ends its calls with `UNAVAILABLE`, and the server's handlers are told.
 //! - **Cost.** One task drives a socket. What it finds in one read and what its calls have ready goes out in one write.
 //!
 //! ```

@@ -20,8 +20,6 @@ use tokio_tungstenite::{
 use super::socket::Socket;
 use crate::session::{Line, Over};
 
-/// What the ping brings that is a mark.
-const MARK: &[u8] = b"mark";
 /// Bytes of messages after which one poll takes no more.
 const TURN_BYTES: usize = 64 << 10;
 /// The shortest message that shares the buffer it was read into, instead of being copied out of it.
@@ -33,7 +31,6 @@ pub(super) struct DialledLine {
     is_flushed: bool,
     /// Why nothing more can be written.
     broken: Option<io::Error>,
-    is_marked: bool,
     /// A close frame was pushed or has come.
     is_closing: bool,
 }
@@ -44,7 +41,6 @@ impl DialledLine {
             socket,
             is_flushed: true,
             broken: None,
-            is_marked: false,
             is_closing: false,
         }
     }
@@ -63,8 +59,7 @@ impl DialledLine {
             Message::Text(_) => {
                 return Err(Over::with_code(1003, "a packet is a binary message"));
             }
-            Message::Pong(payload) => self.is_marked |= payload == MARK,
-            Message::Ping(_) | Message::Frame(_) => {}
+            Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
             Message::Close(frame) => {
                 self.is_closing = true;
                 let in_peace = frame.as_ref().is_some_and(|it| it.code == CloseCode::Away);
@@ -121,14 +116,6 @@ impl Line for DialledLine {
 
     fn push_ping(&mut self) {
         self.send(Message::Ping(Bytes::new()));
-    }
-
-    fn push_mark(&mut self) {
-        self.send(Message::Ping(Bytes::from_static(MARK)));
-    }
-
-    fn is_marked(&self) -> bool {
-        self.is_marked
     }
 
     fn push_close(&mut self, code: u16, reason: &str) {

@@ -20,9 +20,6 @@ use crate::{
 /// nothing.
 const KEPT_BYTES: usize = 512 << 10;
 
-/// What the ping brings that is a mark.
-const MARK: &[u8] = b"mark";
-
 /// A socket of this crate's listener.
 pub(super) struct AcceptedLine {
     reader: Reader,
@@ -38,7 +35,6 @@ pub(super) struct AcceptedLine {
     unblocked: u64,
     /// What the last ping that was not answered brought.
     ping: Option<Bytes>,
-    is_marked: bool,
     /// A close frame was pushed.
     is_closing: bool,
 }
@@ -55,7 +51,6 @@ impl AcceptedLine {
             is_blocked: false,
             unblocked: 0,
             ping: None,
-            is_marked: false,
             is_closing: false,
         }
     }
@@ -79,7 +74,7 @@ impl AcceptedLine {
                 }
                 // Only the last one needs an answer (RFC 6455, section 5.5.3), which bounds what a flood of them costs.
                 Incoming::Ping(payload) => self.ping = Some(payload),
-                Incoming::Pong(payload) => self.is_marked |= payload == MARK,
+                Incoming::Pong(_) => {}
                 Incoming::Close { code, reason } => {
                     self.push_close(code.unwrap_or(1000), "");
                     over = Err(Over::gone(left(code, &reason)));
@@ -123,14 +118,6 @@ impl Line for AcceptedLine {
             self.out = Vec::new();
         }
         encode_ping(&[], &mut self.out);
-    }
-
-    fn push_mark(&mut self) {
-        encode_ping(MARK, &mut self.out);
-    }
-
-    fn is_marked(&self) -> bool {
-        self.is_marked
     }
 
     fn push_close(&mut self, code: u16, reason: &str) {

@@ -32,12 +32,6 @@ pub(crate) trait Line: Send {
     /// Has the peer asked for a sign of life.
     fn push_ping(&mut self);
 
-    /// Has the peer asked to say when it has read all that was pushed before.
-    fn push_mark(&mut self);
-
-    /// Whether the peer has said so.
-    fn is_marked(&self) -> bool;
-
     /// Has the peer told that this is the end, unless it was or has said so itself.
     fn push_close(&mut self, code: u16, reason: &str);
 

@@ -14,7 +14,7 @@ use headwater_core::{
         Input, Opened, Output, PeerKind, Role, SendError,
     },
 };
-use headwater_proto::pw_rpc::{PacketType, RpcPacket};
+use headwater_proto::pw_rpc::PacketType;
 use headwater_rpc::{Closed, Frame, Reached};
 
 use super::{
@@ -58,8 +58,6 @@ pub(super) struct Machine {
     /// Of these, bytes of errors.
     replies: usize,
     is_draining: bool,
-    /// The peer was known to have the extension before it said anything.
-    is_extended: bool,
 }
 
 impl Machine {
@@ -102,7 +100,6 @@ impl Machine {
             unwritten: 0,
             replies: 0,
             is_draining: false,
-            is_extended: config.is_extended,
         }
     }
 
@@ -129,24 +126,6 @@ impl Machine {
     /// Whether calls are to be looked at for which there was no room.
     pub(super) fn has_work(&self) -> bool {
         !self.queue.is_empty() && self.unwritten < UNWRITTEN_BYTES
-    }
-
-    /// Server: tells a client that knows the word for it to make no new calls, while those that it makes are still taken.
-    /// Says if there was one to tell.
-    pub(super) fn announce_drain(&mut self, line: &mut impl Line) -> bool {
-        let is_extended = |kind| kind == PeerKind::Extended;
-        let peer = self.endpoint.peer(CHANNEL);
-        let knows = peer.map_or(self.is_extended, is_extended);
-        if knows {
-            let mut packet = RpcPacket {
-                r#type: PacketType::ServerExtension.into(),
-                channel_id: CHANNEL,
-                ..RpcPacket::default()
-            };
-            packet.extend().going_away = true;
-            self.unwritten += line.push(&packet);
-        }
-        knows
     }
 
     /// Server: refuses new calls from now on.

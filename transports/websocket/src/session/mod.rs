@@ -47,9 +47,6 @@ const REPLIES_BYTES: usize = 1 << 20;
 /// How long a peer may take to leave after it was told goodbye.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// How long a client may take to hear that a server is going away, before its calls are refused.
-const HEARING: Duration = Duration::from_secs(1);
-
 /// What bounds a session, as the configurations of server and client say it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SessionConfig {
@@ -107,7 +104,10 @@ impl<L: Line> Session<L> {
         let end = tokio::select! {
             biased;
             end = poll_fn(|cx| self.poll(cx)) => end,
-            () = stopping => self.drain().await,
+            () = stopping => {
+                self.machine.drain();
+                poll_fn(|cx| self.poll(cx)).await
+            }
         };
         let (code, why) = match end {
             End::Over(over) => {
@@ -125,28 +125,9 @@ impl<L: Line> Session<L> {
         let _ = timeout(FAREWELL, farewell(&mut self.line)).await;
     }
 
-    /// Takes no new calls, and runs until the open ones have ended. What a client sent before it heard of this is taken.
-    async fn drain(&mut self) -> End {
-        if self.machine.announce_drain(&mut self.line) {
-            self.line.push_mark();
-            let heard = poll_fn(|cx| match self.poll(cx) {
-                Poll::Pending if self.line.is_marked() => Poll::Ready(None),
-                polled => polled.map(Some),
-            });
-            // Who does not say so in time hears it again, with each call.
-            if let Ok(Some(end)) = timeout(HEARING, heard).await {
-                return end;
-            }
-        }
-        self.machine.drain();
-        poll_fn(|cx| self.poll(cx)).await
-    }
-
     /// Does all that can be done now. Ready when the socket is over.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         self.machine.desk().wait(cx);
-        // Before it may be heard that the peer takes none.
-        self.machine.open_calls();
         loop {
             let mut busy = match self.poll_read(cx) {
                 Poll::Ready(Ok(())) => true,

@@ -19,8 +19,6 @@ pub(super) enum Came {
     Message(Bytes),
     /// Something that is no message: a pong, or a piece of a long message.
     Sign,
-    /// The answer to a mark.
-    Mark,
     Over(Over),
 }
 
@@ -29,7 +27,6 @@ pub(super) enum Came {
 pub(super) struct Log {
     pub(super) packets: Vec<RpcPacket>,
     pub(super) pings: usize,
-    pub(super) marks: usize,
     pub(super) close: Option<(u16, String)>,
     /// Flushes that had something to write.
     pub(super) flushes: usize,
@@ -48,7 +45,6 @@ struct FakeLine {
     log: Arc<Mutex<Log>>,
     signs: u64,
     was_blocked: bool,
-    is_marked: bool,
 }
 
 impl Line for FakeLine {
@@ -75,10 +71,6 @@ impl Line for FakeLine {
                         return Poll::Ready(Ok(()));
                     }
                 }
-                Some(Came::Mark) => {
-                    self.is_marked = true;
-                    return Poll::Ready(Ok(()));
-                }
                 Some(Came::Sign) => return Poll::Ready(Ok(())),
                 Some(Came::Over(over)) => return Poll::Ready(Err(over)),
                 None => return Poll::Ready(Err(Over::gone("the test is over"))),
@@ -101,14 +93,6 @@ impl Line for FakeLine {
 
     fn push_ping(&mut self) {
         self.log.lock().unwrap().pings += 1;
-    }
-
-    fn push_mark(&mut self) {
-        self.log.lock().unwrap().marks += 1;
-    }
-
-    fn is_marked(&self) -> bool {
-        self.is_marked
     }
 
     fn push_close(&mut self, code: u16, reason: &str) {
@@ -173,7 +157,6 @@ impl Fake {
             log: Arc::clone(&log),
             signs: 0,
             was_blocked: false,
-            is_marked: false,
         };
         let services = Arc::new(ServiceList::new(acceptor.clone()));
         let side = ServerSide::new(acceptor, Peer::new("there", "here"), services);
