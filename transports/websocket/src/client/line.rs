@@ -22,6 +22,8 @@ use crate::session::{Line, Over};
 
 /// Bytes of messages after which one poll takes no more.
 const TURN_BYTES: usize = 64 << 10;
+/// The shortest message that shares the buffer it was read into, instead of being copied out of it.
+const SHARED_BYTES_MIN: usize = 4096;
 
 /// A socket that tokio-tungstenite has dialled. Pings and close frames are answered there.
 pub(super) struct DialledLine {
@@ -53,7 +55,7 @@ impl DialledLine {
     /// What a message means, once it is here.
     fn sort(&mut self, message: Message, messages: &mut Vec<Bytes>) -> Result<(), Over> {
         match message {
-            Message::Binary(message) => messages.push(message),
+            Message::Binary(message) => messages.push(compact(message)),
             Message::Text(_) => {
                 return Err(Over::with_code(1003, "a packet is a binary message"));
             }
@@ -144,6 +146,14 @@ impl Line for DialledLine {
         while let Some(Ok(_)) = ready!(Pin::new(&mut self.socket).poll_next(cx)) {}
         Poll::Ready(())
     }
+}
+
+/// The same bytes. Few of them do not hold the buffer of a whole read, which a call that is not read would keep.
+fn compact(message: Bytes) -> Bytes {
+    if message.len() < SHARED_BYTES_MIN {
+        return Bytes::copy_from_slice(&message);
+    }
+    message
 }
 
 fn over(error: &tungstenite::Error) -> Over {

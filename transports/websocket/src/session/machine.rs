@@ -11,22 +11,20 @@ use headwater_core::{
     call::Credit,
     packet::{
         CallKey, ChannelConfig, Endpoint, EndpointConfig, Event, ExtensionUse, INITIAL_WINDOW,
-        Input, Opened, Output, PeerKind, Request, Role, SendError,
+        Input, Opened, Output, PeerKind, Role, SendError,
     },
 };
 use headwater_proto::pw_rpc::PacketType;
-use headwater_rpc::{
-    AcceptedStream, Closed, Code, EndedBy, Frame, Reached, RequestHeaders, Status,
-};
+use headwater_rpc::{Closed, Frame, Reached};
 
 use super::{
-    Bell, ClientSide, Desk, Line, Mailbox, Opening, Over, ServerSide, SessionConfig, Side,
-    UNWRITTEN_BYTES,
+    Desk, Line, Over, SessionConfig, Side, UNWRITTEN_BYTES,
+    begin::unsendable,
     call::{Call, Said},
 };
 
 /// The one channel of a socket that this side has dialled.
-const CHANNEL: u32 = 1;
+pub(super) const CHANNEL: u32 = 1;
 
 /// What of a call may be received and not read, for this many bytes. Small messages cost more than their bytes.
 pub(crate) const fn window(bytes: usize) -> Credit {
@@ -42,17 +40,17 @@ pub(crate) const fn window(bytes: usize) -> Credit {
 }
 
 pub(super) struct Machine {
-    side: Side,
-    desk: Arc<Desk>,
-    endpoint: Endpoint,
-    window: Credit,
-    calls: BTreeMap<CallKey, Call>,
+    pub(super) side: Side,
+    pub(super) desk: Arc<Desk>,
+    pub(super) endpoint: Endpoint,
+    pub(super) window: Credit,
+    pub(super) calls: BTreeMap<CallKey, Call>,
     /// Calls that the peer has opened, and nobody has taken yet.
-    fresh: Vec<(CallKey, Box<Opened>)>,
+    pub(super) fresh: Vec<(CallKey, Box<Opened>)>,
     /// Calls for which something came.
-    touched: Vec<CallKey>,
+    pub(super) touched: Vec<CallKey>,
     /// Calls to be looked at.
-    queue: VecDeque<CallKey>,
+    pub(super) queue: VecDeque<CallKey>,
     rung: Vec<u64>,
     frames: Vec<Frame>,
     /// Bytes that were pushed since all was written.
@@ -212,7 +210,7 @@ impl Machine {
             Event::Opened { key, opened } => self.opened(key, opened),
             Event::Frame { key, frame } => self.came(key, frame),
             Event::Closed { key, closed } => {
-                self.fresh.retain(|(fresh, _)| *fresh != key);
+                // If nobody has taken it yet, nobody will.
                 if let Some(call) = self.calls.remove(&key) {
                     call.close(*closed);
                 }
@@ -227,14 +225,6 @@ impl Machine {
             // A hint only; and what a later machine may tell beside it.
             Event::CompletionRequested { .. } | _ => {}
         }
-    }
-
-    fn opened(&mut self, key: CallKey, opened: Box<Opened>) {
-        let bell = Bell::new(&self.desk);
-        let mailbox = Mailbox::new(Arc::clone(&bell), self.window);
-        let call = Call::new(key, bell, mailbox);
-        self.calls.insert(key, call);
-        self.fresh.push((key, opened));
     }
 
     fn came(&mut self, key: CallKey, frame: Frame) {
@@ -260,67 +250,6 @@ impl Machine {
             let unwanted = call.deliver();
             if unwanted != Credit::default() {
                 self.endpoint.consumed(key, unwanted);
-            }
-        }
-    }
-
-    /// Has handlers take the calls that the peer has opened.
-    fn accept_calls(&mut self) {
-        let Side::Server(server) = &self.side else {
-            return;
-        };
-        for (key, opened) in self.fresh.drain(..) {
-            let Some(call) = self.calls.get_mut(&key) else {
-                continue;
-            };
-            let is_plain = self.endpoint.peer(opened.channel) != Some(PeerKind::Extended);
-            if is_plain && !server.services.serves(&opened.path) {
-                self.calls.remove(&key);
-                self.endpoint.reset(key, Code::NotFound);
-                continue;
-            }
-            // Before the handler looks, so that it finds all that came.
-            call.deliver();
-            let opened = *opened;
-            let headers = RequestHeaders {
-                path: opened.path,
-                metadata: opened.metadata,
-                timeout: opened.timeout,
-                wait_for_ready: false,
-            };
-            let inbound = Box::new(call.mailbox.inbound());
-            let stream = AcceptedStream::new(headers, server.peer.clone(), inbound);
-            call.send_from(server.acceptor.accept(stream));
-            self.queue.push_back(key);
-        }
-    }
-
-    /// Opens the calls that this side makes.
-    fn open_calls(&mut self) {
-        let Side::Client(ClientSide { shared }) = &self.side else {
-            return;
-        };
-        for opening in shared.take_opening() {
-            let Opening {
-                headers,
-                outbound,
-                bell,
-                mailbox,
-            } = opening;
-            let request = Request {
-                path: Arc::clone(&headers.path),
-                shape: outbound.shape(),
-                metadata: headers.metadata,
-                timeout: headers.timeout,
-            };
-            match self.endpoint.call(CHANNEL, request) {
-                Ok(key) => {
-                    let mut call = Call::new(key, bell, mailbox);
-                    call.send_from(outbound);
-                    self.calls.insert(key, call);
-                    self.queue.push_back(key);
-                }
-                Err(error) => mailbox.close(unsendable(error, &headers.path)),
             }
         }
     }
@@ -432,37 +361,4 @@ impl Drop for Machine {
     fn drop(&mut self) {
         self.close(&Over::gone("the connection was dropped"));
     }
-}
-
-impl ServerSide {
-    /// What the server has now, if that has changed.
-    fn new_services(&mut self) -> Option<Arc<headwater_core::packet::Services>> {
-        let (version, services) = self.services.since(self.version)?;
-        self.version = Some(version);
-        Some(services)
-    }
-}
-
-/// How a call ends of which something cannot be sent.
-fn unsendable(error: SendError, path: &str) -> Closed {
-    let (code, reached) = if error == SendError::GoingAway {
-        (Code::Unavailable, Reached::Nothing)
-    } else if error == SendError::TooLarge {
-        (Code::ResourceExhausted, Reached::Handler)
-    } else if error == SendError::Compressed {
-        (Code::Unimplemented, Reached::Handler)
-    } else {
-        (Code::Internal, Reached::Handler)
-    };
-    let closed = |code, message: String| Closed {
-        status: Status::new(code, message),
-        by: EndedBy::Local,
-        reached,
-    };
-    if error == SendError::Misuse && !path.is_empty() {
-        // A server would say that it has none of this path.
-        let message = format!("{path} is not the path of a method");
-        return closed(Code::Unimplemented, message);
-    }
-    closed(code, error.to_string())
 }

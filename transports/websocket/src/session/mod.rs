@@ -5,6 +5,7 @@
 //! boxed future.
 
 mod alarm;
+mod begin;
 mod bell;
 mod call;
 mod keepalive;
@@ -127,6 +128,8 @@ impl<L: Line> Session<L> {
     /// Does all that can be done now. Ready when the socket is over.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         self.machine.desk().wait(cx);
+        // Before it may be heard that the peer takes none.
+        self.machine.open_calls();
         loop {
             let mut busy = match self.poll_read(cx) {
                 Poll::Ready(Ok(())) => true,

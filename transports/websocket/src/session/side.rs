@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use headwater_core::packet::Services;
 use headwater_rpc::{Acceptor, Outbound, Peer, RequestHeaders};
 
 use super::{Bell, Mailbox, ServiceList};
@@ -44,4 +45,13 @@ pub(crate) struct Opening {
     pub(crate) outbound: Outbound,
     pub(crate) bell: Arc<Bell>,
     pub(crate) mailbox: Arc<Mailbox>,
+}
+
+impl ServerSide {
+    /// What the server has now, if that has changed.
+    pub(super) fn new_services(&mut self) -> Option<Arc<Services>> {
+        let (version, services) = self.services.since(self.version)?;
+        self.version = Some(version);
+        Some(services)
+    }
 }
