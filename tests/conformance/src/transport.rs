@@ -141,7 +141,7 @@ async fn http3(router: Router) -> Pair {
     (Client::builder(client), server, Some(channel))
 }
 
-async fn websocket(router: Router) -> (ClientBuilder, ServerBuilder) {
+async fn websocket(router: Router) -> Pair {
     let config = WebSocketServerConfig {
         call_window_bytes: STREAM_WINDOW_BYTES as usize,
         ..WebSocketServerConfig::default()
@@ -156,16 +156,16 @@ async fn websocket(router: Router) -> (ClientBuilder, ServerBuilder) {
     };
     let client = WebSocketClient::new(&url, &bounds);
     let client = Client::builder(client.expect("a valid url"));
-    (client, Server::builder(server, router))
+    (client, Server::builder(server, router), None)
 }
 
 /// By frames with call ids, on the same port as pw_rpc's packets.
-async fn zrpc(router: Router) -> (ClientBuilder, ServerBuilder) {
+async fn zrpc(router: Router) -> Pair {
     let server = WebSocketServer::bind("127.0.0.1:0", WebSocketServerConfig::default())
         .await
         .expect("a free port on loopback");
     let url = format!("ws://{}", server.local_addr());
     let client = ZrpcClient::new(&url, &ZrpcClientConfig::default());
     let client = Client::builder(client.expect("a valid url"));
-    (client, Server::builder(server, router))
+    (client, Server::builder(server, router), None)
 }
