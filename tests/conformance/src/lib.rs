@@ -5,8 +5,11 @@
 //! there and a function that makes its ends. A failure names the transport.
 
 pub mod control;
+pub mod faulty;
 mod fixture;
 pub mod flaky;
+pub mod scenario;
+pub mod trace;
 mod transport;
 
 pub use fixture::{Fixture, Stopped, for_each_transport, for_each_transport_on_virtual_time};
