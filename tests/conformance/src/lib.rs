@@ -9,8 +9,10 @@ pub mod faulty;
 mod fixture;
 pub mod flaky;
 pub mod scenario;
+mod scenarios;
 pub mod trace;
 mod transport;
 
 pub use fixture::{Fixture, Stopped, for_each_transport, for_each_transport_on_virtual_time};
+pub use scenarios::SCENARIOS;
 pub use transport::{TRANSPORTS, Transport};

@@ -1,9 +1,9 @@
 //! Every transport shows both ends of a call the same parts and the same outcome.
 
 use headwater_conformance::{
-    TRANSPORTS, Transport,
+    SCENARIOS, TRANSPORTS, Transport,
     faulty::{FAULTY, Fault},
-    scenario::{SCENARIOS, Scenario},
+    scenario::Scenario,
     trace::{Difference, Lane, NO_END, Trace},
 };
 
@@ -41,13 +41,25 @@ fn differences(transport: Transport, expected: &[Trace]) -> Vec<(&'static str, D
 #[test]
 fn u_03_every_transport_shows_the_same_parts_and_the_same_outcome() {
     let expected = expected();
-    let mut report = String::new();
-    for &transport in &TRANSPORTS[1..] {
-        for (scenario, difference) in differences(transport, &expected) {
-            report.push_str(&format!("{transport:?}, {scenario:?}: {difference:#?}\n"));
-        }
+    // Each on a thread of its own, for they wait for deadlines.
+    let compared: Vec<_> = std::thread::scope(|scope| {
+        let compare = |&transport| {
+            let expected = &expected;
+            (
+                transport,
+                scope.spawn(move || differences(transport, expected)),
+            )
+        };
+        let running: Vec<_> = TRANSPORTS[1..].iter().map(compare).collect();
+        let compared = running.into_iter().map(|(transport, running)| {
+            let differences = running.join();
+            (transport, differences.expect("the thread does not panic"))
+        });
+        compared.collect()
+    });
+    for (transport, differences) in compared {
+        assert_eq!(differences, [], "{transport:?} is not as in process");
     }
-    assert!(report.is_empty(), "not the same as in process:\n{report}");
 }
 
 /// U-03: what a transport gets wrong, the comparison finds, and says in which half of which call, and at which part.
