@@ -3,6 +3,9 @@
 //! Each case is a function of a [`Fixture`]: a client and a server that are connected, over some transport, with the
 //! [`control`] service behind. [`TRANSPORTS`] lists the transports, and what differs between them; a further one is a row
 //! there and a function that makes its ends. A failure names the transport.
+//!
+//! [`SCENARIOS`] are calls that are recorded at both ends ([`trace`]) and have to look alike on every transport; the ones in
+//! [`faulty`] do not.
 
 pub mod control;
 pub mod faulty;
