@@ -4,8 +4,8 @@
 //! [`control`] service behind. [`TRANSPORTS`] lists the transports, and what differs between them; a further one is a row
 //! there and a function that makes its ends. A failure names the transport.
 //!
-//! [`SCENARIOS`] are calls that are recorded at both ends ([`trace`]) and have to look alike on every transport; the ones in
-//! [`faulty`] do not.
+//! [`SCENARIOS`] are calls that are recorded at both ends ([`trace`]) and have to look alike on every transport. On those of
+//! [`faulty`], which get one thing wrong each, they do not.
 
 pub mod control;
 pub mod faulty;
