@@ -16,6 +16,8 @@ SERVICES = {
     "grpc.reflection.v1.ServerReflection",
     "grpc.reflection.v1alpha.ServerReflection",
     SERVICE,
+    "pw.rpc.Benchmark",
+    "pw.rpc.EchoService",
 }
 
 
