@@ -153,13 +153,21 @@ async fn talk(Socket { mut reader, writer }: Socket, device: &Device) -> io::Res
             Err(_) => return Ok(Next::GoOn),
         };
         for incoming in turn.drain(..) {
-            next = next.or(take(incoming, &mut line, device, &mut out)?);
+            // Nothing that came after the last is looked at.
+            if next.is_some() {
+                break;
+            }
+            next = take(incoming, &mut line, device, &mut out)?;
         }
-        writer.write_all(&out).await?;
+        let written = writer.write_all(&out).await;
         if let Some(next) = next {
-            part(&mut reader, &writer).await;
+            // A restart does not depend on who hears of it.
+            if written.is_ok() {
+                part(&mut reader, &writer).await;
+            }
             return Ok(next);
         }
+        written?;
     }
 }
 

@@ -110,10 +110,15 @@ impl Line {
                     key,
                     frame: Frame::Message(message),
                 } => next = self.install(key, message, flash)?,
+                // The requests have ended, and there was none that restarts the device.
+                Event::Frame {
+                    key,
+                    frame: Frame::End(_),
+                } => self.refuse(key),
                 Event::Closed { key, .. } => {
                     self.channels.remove(&key);
                 }
-                // The end of a unary request, hints, and what a later machine may tell beside them.
+                // Hints, and what a later machine may tell beside them.
                 Event::Frame { .. }
                 | Event::CompletionRequested { .. }
                 | Event::Writable { .. }
@@ -157,14 +162,21 @@ impl Line {
         };
         let firmware = Firmware::decode(message).ok();
         let Some(firmware) = firmware.filter(|firmware| is_version(&firmware.version)) else {
-            let status = Status::new(Code::InvalidArgument, "this is no name of a version");
-            // It fails only if the call is over, which is as well.
-            let _ = self.endpoint.finish(key, Trailers::failed(status));
-            self.channels.remove(&key);
+            self.refuse(key);
             return Ok(Next::GoOn);
         };
         flash.install(&firmware.version, *channel)?;
         Ok(Next::Restart)
+    }
+
+    /// Ends a call that brought no firmware, unless it has ended already.
+    fn refuse(&mut self, key: CallKey) {
+        if self.channels.remove(&key).is_none() {
+            return;
+        }
+        let status = Status::new(Code::InvalidArgument, "this is no name of a version");
+        // It fails only if the call is over, which is as well.
+        let _ = self.endpoint.finish(key, Trailers::failed(status));
     }
 }
 

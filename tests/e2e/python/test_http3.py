@@ -12,6 +12,7 @@ import tempfile
 import unittest
 from urllib.parse import urlsplit
 
+import grpc
 from aioquic.asyncio import QuicConnectionProtocol
 from aioquic.asyncio import connect as connect_quic
 from aioquic.h3.connection import H3_ALPN, ErrorCode, H3Connection
@@ -28,6 +29,7 @@ from programs import PATIENCE_SECONDS, ROOT, Program, place
 sys.path.append(str(ROOT / "tests/e2e/interop"))
 from testing_protos import ECHO_INITIAL, ECHO_TRAILING, empty, messages, payload  # noqa: E402
 
+benchmark = grpc.protos("pw_rpc/benchmark.proto")
 TEST = "/grpc.testing.TestService/"
 OK, DEADLINE_EXCEEDED, NOT_FOUND, UNIMPLEMENTED = "0", "4", "5", "12"
 # Longer than any test: what waits for it waits until somebody ends it.
@@ -213,6 +215,15 @@ class Aioquic(Case, unittest.IsolatedAsyncioTestCase):
             (response,) = unframe(call.body, messages.SimpleResponse)
             self.assertEqual(response.payload.body, bytes(300_000))
         self.stops_at_once()
+
+    async def test_the_benchmark_service_of_pw_rpc_echoes_both_ways(self):
+        async with self.connect() as client:
+            call = client.call("/pw.rpc.Benchmark/BidirectionalEcho")
+            for at in range(3):
+                call.send(benchmark.Payload(payload=bytes([at])))
+                self.assertEqual((await call.message(benchmark.Payload)).payload, bytes([at]))
+            call.send(end=True)
+            self.ends(await call.end(), OK)
 
     async def test_a_server_stream_comes_in_order(self):
         sizes = [1, 70_000, 0, 3]
