@@ -80,7 +80,17 @@ fn node_version(printed: &str) -> Option<(u32, u32)> {
 
 /// The Python of a virtual environment with the packages of `tests/e2e/python`.
 pub(crate) fn python() -> Result<PathBuf, String> {
-    let place = target().join("python");
+    virtual_environment("python", "requirements.txt", &[])
+}
+
+/// The Python of a virtual environment with Pigweed's packages, which need an older protobuf than the others.
+pub(crate) fn pigweed() -> Result<PathBuf, String> {
+    // Most of what they name is for building firmware; all that a client imports is in the list.
+    virtual_environment("python-pigweed", "requirements-pigweed.txt", &["--no-deps"])
+}
+
+fn virtual_environment(name: &str, list: &str, options: &[&str]) -> Result<PathBuf, String> {
+    let place = target().join(name);
     let python = place.join("bin/python");
     if !exists("python3") {
         return Err(missing(
@@ -88,7 +98,7 @@ pub(crate) fn python() -> Result<PathBuf, String> {
             "apt-get install python3 python3-venv python3-pip",
         ));
     }
-    let requirements = root().join("tests/e2e/python/requirements.txt");
+    let requirements = root().join("tests/e2e/python").join(list);
     if is_current(&place, &requirements) && exists(&python) {
         return Ok(python);
     }
@@ -98,6 +108,7 @@ pub(crate) fn python() -> Result<PathBuf, String> {
     .map_err(|error| format!("{error}; try: apt-get install python3-venv"))?;
     run(Command::new(&python)
         .args(["-m", "pip", "install", "--quiet"])
+        .args(options)
         .args(["--disable-pip-version-check", "--requirement"])
         .arg(&requirements))?;
     mark(&place, &requirements)?;
