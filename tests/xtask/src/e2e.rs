@@ -15,17 +15,27 @@ use crate::{
 /// A file of tests and what it needs beside the service.
 struct Suite {
     name: &'static str,
-    browser: bool,
+    tool: Tool,
+}
+
+/// A program that a suite needs beside the packages.
+enum Tool {
+    None,
+    Chromium,
+    Strace,
 }
 
 const SUITES: [Suite; 13] = [
     suite("js/service"),
     suite("js/bad-input"),
     suite("js/chat"),
-    suite("js/transports"),
+    Suite {
+        name: "js/transports",
+        tool: Tool::Strace,
+    },
     Suite {
         name: "js/demo",
-        browser: true,
+        tool: Tool::Chromium,
     },
     suite("js/zrpc"),
     suite("python/chat"),
@@ -52,7 +62,7 @@ const PROGRAMS: [(&str, &str); 7] = [
 const fn suite(name: &'static str) -> Suite {
     Suite {
         name,
-        browser: false,
+        tool: Tool::None,
     }
 }
 
@@ -187,8 +197,13 @@ fn command_of(suite: &Suite, tools: &Tools, pattern: Option<&str>) -> Result<Com
             command
         }
     };
-    if suite.browser {
-        command.env("HEADWATER_CHROMIUM", install::chromium()?);
+    match suite.tool {
+        Tool::None => {}
+        Tool::Chromium => {
+            command.env("HEADWATER_CHROMIUM", install::chromium()?);
+        }
+        // The suite finds it by its name.
+        Tool::Strace => drop(install::strace()?),
     }
     for (variable, path) in PROGRAMS {
         command.env(variable, program(variable, path));

@@ -122,15 +122,23 @@ pub(crate) fn chromium() -> Result<PathBuf, String> {
         let found = named.is_file().then(|| named.clone());
         return found.ok_or_else(|| format!("HEADWATER_CHROMIUM: there is no {}", named.display()));
     }
-    if let Some(found) = on_path("chromium") {
+    debian("chromium")
+}
+
+/// What says which system calls a program makes, from the search path, or apt.
+pub(crate) fn strace() -> Result<PathBuf, String> {
+    debian("strace")
+}
+
+/// A program from the search path, or from the Debian package of its name.
+fn debian(program: &str) -> Result<PathBuf, String> {
+    if let Some(found) = on_path(program) {
         return Ok(found);
     }
     let install = ["apt-get", "install", "--yes", "--no-install-recommends"];
     let Some(prefix) = administrator().filter(|_| exists("apt-get")) else {
-        return Err(missing(
-            "chromium",
-            &format!("sudo {} chromium", install.join(" ")),
-        ));
+        let by_hand = format!("sudo {} {program}", install.join(" "));
+        return Err(missing(program, &by_hand));
     };
     let as_administrator = |arguments: &[&str]| {
         let all: Vec<&str> = prefix.iter().chain(arguments).copied().collect();
@@ -139,8 +147,8 @@ pub(crate) fn chromium() -> Result<PathBuf, String> {
             .env("DEBIAN_FRONTEND", "noninteractive"))
     };
     as_administrator(&["apt-get", "update", "--quiet"])?;
-    as_administrator(&[&install[..], &["chromium"]].concat())?;
-    on_path("chromium").ok_or_else(|| "apt installed chromium, and it is not there".into())
+    as_administrator(&[&install[..], &[program]].concat())?;
+    on_path(program).ok_or_else(|| format!("apt installed {program}, and it is not there"))
 }
 
 /// How to become the administrator without a question: not at all, by sudo, or `None`.
