@@ -8,13 +8,13 @@ use std::{
 
 use h2::{RecvStream, client::ResponseFuture};
 use headwater_proto::grpc::trailers::code_of_http_status;
-use headwater_rpc::{Closed, EndedBy, Frame, Inbound, Reached, Status, Violation};
+use headwater_rpc::{Closed, EndedBy, Frame, Inbound, Reached, Received, Status, Violation};
 use http::{Response, StatusCode};
 
 use super::shared::Permit;
 use crate::{
     headers,
-    inbound::{Messages, closed_by_h2},
+    inbound::{Messages, closed_by_h2, poll_as_frames},
 };
 
 /// The responses of a call, from before their headers.
@@ -73,16 +73,24 @@ impl Inbound for ResponseInbound {
         cx: &mut Context<'_>,
         frames: &mut Vec<Frame>,
     ) -> Poll<Result<(), Closed>> {
-        let before = frames.len();
+        poll_as_frames(self, cx, frames)
+    }
+
+    fn poll_received(
+        &mut self,
+        cx: &mut Context<'_>,
+        received: &mut Received,
+    ) -> Poll<Result<(), Closed>> {
+        let before = received.len();
         if let State::Waiting(response) = &mut self.state {
             let response = ready!(Pin::new(response).poll(cx));
             self.state = State::Ended;
             let response = response.map_err(|error| closed_by_h2(&error))?;
-            frames.push(self.responded(response)?);
+            received.frames.push(self.responded(response)?);
         }
         match &mut self.state {
-            State::Open(messages) => messages.poll_more(cx, frames, before),
-            State::Ended if frames.len() > before => Poll::Ready(Ok(())),
+            State::Open(messages) => messages.poll_more(cx, received, before),
+            State::Ended if received.len() > before => Poll::Ready(Ok(())),
             State::Ended | State::Waiting(_) => Poll::Ready(Err(Closed::without_status())),
         }
     }
