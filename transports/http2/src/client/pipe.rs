@@ -73,6 +73,12 @@ impl Pipe {
         self.stream.capacity() >= bytes
     }
 
+    /// Has `h2` wake nobody: asking for room would wake this task, which runs already. Ready if the stream was reset.
+    fn forget_waker(&mut self) -> Poll<()> {
+        let mut nobody = Context::from_waker(Waker::noop());
+        self.stream.poll_reset(&mut nobody).map(|_| ())
+    }
+
     fn end(&mut self, pulled: Pulled) {
         if let Pulled::Reset(code) = pulled {
             self.stream.send_reset(reason(code));
@@ -120,7 +126,11 @@ impl Future for Pipe {
                 Poll::Pending => return this.poll_over(cx),
             }
             match this.outbound.poll_encoded(cx, &mut this.encoded) {
-                Poll::Ready(Pulled::Frames) if this.send().is_pending() => {}
+                Poll::Ready(Pulled::Frames) if this.send().is_pending() => {
+                    if this.forget_waker().is_ready() {
+                        return Poll::Ready(());
+                    }
+                }
                 Poll::Ready(Pulled::Frames) => return Poll::Ready(()),
                 Poll::Ready(pulled @ (Pulled::Reset(_) | Pulled::Done)) => {
                     this.end(pulled);
