@@ -56,17 +56,18 @@ async fn send_to_a_slow_reader(
     let begin = Arc::clone(&go);
     pair.router.stream(PATH, move |call: IncomingCall| {
         let begin = Arc::clone(&begin);
-        let read = read.lock().unwrap().take();
+        let read = read.lock().expect("no panic").take();
         async move {
             begin.notified().await;
             let mut requests = Messages::<String>::new::<ProstCodec>(call.receiver);
             let mut texts = Vec::new();
-            while let Some(text) = requests.message().await.unwrap() {
+            while let Some(text) = requests.message().await.expect("open") {
                 texts.push(text);
                 tokio::task::yield_now().await;
             }
             read.map(|read| read.send(texts));
-            call.sender.finish(Ok(()), Metadata::new()).unwrap();
+            let finished = call.sender.finish(Ok(()), Metadata::new());
+            finished.expect("the call is open");
         }
     });
     let (mut sender, _receiver) = open(pair, options).await;
@@ -125,7 +126,8 @@ fn answer(pair: &Fixture, messages: Vec<Bytes>) {
         async move {
             let sent = call.sender.try_send_all(messages.clone());
             assert_eq!(sent, Ok(messages.len()), "the window is empty");
-            call.sender.finish(Ok(()), Metadata::new()).unwrap();
+            let finished = call.sender.finish(Ok(()), Metadata::new());
+            finished.expect("the call is open");
         }
     });
 }

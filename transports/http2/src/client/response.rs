@@ -6,9 +6,11 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use h2::{RecvStream, client::ResponseFuture};
+use h2::{Reason, RecvStream, SendStream, client::ResponseFuture};
 use headwater_proto::grpc::trailers::code_of_http_status;
-use headwater_rpc::{Closed, EndedBy, Frame, Inbound, Reached, Received, Status, Violation};
+use headwater_rpc::{
+    Closed, EndedBy, Frame, Inbound, Payload, Reached, Received, Status, Violation,
+};
 use http::{Response, StatusCode};
 
 use super::shared::Permit;
@@ -24,6 +26,8 @@ use crate::{
 pub(crate) struct ResponseInbound {
     state: State,
     message_bytes_max: usize,
+    /// A request that `h2` may still hold for want of a window. A reset that is implied would wait behind it.
+    held: Option<SendStream<Payload>>,
     _permit: Permit,
 }
 
@@ -38,10 +42,12 @@ impl ResponseInbound {
         response: ResponseFuture,
         message_bytes_max: usize,
         permit: Permit,
+        held: Option<SendStream<Payload>>,
     ) -> Self {
         Self {
             state: State::Waiting(response),
             message_bytes_max,
+            held,
             _permit: permit,
         }
     }
@@ -64,6 +70,15 @@ impl ResponseInbound {
         };
         self.state = State::Open(Messages::responses(body, self.message_bytes_max));
         Ok(Frame::Headers(metadata))
+    }
+}
+
+impl Drop for ResponseInbound {
+    fn drop(&mut self) {
+        if let Some(stream) = &mut self.held {
+            // Does nothing to a stream that has ended both ways.
+            stream.send_reset(Reason::CANCEL);
+        }
     }
 }
 
