@@ -10,13 +10,14 @@ use h2::{Reason, RecvStream, SendStream, client::ResponseFuture};
 use headwater_proto::grpc::trailers::code_of_http_status;
 use headwater_rpc::{
     Closed, EndedBy, Frame, Inbound, Payload, Reached, Received, Status, Violation,
+    http::{Messages, poll_as_frames},
 };
 use http::{Response, StatusCode};
 
 use super::shared::Permit;
 use crate::{
     headers,
-    inbound::{Messages, closed_by_h2, poll_as_frames},
+    inbound::{StreamSource, closed_by_h2},
 };
 
 /// The responses of a call, from before their headers.
@@ -33,7 +34,7 @@ pub(crate) struct ResponseInbound {
 
 enum State {
     Waiting(ResponseFuture),
-    Open(Messages<RecvStream>),
+    Open(Messages<StreamSource>),
     Ended,
 }
 
@@ -68,7 +69,10 @@ impl ResponseInbound {
         let Ok(metadata) = headers::to_metadata(&head.headers) else {
             return Err(Closed::violation(Violation::Undecodable));
         };
-        self.state = State::Open(Messages::responses(body, self.message_bytes_max));
+        self.state = State::Open(Messages::responses(
+            StreamSource(body),
+            self.message_bytes_max,
+        ));
         Ok(Frame::Headers(metadata))
     }
 }

@@ -9,8 +9,8 @@ use std::{
 use bytes::Bytes;
 use headwater_proto::grpc::trailers::code_of_http_status;
 use headwater_rpc::{
-    Closed, Code, EndedBy, Frame, Inbound, Metadata, Reached, Status, Violation,
-    http::{Messages, Part, Source, headers},
+    Closed, Code, EndedBy, Frame, Inbound, Metadata, Reached, Received, Status, Violation,
+    http::{Messages, Part, Source, headers, poll_as_frames},
 };
 use http::{Response, StatusCode};
 use quinn::VarInt;
@@ -146,17 +146,25 @@ impl Inbound for ResponseInbound {
         cx: &mut Context<'_>,
         frames: &mut Vec<Frame>,
     ) -> Poll<Result<(), Closed>> {
-        let before = frames.len();
+        poll_as_frames(self, cx, frames)
+    }
+
+    fn poll_received(
+        &mut self,
+        cx: &mut Context<'_>,
+        received: &mut Received,
+    ) -> Poll<Result<(), Closed>> {
+        let before = received.len();
         if let State::Waiting(..) = &self.state {
             let head = ready!(self.poll_head(cx));
             if head.is_err() {
                 self.state = State::Ended;
             }
-            frames.push(head?);
+            received.frames.push(head?);
         }
         match &mut self.state {
-            State::Open(messages) => messages.poll_more(cx, frames, before),
-            State::Ended if frames.len() > before => Poll::Ready(Ok(())),
+            State::Open(messages) => messages.poll_more(cx, received, before),
+            State::Ended if received.len() > before => Poll::Ready(Ok(())),
             State::Ended | State::Waiting(..) => Poll::Ready(Err(Closed::without_status())),
         }
     }

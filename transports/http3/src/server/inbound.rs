@@ -8,8 +8,8 @@ use std::{
 
 use futures_util::task::AtomicWaker;
 use headwater_rpc::{
-    Closed, Frame, Inbound, Violation,
-    http::{Messages, Part, Source},
+    Closed, Frame, Inbound, Received, Violation,
+    http::{Messages, Part, Source, poll_as_frames},
 };
 use quinn::Connection;
 
@@ -43,8 +43,16 @@ impl Inbound for RequestInbound {
         cx: &mut Context<'_>,
         frames: &mut Vec<Frame>,
     ) -> Poll<Result<(), Closed>> {
-        let before = frames.len();
-        self.0.poll_more(cx, frames, before)
+        poll_as_frames(self, cx, frames)
+    }
+
+    fn poll_received(
+        &mut self,
+        cx: &mut Context<'_>,
+        received: &mut Received,
+    ) -> Poll<Result<(), Closed>> {
+        let before = received.len();
+        self.0.poll_more(cx, received, before)
     }
 }
 

@@ -10,4 +10,4 @@ mod messages;
 
 pub use age::jittered;
 pub use fallback::{Fallback, FallbackConfig};
-pub use messages::{Messages, Part, Source};
+pub use messages::{Messages, Part, Source, poll_as_frames};
