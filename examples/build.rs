@@ -3,6 +3,7 @@
 fn main() -> Result<(), headwater_codegen::Error> {
     headwater_codegen::compile(
         &[
+            "proto/device.proto",
             "proto/hello_world.proto",
             "proto/people.proto",
             "proto/route_guide.proto",
@@ -13,5 +14,9 @@ fn main() -> Result<(), headwater_codegen::Error> {
         .bytes(["."])
         // That one method is not implemented is what the interop cases are to find.
         .partial_services(true)
-        .compile(&["proto/grpc/testing/test.proto"], &["proto"])
+        .compile(&["proto/grpc/testing/test.proto"], &["proto"])?;
+    headwater_codegen::Builder::new().bytes(["."]).compile(
+        &["proto/pw_rpc/benchmark.proto", "proto/pw_rpc/echo.proto"],
+        &["proto"],
+    )
 }

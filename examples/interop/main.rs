@@ -1,5 +1,6 @@
 //! The published gRPC interop cases, on Headwater: a server of `grpc.testing.TestService`, and a client that runs the cases
-//! against any server. What the cases are is in `interop-test-descriptions.md` of gRPC.
+//! against any server. What the cases are is in `interop-test-descriptions.md` of gRPC. The server also has the services
+//! that the clients of Pigweed's pw_rpc call, `pw.rpc.EchoService` and `pw.rpc.Benchmark`.
 //!
 //! ```text
 //! cargo run --release --example interop -- --listen http://127.0.0.1:10000
@@ -10,6 +11,7 @@
 mod cases;
 mod compression;
 mod endpoint;
+mod pigweed;
 mod protocol;
 mod serve;
 mod service;
@@ -37,7 +39,7 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(3);
 #[command(max_term_width = 100, after_help = AFTER_HELP)]
 #[command(group(ArgGroup::new("what").required(true).args(["listen", "run", "call_unary"])))]
 struct Arguments {
-    /// Serves grpc.testing.TestService, health and reflection on all of these URLs at once, until SIGTERM or SIGINT. Port 0 takes a free one.
+    /// Serves grpc.testing.TestService, pw.rpc.EchoService, pw.rpc.Benchmark, health and reflection on all of these URLs at once, until SIGTERM or SIGINT. Port 0 takes a free one.
     #[arg(long, value_name = "URL", num_args = 1..)]
     listen: Vec<String>,
     /// Runs these cases, separated by commas, against the server at URL; `all` are the published ones.

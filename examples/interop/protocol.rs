@@ -1,4 +1,4 @@
-//! The protocol of the interop cases: messages, clients and services.
+//! The protocols of the services: messages, clients and services.
 
 #![allow(
     unreachable_pub,
@@ -8,3 +8,8 @@
 )]
 
 headwater_rpc::include_proto!("grpc.testing");
+
+/// The services of pw_rpc itself.
+pub(crate) mod pigweed {
+    headwater_rpc::include_proto!("pw.rpc");
+}

@@ -14,14 +14,18 @@ use tokio::{
 };
 
 use crate::{
-    protocol::{TEST_SERVICE, TestServiceServer},
+    pigweed::Echo,
+    protocol::{
+        TEST_SERVICE, TestServiceServer,
+        pigweed::{BENCHMARK, BenchmarkServer, ECHO_SERVICE, EchoServiceServer},
+    },
     service::Interop,
 };
 
 /// How long calls may go on after the signal to stop.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// Serves the interop cases, health and reflection on all URLs, until SIGTERM or SIGINT.
+/// Serves the interop cases, pw_rpc's own services, health and reflection on all URLs, until SIGTERM or SIGINT.
 pub(crate) async fn serve(urls: &[String], options: &ServerOptions) -> ExitCode {
     match try_serve(urls, options).await {
         Ok(()) => ExitCode::SUCCESS,
@@ -38,11 +42,15 @@ async fn try_serve(
 ) -> Result<(), Box<dyn std::error::Error>> {
     let router = Router::new();
     router.add(TestServiceServer::new(Interop).into_service())?;
+    router.add(EchoServiceServer::new(Echo).into_service())?;
+    router.add(BenchmarkServer::new(Echo).into_service())?;
     let health = Health::new();
-    health.set(TEST_SERVICE.name, ServingStatus::Serving);
+    for service in [&TEST_SERVICE, &ECHO_SERVICE, &BENCHMARK] {
+        health.set(service.name, ServingStatus::Serving);
+    }
     router.add(health.service())?;
     let reflection = Reflection::new();
-    for service in [&TEST_SERVICE, &HEALTH] {
+    for service in [&TEST_SERVICE, &ECHO_SERVICE, &BENCHMARK, &HEALTH] {
         reflection.add(service)?;
     }
     for service in reflection.services() {

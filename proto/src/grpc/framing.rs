@@ -181,6 +181,32 @@ impl Deframer {
         Some(Message { compressed, bytes })
     }
 
+    /// The next messages together, each still behind its prefix, if they are uncompressed and lie in one chunk, which
+    /// costs them nothing. `None` says only that there are none of this kind: [`next_message`](Self::next_message) goes
+    /// on from there.
+    pub fn next_run(&mut self) -> Option<Bytes> {
+        if self.pending.is_some() || self.failed.is_some() {
+            return None;
+        }
+        let front = self.chunks.front_mut()?;
+        let mut bytes = 0;
+        while let Some(length) = front.get(bytes..).and_then(first_length) {
+            let there = front.len() - bytes - PREFIX_BYTES;
+            if length > self.message_bytes_max.min(there) {
+                break;
+            }
+            bytes += PREFIX_BYTES + length;
+        }
+        if bytes == 0 {
+            return None;
+        }
+        self.buffered -= bytes;
+        if bytes < front.len() {
+            return Some(front.split_to(bytes));
+        }
+        self.chunks.pop_front()
+    }
+
     /// Says that no more bytes come.
     ///
     /// # Errors
@@ -267,6 +293,15 @@ impl Deframer {
     }
 }
 
+/// The length of the first message of these bytes, if they begin with the prefix of an uncompressed one.
+fn first_length(bytes: &[u8]) -> Option<usize> {
+    let ([flag, length @ ..], _) = bytes.split_first_chunk::<PREFIX_BYTES>()?;
+    if *flag != 0 {
+        return None;
+    }
+    usize::try_from(u32::from_be_bytes(*length)).ok()
+}
+
 /// What a message of this many bytes can grow to: more than zlib, gzip or zstd add to blocks that they only store.
 const fn compressed_bytes_max(message_bytes: usize) -> usize {
     message_bytes.saturating_add(message_bytes / 1000 + 64)
@@ -316,6 +351,63 @@ mod tests {
         deframer.push(wire.clone());
         let messages = read_all(&mut deframer);
         assert_eq!(messages[1].as_ptr(), wire[5 + 5 + 5..].as_ptr());
+    }
+
+    /// Whichever way messages are taken out, and however the chunks are cut, they are the same, and what is wrong is
+    /// found at the same message.
+    #[test]
+    fn runs_are_the_messages_as_they_lie() {
+        let mut wire = Vec::new();
+        for (message, compressed) in [(&b"one"[..], false), (b"", false), (b"packed", true)] {
+            encode(message, compressed, &mut wire);
+        }
+        encode(b"three and more", false, &mut wire);
+        encode(b"more than is allowed", false, &mut wire);
+        for step in 1..=wire.len() {
+            let mut deframer = Deframer::new(14);
+            let (mut got, mut failed) = (Vec::new(), None);
+            for chunk in wire.chunks(step) {
+                deframer.push(Bytes::copy_from_slice(chunk));
+                loop {
+                    if let Some(run) = deframer.next_run() {
+                        got.extend_from_slice(&run);
+                        continue;
+                    }
+                    match deframer.next_message() {
+                        Ok(Some(message)) => encode(&message.bytes, message.compressed, &mut got),
+                        Ok(None) => break,
+                        Err(error) => {
+                            failed = Some(error);
+                            break;
+                        }
+                    }
+                }
+            }
+            let taken = wire.len() - PREFIX_BYTES - 20;
+            assert_eq!(got, wire[..taken], "chunks of {step}");
+            let bytes = 20;
+            let bytes_max = 14;
+            assert_eq!(failed, Some(FramingError::TooLarge { bytes, bytes_max }));
+            assert_eq!(deframer.next_run(), None, "nothing after it");
+        }
+    }
+
+    #[test]
+    fn a_run_is_what_is_whole_of_a_chunk() {
+        let wire = wire(&[b"one", b"two", b"three"]);
+        let mut deframer = Deframer::new(9);
+        deframer.push(wire.slice(..wire.len() - 1));
+        let run = deframer.next_run().expect("two are whole");
+        assert_eq!(run, wire[..16]);
+        assert_eq!(run.as_ptr(), wire.as_ptr(), "nothing is copied");
+        assert_eq!(
+            (deframer.next_run(), deframer.next_message()),
+            (None, Ok(None))
+        );
+        assert_eq!(deframer.finish(), Err(FramingError::Truncated));
+        deframer.push(wire.slice(wire.len() - 1..));
+        assert_eq!(read_all(&mut deframer), ["three"]);
+        assert_eq!(deframer.finish(), Ok(()));
     }
 
     /// The memory that is held: the buffers, and the record of each chunk.

@@ -1,7 +1,7 @@
-//! What things cost: `cargo run --release -p headwater-bench -- link`, and `-- rpc`.
+//! What things cost: `cargo run --release -p headwater-bench -- link`, `-- rpc`, and `-- transports`.
 //!
 //! Both ends of each contender run in one process, so that the CPU time of the process is that of both together: over a
-//! network each on a thread and a runtime of its own, over TCP on loopback; in process both on one.
+//! network each on a thread and a runtime of its own, over loopback; in process both on one.
 //!
 //! The contenders take turns in each round. A table shows medians with the least and the greatest of the rounds; where
 //! those overlap, no difference is claimed.
@@ -10,6 +10,7 @@ mod contender;
 mod link;
 mod report;
 mod rpc;
+mod transports;
 
 use std::time::Duration;
 
@@ -46,6 +47,17 @@ enum Command {
         #[arg(long, default_value = "")]
         alone: String,
     },
+    /// Streams over HTTP/3 against tonic-h3 and quinn alone, and over WebSocket against tungstenite alone.
+    Transports {
+        #[command(flatten)]
+        rounds: Rounds,
+        /// Measures only works whose name begins so, such as `http3` or `websocket one-way`.
+        #[arg(long, default_value = "")]
+        only: String,
+        /// Measures only one contender, such as `headwater`, for a profiler.
+        #[arg(long, default_value = "")]
+        alone: String,
+    },
 }
 
 #[derive(Args)]
@@ -75,6 +87,14 @@ fn main() {
         } => {
             let run = Duration::from_millis(run_ms);
             println!("{}", rpc::report(&only, &alone, rounds, run));
+        }
+        Command::Transports {
+            rounds: Rounds { rounds, run_ms },
+            only,
+            alone,
+        } => {
+            let run = Duration::from_millis(run_ms);
+            println!("{}", transports::report(&only, &alone, rounds, run));
         }
     }
 }

@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use headwater_rpc::{
-    CancelReason, Cancellation, Code, Compress, Encoding, IncomingCall, Metadata, Receiver, Router,
-    SendError, Sender, Status,
+    CancelReason, Cancellation, Code, Compress, Encoding, IncomingCall, Metadata, Method, Receiver,
+    Router, SendError, Sender, Shape, Status,
 };
 use tokio::{
     sync::{Semaphore, mpsc},
@@ -19,6 +19,10 @@ use tokio::{
 
 /// The method that does what its messages say.
 pub const RUN: &str = "/headwater.test.Control/Run";
+/// [`RUN`] with one response only.
+pub const COLLECT: &str = "/headwater.test.Control/Collect";
+/// [`RUN`] with one request only.
+pub const LIST: &str = "/headwater.test.Control/List";
 /// A unary method that answers with its request.
 pub const ECHO: &str = "/headwater.test.Control/Echo";
 /// A unary method that fails with the status that its request names: `CODE MESSAGE`.
@@ -78,11 +82,18 @@ impl Control {
             sent: Mutex::new(Vec::new()),
             started: Semaphore::new(0),
         });
-        let run = Arc::clone(&control);
-        router.stream(RUN, move |call| {
-            let control = Arc::clone(&run);
-            async move { control.run(call).await }
-        });
+        for (path, shape) in [
+            (RUN, Shape::Bidirectional),
+            (COLLECT, Shape::ClientStreaming),
+            (LIST, Shape::ServerStreaming),
+        ] {
+            let run = Arc::clone(&control);
+            let method = Method::stream(path, shape, move |call| {
+                let control = Arc::clone(&run);
+                async move { control.run(call).await }
+            });
+            router.insert(path, shape, method.handler);
+        }
         router.unary(ECHO, |request| async move { Ok(request.message) });
         router.unary(FAIL, |request| async move {
             let text = String::from_utf8_lossy(&request.message).into_owned();

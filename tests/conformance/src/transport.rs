@@ -54,16 +54,16 @@ pub const TRANSPORTS: &[Transport] = &[
 ];
 
 /// Makes the two ends, which are still to be built.
-type Ends = fn(Router) -> Pin<Box<dyn Future<Output = Pair>>>;
+pub(crate) type Ends = fn(Router) -> Pin<Box<dyn Future<Output = Pair>>>;
 
 /// The two ends, and the channel whose first connection a case does not want to pay for: a handshake with certificates
 /// takes longer than the deadlines of some.
-type Pair = (ClientBuilder, ServerBuilder, Option<Channel>);
+pub(crate) type Pair = (ClientBuilder, ServerBuilder, Option<Channel>);
 
 /// A transport under test: how its ends are made, and what a caller may see of it.
 #[derive(Clone, Copy)]
 pub struct Transport {
-    name: &'static str,
+    pub(crate) name: &'static str,
     pub(crate) ends: Ends,
     /// How a handler sees both ends of its connection described, to the colon.
     pub peer_kind: &'static str,

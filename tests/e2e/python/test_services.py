@@ -16,6 +16,8 @@ SERVICES = {
     "grpc.reflection.v1.ServerReflection",
     "grpc.reflection.v1alpha.ServerReflection",
     SERVICE,
+    "pw.rpc.Benchmark",
+    "pw.rpc.EchoService",
 }
 
 
@@ -32,15 +34,18 @@ class Services(unittest.TestCase):
         database = ProtoReflectionDescriptorDatabase(self.channel)
         self.assertEqual(set(database.get_services()), SERVICES)
         pool = DescriptorPool(database)
-        method = pool.FindServiceByName(SERVICE).FindMethodByName("UnaryCall")
+        self.assertEqual(self.call(pool, SERVICE, "UnaryCall", response_size=7).payload.body, bytes(7))
+        self.assertEqual(self.call(pool, "pw.rpc.EchoService", "Echo", msg="well").msg, "well")
+
+    def call(self, pool: DescriptorPool, service: str, name: str, **fields):
+        method = pool.FindServiceByName(service).FindMethodByName(name)
         request, response = GetMessageClass(method.input_type), GetMessageClass(method.output_type)
         call = self.channel.unary_unary(
-            f"/{SERVICE}/{method.name}",
+            f"/{service}/{name}",
             request_serializer=request.SerializeToString,
             response_deserializer=response.FromString,
         )
-        answer = call(request(response_size=7), timeout=PATIENCE_SECONDS)
-        self.assertEqual(answer.payload.body, bytes(7))
+        return call(request(**fields), timeout=PATIENCE_SECONDS)
 
     def test_s4_38_reflection_knows_every_listed_service(self):
         database = ProtoReflectionDescriptorDatabase(self.channel)

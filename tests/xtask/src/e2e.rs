@@ -15,17 +15,27 @@ use crate::{
 /// A file of tests and what it needs beside the service.
 struct Suite {
     name: &'static str,
-    browser: bool,
+    tool: Tool,
 }
 
-const SUITES: [Suite; 11] = [
+/// A program that a suite needs beside the packages.
+enum Tool {
+    None,
+    Chromium,
+    Strace,
+}
+
+const SUITES: [Suite; 13] = [
     suite("js/service"),
     suite("js/bad-input"),
     suite("js/chat"),
-    suite("js/transports"),
+    Suite {
+        name: "js/transports",
+        tool: Tool::Strace,
+    },
     Suite {
         name: "js/demo",
-        browser: true,
+        tool: Tool::Chromium,
     },
     suite("js/zrpc"),
     suite("python/chat"),
@@ -33,23 +43,26 @@ const SUITES: [Suite; 11] = [
     suite("python/services"),
     suite("python/interop"),
     suite("python/zrpc"),
+    suite("python/http3"),
+    suite("pigweed/pw_rpc"),
 ];
 
 /// The programs under test and the variables that say where they are; the environment may name others, such as a
 /// release build.
-const PROGRAMS: [(&str, &str); 6] = [
+const PROGRAMS: [(&str, &str); 7] = [
     ("HEADWATER_BIN", "headwater"),
     ("HEADWATER_CHAT", "examples/chat"),
     ("HEADWATER_CHAT_UPSTREAM", "examples/chat-upstream"),
     ("HEADWATER_INTEROP", "examples/interop"),
     ("HEADWATER_ECHO", "examples/echo"),
     ("HEADWATER_PEOPLE", "examples/people"),
+    ("HEADWATER_DEVICE", "examples/device"),
 ];
 
 const fn suite(name: &'static str) -> Suite {
     Suite {
         name,
-        browser: false,
+        tool: Tool::None,
     }
 }
 
@@ -57,6 +70,7 @@ const fn suite(name: &'static str) -> Suite {
 struct Tools {
     node: PathBuf,
     python: PathBuf,
+    pigweed: PathBuf,
 }
 
 impl Tools {
@@ -142,6 +156,7 @@ fn packages() -> Result<Tools, String> {
     Ok(Tools {
         node: install::node_packages()?,
         python: install::python()?,
+        pigweed: install::pigweed()?,
     })
 }
 
@@ -154,6 +169,7 @@ fn build() -> Result<(), String> {
             .args(["--example", "chat", "--example", "chat-upstream"])
             .args(["--example", "interop"])
             .args(["--example", "echo", "--example", "people"])
+            .args(["--example", "device"])
             .current_dir(root()),
     )
 }
@@ -161,8 +177,11 @@ fn build() -> Result<(), String> {
 fn command_of(suite: &Suite, tools: &Tools, pattern: Option<&str>) -> Result<Command, String> {
     let folder = root().join("tests/e2e");
     let mut command = match suite.name.split_once('/') {
-        Some(("python", name)) => {
-            let mut command = Command::new(&tools.python);
+        Some((language @ ("python" | "pigweed"), name)) => {
+            let mut command = Command::new(match language {
+                "pigweed" => &tools.pigweed,
+                _ => &tools.python,
+            });
             command.args(["-B", "-W", "ignore", "-m", "unittest"]);
             command.args(["--verbose", &format!("test_{name}")]);
             command.args(pattern.iter().flat_map(|pattern| ["-k", pattern]));
@@ -178,8 +197,13 @@ fn command_of(suite: &Suite, tools: &Tools, pattern: Option<&str>) -> Result<Com
             command
         }
     };
-    if suite.browser {
-        command.env("HEADWATER_CHROMIUM", install::chromium()?);
+    match suite.tool {
+        Tool::None => {}
+        Tool::Chromium => {
+            command.env("HEADWATER_CHROMIUM", install::chromium()?);
+        }
+        // The suite finds it by its name.
+        Tool::Strace => drop(install::strace()?),
     }
     for (variable, path) in PROGRAMS {
         command.env(variable, program(variable, path));
@@ -200,7 +224,7 @@ fn program(variable: &str, path: &str) -> PathBuf {
 fn run_some(suite: &Suite, command: &mut Command) -> Result<usize, String> {
     let failed = |error| format!("{}: {error}", suite.name);
     // Where each of them writes its summary.
-    let is_python = suite.name.starts_with("python/");
+    let is_python = !suite.name.starts_with("js/");
     if is_python {
         command.stderr(Stdio::piped());
     } else {

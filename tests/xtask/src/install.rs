@@ -80,7 +80,17 @@ fn node_version(printed: &str) -> Option<(u32, u32)> {
 
 /// The Python of a virtual environment with the packages of `tests/e2e/python`.
 pub(crate) fn python() -> Result<PathBuf, String> {
-    let place = target().join("python");
+    virtual_environment("python", "requirements.txt", &[])
+}
+
+/// The Python of a virtual environment with Pigweed's packages, which need an older protobuf than the others.
+pub(crate) fn pigweed() -> Result<PathBuf, String> {
+    // Most of what they name is for building firmware; all that a client imports is in the list.
+    virtual_environment("python-pigweed", "requirements-pigweed.txt", &["--no-deps"])
+}
+
+fn virtual_environment(name: &str, list: &str, options: &[&str]) -> Result<PathBuf, String> {
+    let place = target().join(name);
     let python = place.join("bin/python");
     if !exists("python3") {
         return Err(missing(
@@ -88,7 +98,7 @@ pub(crate) fn python() -> Result<PathBuf, String> {
             "apt-get install python3 python3-venv python3-pip",
         ));
     }
-    let requirements = root().join("tests/e2e/python/requirements.txt");
+    let requirements = root().join("tests/e2e/python").join(list);
     if is_current(&place, &requirements) && exists(&python) {
         return Ok(python);
     }
@@ -98,6 +108,7 @@ pub(crate) fn python() -> Result<PathBuf, String> {
     .map_err(|error| format!("{error}; try: apt-get install python3-venv"))?;
     run(Command::new(&python)
         .args(["-m", "pip", "install", "--quiet"])
+        .args(options)
         .args(["--disable-pip-version-check", "--requirement"])
         .arg(&requirements))?;
     mark(&place, &requirements)?;
@@ -111,15 +122,23 @@ pub(crate) fn chromium() -> Result<PathBuf, String> {
         let found = named.is_file().then(|| named.clone());
         return found.ok_or_else(|| format!("HEADWATER_CHROMIUM: there is no {}", named.display()));
     }
-    if let Some(found) = on_path("chromium") {
+    debian("chromium")
+}
+
+/// What says which system calls a program makes, from the search path, or apt.
+pub(crate) fn strace() -> Result<PathBuf, String> {
+    debian("strace")
+}
+
+/// A program from the search path, or from the Debian package of its name.
+fn debian(program: &str) -> Result<PathBuf, String> {
+    if let Some(found) = on_path(program) {
         return Ok(found);
     }
     let install = ["apt-get", "install", "--yes", "--no-install-recommends"];
     let Some(prefix) = administrator().filter(|_| exists("apt-get")) else {
-        return Err(missing(
-            "chromium",
-            &format!("sudo {} chromium", install.join(" ")),
-        ));
+        let by_hand = format!("sudo {} {program}", install.join(" "));
+        return Err(missing(program, &by_hand));
     };
     let as_administrator = |arguments: &[&str]| {
         let all: Vec<&str> = prefix.iter().chain(arguments).copied().collect();
@@ -128,8 +147,8 @@ pub(crate) fn chromium() -> Result<PathBuf, String> {
             .env("DEBIAN_FRONTEND", "noninteractive"))
     };
     as_administrator(&["apt-get", "update", "--quiet"])?;
-    as_administrator(&[&install[..], &["chromium"]].concat())?;
-    on_path("chromium").ok_or_else(|| "apt installed chromium, and it is not there".into())
+    as_administrator(&[&install[..], &[program]].concat())?;
+    on_path(program).ok_or_else(|| format!("apt installed {program}, and it is not there"))
 }
 
 /// How to become the administrator without a question: not at all, by sudo, or `None`.

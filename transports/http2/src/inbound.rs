@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use h2::{Reason, RecvStream};
 use headwater_proto::grpc::{Deframer, FramingError};
-use headwater_rpc::{Closed, Code, Frame, Inbound, Reached, Trailers, Violation};
+use headwater_rpc::{Closed, Code, Frame, Inbound, Reached, Received, Trailers, Violation};
 use http::HeaderMap;
 use http_body::Body;
 
@@ -104,34 +104,34 @@ impl<S: Source> Messages<S> {
         }
     }
 
-    /// As [`Inbound::poll_frames`]; what is in `frames` already makes it ready.
+    /// As [`Inbound::poll_received`]; what has come since there was `before` makes it ready.
     pub(crate) fn poll_more(
         &mut self,
         cx: &mut Context<'_>,
-        frames: &mut Vec<Frame>,
+        received: &mut Received,
         before: usize,
     ) -> Poll<Result<(), Closed>> {
         let mut taken = 0;
         while self.end.is_none() && taken < POLL_BYTES {
             match self.source.poll_part(cx) {
-                Poll::Pending if frames.len() == before => return Poll::Pending,
+                Poll::Pending if received.len() == before => return Poll::Pending,
                 Poll::Pending => return Poll::Ready(Ok(())),
                 Poll::Ready(None) => self.ended((self.end_without_trailers)()),
                 Poll::Ready(Some(Err(closed))) => self.end = Some(Err(closed)),
                 Poll::Ready(Some(Ok(Part::Data(data)))) => {
                     taken += data.len();
-                    self.deframe(data, frames);
+                    self.deframe(data, received);
                 }
                 Poll::Ready(Some(Ok(Part::Trailers(trailers)))) => self.trailers(&trailers),
             }
         }
         match self.end.take() {
-            Some(Ok(end)) => frames.push(end),
-            Some(Err(closed)) if frames.len() == before => return Poll::Ready(Err(closed)),
+            Some(Ok(end)) => received.frames.push(end),
+            Some(Err(closed)) if received.len() == before => return Poll::Ready(Err(closed)),
             // Said at the next poll, after the application was given what came before.
             Some(Err(closed)) => self.end = Some(Err(closed)),
             // 64 KiB of a message that is not whole yet: let others run, and go on.
-            None if frames.len() == before => {
+            None if received.len() == before => {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
@@ -140,9 +140,15 @@ impl<S: Source> Messages<S> {
         Poll::Ready(Ok(()))
     }
 
-    fn deframe(&mut self, data: Bytes, frames: &mut Vec<Frame>) {
+    fn deframe(&mut self, data: Bytes, received: &mut Received) {
         self.deframer.push(data);
+        let Received { runs, frames } = received;
         loop {
+            if frames.is_empty()
+                && let Some(run) = self.deframer.next_run()
+            {
+                runs.push(run);
+            }
             match self.deframer.next_message() {
                 Ok(Some(message)) if message.compressed => {
                     frames.push(Frame::Compressed(message.bytes));
@@ -195,9 +201,29 @@ where
         cx: &mut Context<'_>,
         frames: &mut Vec<Frame>,
     ) -> Poll<Result<(), Closed>> {
-        let before = frames.len();
-        self.0.poll_more(cx, frames, before)
+        poll_as_frames(self, cx, frames)
     }
+
+    fn poll_received(
+        &mut self,
+        cx: &mut Context<'_>,
+        received: &mut Received,
+    ) -> Poll<Result<(), Closed>> {
+        let before = received.len();
+        self.0.poll_more(cx, received, before)
+    }
+}
+
+/// [`Inbound::poll_frames`] of an inbound that has runs.
+pub(crate) fn poll_as_frames(
+    inbound: &mut impl Inbound,
+    cx: &mut Context<'_>,
+    frames: &mut Vec<Frame>,
+) -> Poll<Result<(), Closed>> {
+    let mut received = Received::default();
+    let polled = inbound.poll_received(cx, &mut received);
+    received.into_frames(frames);
+    polled
 }
 
 const fn violation(error: FramingError) -> Violation {

@@ -64,5 +64,6 @@ pub use service_config::{
     RetryThrottling, ServiceConfig,
 };
 pub use transport::{
-    ClientTransport, Inbound, Outbound, Pulled, RequestHeaders, ResetWatch, ServerTransport,
+    ClientTransport, Inbound, Outbound, Pulled, Received, RequestHeaders, ResetWatch,
+    ServerTransport,
 };

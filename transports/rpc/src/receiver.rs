@@ -5,17 +5,22 @@ use std::{
     future::poll_fn,
     mem,
     sync::{Arc, OnceLock, PoisonError},
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
-use headwater_core::call::{Closed, Ended, EndedBy, Frame, Input, Trailers};
-use headwater_proto::{Metadata, Status};
+use headwater_core::{
+    Time,
+    call::{Closed, Ended, EndedBy, Frame, Input, Trailers},
+};
+use headwater_proto::{Metadata, Status, grpc::framing::PREFIX_BYTES};
 
 use crate::{
     compression::Incoming,
     interceptor::{Stages, Transform},
+    run::{lengths_of, messages_of},
     shared::{Shared, Side, State, register_one},
+    transport::Received,
 };
 
 /// How a call failed.
@@ -61,12 +66,19 @@ impl CallError {
 /// the request is thrown away.
 pub struct Receiver {
     call: Arc<Shared>,
-    frames: Vec<Frame>,
+    received: Received,
     /// What has to be decompressed, as far as there was no room for it in the last batch.
     incoming: Incoming,
     /// Which messages of the last batch came compressed, in order.
     compressed: Vec<usize>,
     through: Option<Box<Through>>,
+}
+
+/// Where messages go.
+struct Target<'a> {
+    batch: &'a mut Vec<Bytes>,
+    /// For those that may stay together, in front of the batch.
+    runs: Option<&'a mut Vec<Bytes>>,
 }
 
 /// The transforms of what is received, and what they made of it.
@@ -83,7 +95,7 @@ impl Receiver {
     pub(crate) fn new(call: Arc<Shared>) -> Self {
         Self {
             call,
-            frames: Vec::new(),
+            received: Received::default(),
             incoming: Incoming::default(),
             compressed: Vec::new(),
             through: None,
@@ -122,27 +134,47 @@ impl Receiver {
         cx: &mut Context<'_>,
         batch: &mut Vec<Bytes>,
     ) -> Poll<Result<usize, CallError>> {
-        let before = batch.len();
+        self.poll_next(cx, Target { batch, runs: None })
+    }
+
+    /// [`Receiver::poll_next_batch`], with what came together still together in `runs`, which precede the batch. Both
+    /// have to be empty.
+    pub(crate) fn poll_next_runs(
+        &mut self,
+        cx: &mut Context<'_>,
+        runs: &mut Vec<Bytes>,
+        batch: &mut Vec<Bytes>,
+    ) -> Poll<Result<usize, CallError>> {
+        // A transform takes one message at a time.
+        let runs = self.through.is_none().then_some(runs);
+        self.poll_next(cx, Target { batch, runs })
+    }
+
+    fn poll_next(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut target: Target<'_>,
+    ) -> Poll<Result<usize, CallError>> {
+        let before = target.batch.len();
         loop {
             let compressed = &mut self.compressed;
-            let ready = self.call.look(|state| take_batch(state, batch, compressed));
-            if let Some(result) = ready {
-                return Poll::Ready(match &mut self.through {
-                    Some(through) => through.received(&self.call, result, batch, before),
-                    None => result,
-                });
-            }
-            if self.poll_inbound(cx, Some(batch)).is_pending() {
-                return Poll::Pending;
-            }
-            if batch.len() > before {
-                self.compressed.clear();
-                let result = Ok(batch.len() - before);
-                return Poll::Ready(match &mut self.through {
-                    Some(through) => through.received(&self.call, result, batch, before),
-                    None => result,
-                });
-            }
+            let ready = self
+                .call
+                .look(|state| take_batch(state, target.batch, compressed));
+            let result = match ready {
+                Some(result) => result,
+                None => match ready!(self.poll_inbound(cx, Some(&mut target))) {
+                    0 => continue,
+                    count => {
+                        self.compressed.clear();
+                        Ok(count)
+                    }
+                },
+            };
+            return Poll::Ready(match &mut self.through {
+                Some(through) => through.received(&self.call, result, target.batch, before),
+                None => result,
+            });
         }
     }
 
@@ -196,16 +228,16 @@ impl Receiver {
         self.call.fail(Trailers::failed(status));
     }
 
-    /// Takes in what the transport has, messages straight into the batch, as far as they come first. Pending only if that
-    /// is nothing, and then the waker is registered.
+    /// Takes in what the transport has, messages straight to where they go, as far as they come first, and says how many
+    /// these are. Pending only if there is nothing, and then the waker is registered.
     fn poll_inbound(
         &mut self,
         cx: &mut Context<'_>,
-        mut batch: Option<&mut Vec<Bytes>>,
-    ) -> Poll<()> {
+        mut target: Option<&mut Target<'_>>,
+    ) -> Poll<usize> {
         if !self.incoming.is_empty() {
             self.incoming.unpack(&self.call);
-            return Poll::Ready(());
+            return Poll::Ready(0);
         }
         let mut slot = self
             .call
@@ -214,40 +246,40 @@ impl Receiver {
             .unwrap_or_else(PoisonError::into_inner);
         let polled = slot
             .as_mut()
-            .map(|inbound| inbound.poll_frames(cx, &mut self.frames));
+            .map(|inbound| inbound.poll_received(cx, &mut self.received));
         drop(slot);
         let result = match polled {
             Some(Poll::Ready(result)) => result,
-            Some(Poll::Pending) => return self.poll_ended(cx),
-            None if self.call.look(|state| state.ended.is_some()) => return Poll::Ready(()),
+            Some(Poll::Pending) => return self.poll_ended(cx).map(|()| 0),
+            None if self.call.look(|state| state.ended.is_some()) => return Poll::Ready(0),
             // The stream is taken away only from a call that has ended.
             None => Err(Closed::broken("the stream is gone")),
         };
+        let Received { runs, frames } = &mut self.received;
         let is_compressed = |frame: &Frame| matches!(frame, Frame::Compressed(_));
-        if self.frames.iter().any(is_compressed) {
-            self.incoming.push(self.frames.drain(..), result.err());
+        if frames.iter().any(is_compressed) {
+            let messages = runs.drain(..).flat_map(messages_of).map(Frame::Message);
+            self.incoming
+                .push(messages.chain(frames.drain(..)), result.err());
             self.incoming.unpack(&self.call);
-            return Poll::Ready(());
+            return Poll::Ready(0);
         }
-        let mut frames = mem::take(&mut self.frames);
-        self.call.act_now(|state, now| {
-            for frame in frames.drain(..) {
-                match (frame, &mut batch) {
-                    (Frame::Message(message), Some(batch))
-                        if state.messages.is_empty()
-                            && state.call.receive_aside(message.len(), now) =>
-                    {
-                        batch.push(message);
-                    }
-                    (frame, _) => state.call.handle(Input::Frame(frame), now),
+        Poll::Ready(self.call.act_now(|state, now| {
+            let mut count = 0;
+            for mut run in runs.drain(..) {
+                count += take_run(state, &mut run, target.as_deref_mut(), now);
+                for message in messages_of(run) {
+                    count += take_frame(state, Frame::Message(message), target.as_deref_mut(), now);
                 }
+            }
+            for frame in frames.drain(..) {
+                count += take_frame(state, frame, target.as_deref_mut(), now);
             }
             if let Err(closed) = result {
                 state.call.handle(Input::Closed(closed), now);
             }
-        });
-        self.frames = frames;
-        Poll::Ready(())
+            count
+        }))
     }
 
     fn poll_ended(&self, cx: &mut Context<'_>) -> Poll<()> {
@@ -269,6 +301,56 @@ impl Receiver {
         drop(inbound);
         Poll::Ready(())
     }
+}
+
+/// Takes in the messages of a run, from its front, as far as nothing is to be decided about them and they may stay
+/// together; says how many, and leaves the others.
+fn take_run(
+    state: &mut State,
+    run: &mut Bytes,
+    target: Option<&mut Target<'_>>,
+    now: Time,
+) -> usize {
+    let Some(Target {
+        batch,
+        runs: Some(runs),
+    }) = target
+    else {
+        return 0;
+    };
+    if !batch.is_empty() || !state.messages.is_empty() {
+        return 0;
+    }
+    let (mut count, mut bytes) = (0, 0);
+    for length in lengths_of(run) {
+        if !state.call.receive_aside(length, now) {
+            break;
+        }
+        (count, bytes) = (count + 1, bytes + PREFIX_BYTES + length);
+    }
+    if count > 0 {
+        runs.push(run.split_to(bytes.min(run.len())));
+    }
+    count
+}
+
+/// Takes in a frame, and says whether it was a message that went straight to where it goes.
+fn take_frame(
+    state: &mut State,
+    frame: Frame,
+    target: Option<&mut Target<'_>>,
+    now: Time,
+) -> usize {
+    match (frame, target) {
+        (Frame::Message(message), Some(target))
+            if state.messages.is_empty() && state.call.receive_aside(message.len(), now) =>
+        {
+            target.batch.push(message);
+            return 1;
+        }
+        (frame, _) => state.call.handle(Input::Frame(frame), now),
+    }
+    0
 }
 
 fn take_batch(

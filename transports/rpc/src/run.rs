@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 use headwater_core::call::Credit;
 use headwater_proto::grpc::framing::PREFIX_BYTES;
 
@@ -84,12 +84,7 @@ impl Run {
 
     /// The bytes of each message, in order.
     pub(crate) fn lengths(&self) -> impl Iterator<Item = usize> {
-        let mut rest = &self.bytes[..];
-        std::iter::from_fn(move || {
-            let (length, after) = first_length(rest)?;
-            rest = after.get(length..).unwrap_or_default();
-            Some(length)
-        })
+        lengths_of(&self.bytes)
     }
 
     /// Moves the first `messages`, which have so many bytes with their prefixes, to the end of `other`, whose buffer is
@@ -124,13 +119,35 @@ impl Run {
 
     /// Each message by itself, in order. They share one buffer.
     pub(crate) fn into_messages(self) -> impl Iterator<Item = Bytes> {
-        let mut rest = self.into_bytes();
-        std::iter::from_fn(move || {
-            let (length, _) = first_length(&rest)?;
-            let _prefix = rest.split_to(PREFIX_BYTES);
-            Some(rest.split_to(length))
-        })
+        messages_of(self.into_bytes())
     }
+}
+
+/// The bytes of each message of a run, in order.
+pub(crate) fn lengths_of(run: &[u8]) -> impl Iterator<Item = usize> {
+    let mut rest = run;
+    std::iter::from_fn(move || {
+        let (length, after) = first_length(rest)?;
+        rest = after.get(length..).unwrap_or_default();
+        Some(length)
+    })
+}
+
+/// Each message of a run by itself, in order. They share its buffer.
+pub(crate) fn messages_of(run: Bytes) -> impl Iterator<Item = Bytes> {
+    let mut rest = run;
+    std::iter::from_fn(move || {
+        let length = take_prefix(&mut rest)?;
+        Some(rest.split_to(length))
+    })
+}
+
+/// Takes the prefix of the first message out of a run, and gives the message's length, of which there are as many bytes.
+pub(crate) fn take_prefix(run: &mut Bytes) -> Option<usize> {
+    let (length, after) = first_length(run)?;
+    let length = length.min(after.len());
+    run.advance(PREFIX_BYTES);
+    Some(length)
 }
 
 /// The length of the first message, and what stands behind its prefix.

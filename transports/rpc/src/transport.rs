@@ -11,6 +11,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use headwater_core::call::{Closed, Credit, Frame, Input, Shape};
 use headwater_proto::{Code, Metadata, Status};
 use tokio::{sync::watch, time::Instant};
@@ -18,6 +19,7 @@ use tokio::{sync::watch, time::Instant};
 use crate::{
     attempts::{Attempt, AttemptWatch, Next},
     payload::Encoded,
+    run::messages_of,
     server::Acceptor,
     service::RegisteredMethod,
     service_config::ServiceConfig,
@@ -39,6 +41,34 @@ pub struct RequestHeaders {
     pub wait_for_ready: bool,
 }
 
+/// What a poll of an [`Inbound`] brought: first the runs, then the frames.
+#[derive(Debug, Default)]
+pub struct Received {
+    /// Uncompressed messages as gRPC lays them on a byte stream, one or more in each run, all of them whole.
+    pub runs: Vec<Bytes>,
+    /// What came after them.
+    pub frames: Vec<Frame>,
+}
+
+impl Received {
+    /// How many runs and frames there are.
+    pub const fn len(&self) -> usize {
+        self.runs.len() + self.frames.len()
+    }
+
+    /// Whether there is nothing.
+    pub const fn is_empty(&self) -> bool {
+        self.runs.is_empty() && self.frames.is_empty()
+    }
+
+    /// Appends all of it as frames.
+    pub fn into_frames(self, frames: &mut Vec<Frame>) {
+        let messages = self.runs.into_iter().flat_map(messages_of);
+        frames.extend(messages.map(Frame::Message));
+        frames.extend(self.frames);
+    }
+}
+
 /// The receiving direction of a stream, as a transport gives it.
 ///
 /// Dropping it means: nothing more is wanted. On the client that resets a stream whose responses have not ended.
@@ -55,6 +85,20 @@ pub trait Inbound: Send {
         cx: &mut Context<'_>,
         frames: &mut Vec<Frame>,
     ) -> Poll<Result<(), Closed>>;
+
+    /// [`Inbound::poll_frames`] for a transport that carries gRPC's framing: messages that came together are handed over
+    /// together, which spares each of them its moves. By default there are no runs.
+    ///
+    /// # Errors
+    ///
+    /// As [`Inbound::poll_frames`].
+    fn poll_received(
+        &mut self,
+        cx: &mut Context<'_>,
+        received: &mut Received,
+    ) -> Poll<Result<(), Closed>> {
+        self.poll_frames(cx, &mut received.frames)
+    }
 }
 
 /// What a pull from an [`Outbound`] gave.

@@ -5,7 +5,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use super::{SMALL, Until, Work, payload};
+use super::{Until, Work, payload};
 
 /// As many messages as a call's window holds.
 const SLOTS: usize = 1024;
@@ -13,13 +13,13 @@ const SLOTS: usize = 1024;
 /// Does the work with a task at the other end, and says how often.
 pub(crate) async fn work(work: Work, until: Instant) -> u64 {
     match work {
-        Work::Echo { in_flight } => echo(in_flight, until).await,
+        Work::Echo { in_flight, bytes } => echo(in_flight, bytes, until).await,
         Work::Sink { bytes } | Work::Generate { bytes } => sink(bytes, until).await,
         Work::Unary { .. } => unreachable!("channels make no calls"),
     }
 }
 
-async fn echo(in_flight: usize, until: Instant) -> u64 {
+async fn echo(in_flight: usize, bytes: usize, until: Instant) -> u64 {
     let (there, mut at_server) = mpsc::channel::<Bytes>(SLOTS);
     let (back, mut at_client) = mpsc::channel::<Bytes>(SLOTS);
     let server = tokio::spawn(async move {
@@ -32,7 +32,7 @@ async fn echo(in_flight: usize, until: Instant) -> u64 {
             }
         }
     });
-    let message = payload(SMALL);
+    let message = payload(bytes);
     for _ in 0..in_flight {
         there.send(message.clone()).await.expect("the server runs");
     }

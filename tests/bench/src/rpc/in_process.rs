@@ -6,7 +6,7 @@ use headwater_rpc::{
     CallOptions, Client, IncomingCall, Metadata, Receiver, Router, Sender, Server, ServerConfig,
 };
 
-use super::{SMALL, Until, Work, payload};
+use super::{Until, Work, payload};
 
 const ECHO: &str = "/bench.Bench/Echo";
 const SINK: &str = "/bench.Bench/Sink";
@@ -32,17 +32,20 @@ pub(crate) async fn work(work: Work, until: Instant) -> u64 {
     let call = client.call(path, Metadata::new(), CallOptions::default());
     let halves = call.await.expect("it opens");
     let done = match work {
-        Work::Echo { in_flight } => keep_echoing(halves, in_flight, until).await,
-        Work::Unary { .. } | Work::Sink { .. } | Work::Generate { .. } => {
-            keep_sending(halves, until).await
-        }
+        Work::Echo { in_flight, bytes } => keep_echoing(halves, in_flight, bytes, until).await,
+        Work::Sink { bytes } | Work::Generate { bytes } => keep_sending(halves, bytes, until).await,
+        Work::Unary { .. } => unreachable!("it has no path"),
     };
     running.iter().for_each(tokio::task::JoinHandle::abort);
     done
 }
 
-async fn keep_sending((sender, mut receiver): (Sender, Receiver), until: Instant) -> u64 {
-    let message = payload(SMALL);
+async fn keep_sending(
+    (sender, mut receiver): (Sender, Receiver),
+    bytes: usize,
+    until: Instant,
+) -> u64 {
+    let message = payload(bytes);
     let mut until = Until::new(until);
     let mut sent = 0;
     while !until.over() {
@@ -58,9 +61,10 @@ async fn keep_sending((sender, mut receiver): (Sender, Receiver), until: Instant
 async fn keep_echoing(
     (sender, mut receiver): (Sender, Receiver),
     in_flight: usize,
+    bytes: usize,
     until: Instant,
 ) -> u64 {
-    let message = payload(SMALL);
+    let message = payload(bytes);
     for _ in 0..in_flight {
         sender.send(message.clone()).await.expect("open");
     }

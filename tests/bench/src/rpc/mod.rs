@@ -2,8 +2,8 @@
 
 mod channels;
 mod in_process;
-mod over_tonic;
-mod stubs;
+pub(crate) mod over_tonic;
+pub(crate) mod stubs;
 
 use std::time::{Duration, Instant};
 
@@ -20,8 +20,8 @@ use crate::{
 pub(crate) enum Work {
     /// So many callers, each with one unary call after the other.
     Unary { callers: usize },
-    /// One stream, with so many messages on their way to and fro.
-    Echo { in_flight: usize },
+    /// One stream, with so many messages of so many bytes on their way to and fro.
+    Echo { in_flight: usize, bytes: usize },
     /// One stream, one way, of messages of so many bytes, counted at its end.
     Sink { bytes: usize },
     /// The same, of messages that the call makes itself.
@@ -35,23 +35,22 @@ const LARGE: usize = 64 << 10;
 const NETWORK: [(&str, Work); 6] = [
     ("unary, 1 caller", Work::Unary { callers: 1 }),
     ("unary, 64 callers", Work::Unary { callers: 64 }),
-    ("stream, 1 in flight", Work::Echo { in_flight: 1 }),
-    ("stream, 64 in flight", Work::Echo { in_flight: 64 }),
+    ("stream, 1 in flight", echo(1)),
+    ("stream, 64 in flight", echo(64)),
     ("one-way, 128 B", Work::Sink { bytes: SMALL }),
     ("one-way, 64 KiB", Work::Sink { bytes: LARGE }),
 ];
 
 const IN_PROCESS: [(&str, Work); 3] = [
-    (
-        "in-process stream, 1 in flight",
-        Work::Echo { in_flight: 1 },
-    ),
-    (
-        "in-process stream, 64 in flight",
-        Work::Echo { in_flight: 64 },
-    ),
+    ("in-process stream, 1 in flight", echo(1)),
+    ("in-process stream, 64 in flight", echo(64)),
     ("in-process one-way, 128 B", Work::Sink { bytes: SMALL }),
 ];
+
+const fn echo(in_flight: usize) -> Work {
+    let bytes = SMALL;
+    Work::Echo { in_flight, bytes }
+}
 
 /// Says when a run is over, without asking the clock for each message.
 pub(crate) struct Until {

@@ -4,10 +4,16 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, stream, stream::FuturesUnordered};
-use tokio::{net::TcpListener, sync::mpsc};
+use tokio::{
+    net::TcpListener,
+    sync::mpsc::{self, UnboundedReceiver},
+};
 use tonic::{
     Request, Response, Status, Streaming,
-    transport::{Channel, Server, server::TcpIncoming},
+    body::Body,
+    client::GrpcService,
+    codegen::{self, StdError},
+    transport::{Server, server::TcpIncoming},
 };
 
 use super::{SMALL, Until, Work, payload};
@@ -18,14 +24,38 @@ mod generated {
     include!(concat!(env!("OUT_DIR"), "/tonic/bench.rs"));
 }
 
-use generated::{
-    Count, Message,
-    bench_client::BenchClient,
-    bench_server::{Bench, BenchServer},
-};
+use generated::{Count, Message, bench_server::Bench};
+pub(crate) use generated::{bench_client::BenchClient, bench_server::BenchServer};
 
 /// Slots of the channel that feeds a stream of requests.
 const SLOTS: usize = 128;
+
+/// What tonic's generated client can send its calls through.
+pub(crate) trait Transport:
+    GrpcService<
+        Body,
+        Error: Into<StdError>,
+        Future: Send,
+        ResponseBody: codegen::Body<Data = Bytes, Error: Into<StdError> + Send> + Send + 'static,
+    > + Clone
+    + Send
+    + 'static
+{
+}
+
+impl<T> Transport for T where
+    T: GrpcService<
+            Body,
+            Error: Into<StdError>,
+            Future: Send,
+            ResponseBody: codegen::Body<Data = Bytes, Error: Into<StdError> + Send>
+                              + Send
+                              + 'static,
+        > + Clone
+        + Send
+        + 'static
+{
+}
 
 /// A tonic server and a tonic client.
 pub(crate) fn start() -> Orders<Work> {
@@ -39,29 +69,39 @@ pub(crate) fn start() -> Orders<Work> {
         server.serve_with_incoming(incoming).await.expect("serves");
     });
     let address = bound.recv().expect("the server listens");
-    let (orders, mut received) = Orders::<Work>::new();
+    let (orders, received) = Orders::new();
     on_own_thread("client", move || async move {
         let url = format!("http://{address}");
         let client = BenchClient::connect(url).await.expect("listens");
-        while let Some(Order {
-            work,
-            until,
-            answered,
-        }) = received.recv().await
-        {
-            let done = match work {
-                Work::Unary { callers } => unary(&client, callers, until).await,
-                Work::Echo { in_flight } => echo(client.clone(), in_flight, until).await,
-                Work::Sink { bytes } => sink(client.clone(), bytes, until).await,
-                Work::Generate { bytes } => generate(client.clone(), bytes, until).await,
-            };
-            answered.send(done).expect("waits for the count");
-        }
+        obey(client, received).await;
     });
     orders
 }
 
-struct Service;
+/// Does as it is told for as long as there are orders.
+pub(crate) async fn obey<T: Transport>(
+    client: BenchClient<T>,
+    mut orders: UnboundedReceiver<Order<Work>>,
+) {
+    while let Some(Order {
+        work,
+        until,
+        answered,
+    }) = orders.recv().await
+    {
+        let client = client.clone();
+        let done = match work {
+            Work::Unary { callers } => unary(client, callers, until).await,
+            Work::Echo { in_flight, bytes } => echo(client, in_flight, bytes, until).await,
+            Work::Sink { bytes } => sink(client, bytes, until).await,
+            Work::Generate { bytes } => generate(client, bytes, until).await,
+        };
+        answered.send(done).expect("waits for the count");
+    }
+}
+
+/// The server's side of the works.
+pub(crate) struct Service;
 
 #[tonic::async_trait]
 impl Bench for Service {
@@ -88,7 +128,7 @@ impl Bench for Service {
     }
 }
 
-async fn unary(client: &BenchClient<Channel>, callers: usize, until: Instant) -> u64 {
+async fn unary<T: Transport>(client: BenchClient<T>, callers: usize, until: Instant) -> u64 {
     let data = payload(SMALL);
     let callers: FuturesUnordered<_> = (0..callers)
         .map(|_| tokio::spawn(calls(client.clone(), data.clone(), until)))
@@ -98,7 +138,7 @@ async fn unary(client: &BenchClient<Channel>, callers: usize, until: Instant) ->
         .await
 }
 
-async fn calls(mut client: BenchClient<Channel>, data: Bytes, until: Instant) -> u64 {
+async fn calls<T: Transport>(mut client: BenchClient<T>, data: Bytes, until: Instant) -> u64 {
     let mut until = Until::new(until);
     let mut done = 0;
     while !until.over() {
@@ -110,9 +150,14 @@ async fn calls(mut client: BenchClient<Channel>, data: Bytes, until: Instant) ->
     done
 }
 
-async fn echo(mut client: BenchClient<Channel>, in_flight: usize, until: Instant) -> u64 {
+async fn echo<T: Transport>(
+    mut client: BenchClient<T>,
+    in_flight: usize,
+    bytes: usize,
+    until: Instant,
+) -> u64 {
     let (sender, receiver) = mpsc::channel(SLOTS);
-    let data = payload(SMALL);
+    let data = payload(bytes);
     for _ in 0..in_flight {
         let data = data.clone();
         sender.send(Message { data }).await.expect("room");
@@ -131,11 +176,15 @@ async fn echo(mut client: BenchClient<Channel>, in_flight: usize, until: Instant
             sender.send(message).await.expect("open");
         }
     }
+    drop(sender);
+    // To the end: over HTTP/3, a response that is dropped before takes its task down in h3-quinn 0.0.10.
+    let end = responses.message().await.expect("a good end");
+    assert!(end.is_none(), "all were counted");
     answered
 }
 
 /// As applications send: from wherever messages come up, through a channel.
-async fn sink(mut client: BenchClient<Channel>, bytes: usize, until: Instant) -> u64 {
+async fn sink<T: Transport>(mut client: BenchClient<T>, bytes: usize, until: Instant) -> u64 {
     let (sender, receiver) = mpsc::channel(SLOTS);
     let call = tokio::spawn(async move { client.sink(received(receiver)).await });
     let data = payload(bytes);
@@ -150,7 +199,7 @@ async fn sink(mut client: BenchClient<Channel>, bytes: usize, until: Instant) ->
 }
 
 /// Without anything between: the call makes its messages itself.
-async fn generate(mut client: BenchClient<Channel>, bytes: usize, until: Instant) -> u64 {
+async fn generate<T: Transport>(mut client: BenchClient<T>, bytes: usize, until: Instant) -> u64 {
     let data = payload(bytes);
     let mut until = Until::new(until);
     let requests = stream::iter(std::iter::from_fn(move || {

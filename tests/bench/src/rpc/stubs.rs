@@ -1,12 +1,12 @@
-//! What our own generator makes, over HTTP/2.
+//! What our own generator makes, over any transport.
 
-use std::time::Instant;
+use std::{net::SocketAddr, time::Instant};
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use headwater_http2::{Http2Client, Http2ClientConfig, Http2Server, Http2ServerConfig};
 use headwater_rpc::{
-    Client, Router, Server, ServerConfig, Status,
+    Client, ClientTransport, Router, Server, ServerConfig, ServerTransport, Status,
     stub::{Messages, Sink},
 };
 
@@ -20,25 +20,39 @@ mod generated {
 
 use generated::{Bench, BenchClient, BenchServer, Count, Message};
 
-/// A server and a client of the generated stubs.
+/// Over HTTP/2.
 pub(crate) fn over_http2() -> Orders<Work> {
+    let bind = async {
+        let transport = Http2Server::bind("127.0.0.1:0", Http2ServerConfig::default()).await;
+        let transport = transport.expect("a free port");
+        (transport.local_addr(), transport)
+    };
+    start(bind, |address| {
+        let url = format!("http://{address}");
+        Http2Client::new(&url, &Http2ClientConfig::default()).expect("a URL")
+    })
+}
+
+/// A server of the generated stubs on the transport that `bind` gives with its address, and a client of them on the one
+/// that `connect` makes for that address.
+pub(crate) fn start<S: ServerTransport, C: ClientTransport>(
+    bind: impl Future<Output = (SocketAddr, S)> + Send + 'static,
+    connect: impl FnOnce(SocketAddr) -> C + Send + 'static,
+) -> Orders<Work> {
     let (address, bound) = std::sync::mpsc::channel();
     on_own_thread("server", move || async move {
         let router = Router::new();
         let added = router.add(BenchServer::new(Service).into_service());
         added.expect("the only service");
-        let transport = Http2Server::bind("127.0.0.1:0", Http2ServerConfig::default()).await;
-        let transport = transport.expect("a free port");
-        address.send(transport.local_addr()).expect("waits for it");
+        let (local, transport) = bind.await;
+        address.send(local).expect("waits for it");
         let server = Server::new(transport, router, ServerConfig::default());
         server.serve().await.expect("serves");
     });
     let address = bound.recv().expect("the server listens");
     let (orders, mut received) = Orders::<Work>::new();
     on_own_thread("client", move || async move {
-        let url = format!("http://{address}");
-        let transport = Http2Client::new(&url, &Http2ClientConfig::default());
-        let client = Client::new(transport.expect("a URL"));
+        let client = Client::new(connect(address));
         let connecting = client.clone();
         tokio::spawn(async move { connecting.connect().await });
         let client = BenchClient::new(client);
@@ -50,7 +64,7 @@ pub(crate) fn over_http2() -> Orders<Work> {
         {
             let done = match work {
                 Work::Unary { callers } => unary(&client, callers, until).await,
-                Work::Echo { in_flight } => echo(&client, in_flight, until).await,
+                Work::Echo { in_flight, bytes } => echo(&client, in_flight, bytes, until).await,
                 Work::Sink { bytes } | Work::Generate { bytes } => {
                     sink(&client, bytes, until).await
                 }
@@ -112,9 +126,9 @@ async fn calls(client: BenchClient, data: Bytes, until: Instant) -> u64 {
     done
 }
 
-async fn echo(client: &BenchClient, in_flight: usize, until: Instant) -> u64 {
+async fn echo(client: &BenchClient, in_flight: usize, bytes: usize, until: Instant) -> u64 {
     let (sink, mut messages) = client.echo().await.expect("it opens");
-    let data = payload(SMALL);
+    let data = payload(bytes);
     let first = vec![Message { data }; in_flight];
     sink.send_all(&first).await.expect("open");
     let mut until = Until::new(until);

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use headwater_conformance::{
     Fixture, TRANSPORTS,
-    control::{ECHO, FAIL, RUN, WAIT, done, read, say},
+    control::{COLLECT, ECHO, FAIL, LIST, RUN, WAIT, done, read, say},
     for_each_transport,
 };
 use headwater_rpc::{
@@ -67,7 +67,7 @@ fn s4_25_methods_come_and_go_at_run_time() {
         assert!(router.contains("/a.B/C") && !router.contains("/a.B/D"));
         let paths = router.paths();
         let paths: Vec<_> = paths.iter().map(|path| &**path).collect();
-        assert_eq!(paths, ["/a.B/C", ECHO, FAIL, RUN, WAIT]);
+        assert_eq!(paths, ["/a.B/C", COLLECT, ECHO, FAIL, LIST, RUN, WAIT]);
         let services = router.services();
         let services: Vec<_> = services.iter().map(|name| &**name).collect();
         assert_eq!(services, ["a.B", CONTROL]);

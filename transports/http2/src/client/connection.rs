@@ -10,7 +10,7 @@ use headwater_rpc::{
 use tokio::{sync::oneshot, task::AbortHandle};
 
 use super::{
-    pipe,
+    pipe::{self, Rest},
     request::Origin,
     response::{ResponseInbound, Unsendable},
     shared::{Refused, Shared, ended},
@@ -73,10 +73,14 @@ impl Connection for Http2Connection {
         let bytes_max = outbound.receive_message_bytes_max();
         match sender.send_request(request, false) {
             Ok((response, stream)) => {
-                if let Some(pipe) = pipe::begin(stream, outbound) {
-                    self.shared.add_pipe(pipe);
+                let mut held = None;
+                match pipe::begin(stream, outbound) {
+                    Rest::Pipe(pipe) => self.shared.add_pipe(pipe),
+                    Rest::Held(stream) => held = Some(stream),
+                    Rest::Nothing => {}
                 }
-                Ok(Box::new(ResponseInbound::new(response, bytes_max, permit)))
+                let inbound = ResponseInbound::new(response, bytes_max, permit, held);
+                Ok(Box::new(inbound))
             }
             Err(error) if error.is_io() || error.is_go_away() => Err(Unopened {
                 status: ended(&error),

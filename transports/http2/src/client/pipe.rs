@@ -22,9 +22,18 @@ pub(crate) struct Pipe {
     held: bool,
 }
 
-/// Sends what waits already. `None` if that was all, to the half-close: then nobody has to look after the stream, for it
-/// is reset when the receiving half is dropped.
-pub(crate) fn begin(stream: SendStream<Payload>, outbound: Outbound) -> Option<Pipe> {
+/// What is left to do for a stream, once what waited was sent.
+pub(crate) enum Rest {
+    /// There is more to send.
+    Pipe(Pipe),
+    /// All was given to `h2`, which waits with some of it for the peer's window.
+    Held(SendStream<Payload>),
+    /// The stream needs nobody to look after it: it is reset when the receiving half is dropped.
+    Nothing,
+}
+
+/// Sends what waits already.
+pub(crate) fn begin(stream: SendStream<Payload>, outbound: Outbound) -> Rest {
     let reset = outbound.reset_watch();
     let mut pipe = Pipe {
         stream,
@@ -42,15 +51,18 @@ pub(crate) fn begin(stream: SendStream<Payload>, outbound: Outbound) -> Option<P
             Poll::Ready(Pulled::Frames) | Poll::Pending => break,
             Poll::Ready(pulled @ (Pulled::Reset(_) | Pulled::Done)) => {
                 pipe.end(pulled);
-                return None;
+                return Rest::Nothing;
             }
         }
     }
     let nothing = pipe.encoded.payload.is_empty() && pipe.encoded.end.is_none();
     if !nothing && pipe.send().is_ready() {
-        return None;
+        return Rest::Nothing;
     }
-    Some(pipe)
+    if pipe.held {
+        return Rest::Held(pipe.stream);
+    }
+    Rest::Pipe(pipe)
 }
 
 impl Pipe {
@@ -71,6 +83,12 @@ impl Pipe {
     fn has_room(&mut self, bytes: usize) -> bool {
         self.stream.reserve_capacity(bytes);
         self.stream.capacity() >= bytes
+    }
+
+    /// Has `h2` wake nobody: asking for room would wake this task, which runs already. Ready if the stream was reset.
+    fn forget_waker(&mut self) -> Poll<()> {
+        let mut nobody = Context::from_waker(Waker::noop());
+        self.stream.poll_reset(&mut nobody).map(|_| ())
     }
 
     fn end(&mut self, pulled: Pulled) {
@@ -120,7 +138,11 @@ impl Future for Pipe {
                 Poll::Pending => return this.poll_over(cx),
             }
             match this.outbound.poll_encoded(cx, &mut this.encoded) {
-                Poll::Ready(Pulled::Frames) if this.send().is_pending() => {}
+                Poll::Ready(Pulled::Frames) if this.send().is_pending() => {
+                    if this.forget_waker().is_ready() {
+                        return Poll::Ready(());
+                    }
+                }
                 Poll::Ready(Pulled::Frames) => return Poll::Ready(()),
                 Poll::Ready(pulled @ (Pulled::Reset(_) | Pulled::Done)) => {
                     this.end(pulled);

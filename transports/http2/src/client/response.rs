@@ -6,15 +6,17 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use h2::{RecvStream, client::ResponseFuture};
+use h2::{Reason, RecvStream, SendStream, client::ResponseFuture};
 use headwater_proto::grpc::trailers::code_of_http_status;
-use headwater_rpc::{Closed, EndedBy, Frame, Inbound, Reached, Status, Violation};
+use headwater_rpc::{
+    Closed, EndedBy, Frame, Inbound, Payload, Reached, Received, Status, Violation,
+};
 use http::{Response, StatusCode};
 
 use super::shared::Permit;
 use crate::{
     headers,
-    inbound::{Messages, closed_by_h2},
+    inbound::{Messages, closed_by_h2, poll_as_frames},
 };
 
 /// The responses of a call, from before their headers.
@@ -24,6 +26,8 @@ use crate::{
 pub(crate) struct ResponseInbound {
     state: State,
     message_bytes_max: usize,
+    /// A request that `h2` may still hold for want of a window. A reset that is implied would wait behind it.
+    held: Option<SendStream<Payload>>,
     _permit: Permit,
 }
 
@@ -38,10 +42,12 @@ impl ResponseInbound {
         response: ResponseFuture,
         message_bytes_max: usize,
         permit: Permit,
+        held: Option<SendStream<Payload>>,
     ) -> Self {
         Self {
             state: State::Waiting(response),
             message_bytes_max,
+            held,
             _permit: permit,
         }
     }
@@ -67,22 +73,39 @@ impl ResponseInbound {
     }
 }
 
+impl Drop for ResponseInbound {
+    fn drop(&mut self) {
+        if let Some(stream) = &mut self.held {
+            // Does nothing to a stream that has ended both ways.
+            stream.send_reset(Reason::CANCEL);
+        }
+    }
+}
+
 impl Inbound for ResponseInbound {
     fn poll_frames(
         &mut self,
         cx: &mut Context<'_>,
         frames: &mut Vec<Frame>,
     ) -> Poll<Result<(), Closed>> {
-        let before = frames.len();
+        poll_as_frames(self, cx, frames)
+    }
+
+    fn poll_received(
+        &mut self,
+        cx: &mut Context<'_>,
+        received: &mut Received,
+    ) -> Poll<Result<(), Closed>> {
+        let before = received.len();
         if let State::Waiting(response) = &mut self.state {
             let response = ready!(Pin::new(response).poll(cx));
             self.state = State::Ended;
             let response = response.map_err(|error| closed_by_h2(&error))?;
-            frames.push(self.responded(response)?);
+            received.frames.push(self.responded(response)?);
         }
         match &mut self.state {
-            State::Open(messages) => messages.poll_more(cx, frames, before),
-            State::Ended if frames.len() > before => Poll::Ready(Ok(())),
+            State::Open(messages) => messages.poll_more(cx, received, before),
+            State::Ended if received.len() > before => Poll::Ready(Ok(())),
             State::Ended | State::Waiting(_) => Poll::Ready(Err(Closed::without_status())),
         }
     }

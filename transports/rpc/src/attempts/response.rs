@@ -12,7 +12,7 @@ use headwater_core::{
 };
 use tokio::sync::oneshot;
 
-use crate::transport::Inbound;
+use crate::transport::{Inbound, Received};
 
 /// How the attempt that counts is answered.
 pub(super) struct Answer {
@@ -86,6 +86,17 @@ impl Inbound for Response {
             (None, _) => Poll::Ready(Ok(())),
         }
     }
+
+    fn poll_received(
+        &mut self,
+        cx: &mut Context<'_>,
+        received: &mut Received,
+    ) -> Poll<Result<(), Closed>> {
+        match self {
+            Self::Open(inbound) => inbound.poll_received(cx, received),
+            Self::Waiting(_) | Self::Ended => self.poll_frames(cx, &mut received.frames),
+        }
+    }
 }
 
 /// Tells the throttle how a call ended that is received as it comes.
@@ -146,6 +157,16 @@ impl Inbound for Counted {
     ) -> Poll<Result<(), Closed>> {
         let result = ready!(self.inbound.poll_frames(cx, frames));
         self.tally.count(frames, result.as_ref().err());
+        Poll::Ready(result)
+    }
+
+    fn poll_received(
+        &mut self,
+        cx: &mut Context<'_>,
+        received: &mut Received,
+    ) -> Poll<Result<(), Closed>> {
+        let result = ready!(self.inbound.poll_received(cx, received));
+        self.tally.count(&received.frames, result.as_ref().err());
         Poll::Ready(result)
     }
 }

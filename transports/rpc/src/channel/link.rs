@@ -13,7 +13,7 @@ use headwater_proto::{Code, Status};
 use tokio::sync::Notify;
 
 use super::{Address, Connection, Unopened, usage::InUse};
-use crate::transport::{Inbound, Outbound, RequestHeaders};
+use crate::transport::{Inbound, Outbound, Received, RequestHeaders};
 
 /// Held by the picker and by each stream, so that the connection lives on until its last stream has ended.
 pub(super) struct Link {
@@ -107,5 +107,13 @@ impl Inbound for Stream {
         frames: &mut Vec<Frame>,
     ) -> Poll<Result<(), Closed>> {
         self.inbound.poll_frames(cx, frames)
+    }
+
+    fn poll_received(
+        &mut self,
+        cx: &mut Context<'_>,
+        received: &mut Received,
+    ) -> Poll<Result<(), Closed>> {
+        self.inbound.poll_received(cx, received)
     }
 }

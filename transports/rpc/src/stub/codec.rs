@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+#[cfg(feature = "prost")]
+use bytes::Buf as _;
 use bytes::Bytes;
 use headwater_proto::{Code, Status};
 
@@ -34,11 +36,22 @@ pub trait Deserializer<T> {
     ///
     /// The bytes are no such message. The call ends with `INTERNAL`, on both sides.
     fn deserialize(bytes: Bytes) -> Result<T, CodecError>;
+
+    /// Takes the message out of `run`, whose first `length` bytes it is; there are as many. It has to take exactly these,
+    /// for what follows is the next one's. A format that can read from a buffer saves a handle of the memory for each message. Default:
+    /// [`Deserializer::deserialize`] of what is split off.
+    ///
+    /// # Errors
+    ///
+    /// As [`Deserializer::deserialize`]; then it does not matter what was taken.
+    fn deserialize_from(run: &mut Bytes, length: usize) -> Result<T, CodecError> {
+        Self::deserialize(run.split_to(length))
+    }
 }
 
 pub(crate) type Serialize<T> = fn(&T) -> Result<Bytes, CodecError>;
 pub(crate) type SerializeInto<T> = fn(&T, &mut Vec<u8>) -> Result<(), CodecError>;
-pub(crate) type Deserialize<T> = fn(Bytes) -> Result<T, CodecError>;
+pub(crate) type DeserializeFrom<T> = fn(&mut Bytes, usize) -> Result<T, CodecError>;
 
 /// Why a codec refused. The text reaches the peer, so it may name what is wrong and must not quote the message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,5 +102,10 @@ impl<T: prost::Message> Serializer<T> for ProstCodec {
 impl<T: prost::Message + Default> Deserializer<T> for ProstCodec {
     fn deserialize(bytes: Bytes) -> Result<T, CodecError> {
         T::decode(bytes).map_err(CodecError::new)
+    }
+
+    fn deserialize_from(run: &mut Bytes, length: usize) -> Result<T, CodecError> {
+        // Reads to the end of what it is given.
+        T::decode(run.take(length)).map_err(CodecError::new)
     }
 }

@@ -1,10 +1,8 @@
 //! The typed receiving half.
 
 use std::{
-    collections::VecDeque,
     fmt,
     future::poll_fn,
-    mem,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -14,8 +12,8 @@ use futures_core::Stream;
 use headwater_core::call::Ended;
 use headwater_proto::{Metadata, Status};
 
-use super::codec::{Deserialize, Deserializer};
-use crate::Receiver;
+use super::codec::{CodecError, DeserializeFrom, Deserializer};
+use crate::{Receiver, run::take_prefix};
 
 /// The messages of one direction of a call, in order. Also a [`Stream`].
 ///
@@ -25,10 +23,14 @@ use crate::Receiver;
 /// is thrown away.
 pub struct Messages<T> {
     receiver: Receiver,
-    deserialize: Deserialize<T>,
-    /// What is left of what came in one poll.
-    batch: VecDeque<Bytes>,
-    /// How many of it were taken.
+    deserialize_from: DeserializeFrom<T>,
+    /// What is left of what came in one poll, the last first: runs of messages, each behind its prefix.
+    runs: Vec<Bytes>,
+    /// What comes after the runs, the last first.
+    batch: Vec<Bytes>,
+    /// How many messages are left in both.
+    left: usize,
+    /// How many of what came in one poll were taken.
     taken: usize,
     failed: Option<Status>,
 }
@@ -38,8 +40,10 @@ impl<T> Messages<T> {
     pub fn new<C: Deserializer<T>>(receiver: Receiver) -> Self {
         Self {
             receiver,
-            deserialize: C::deserialize,
-            batch: VecDeque::new(),
+            deserialize_from: C::deserialize_from,
+            runs: Vec::new(),
+            batch: Vec::new(),
+            left: 0,
             taken: 0,
             failed: None,
         }
@@ -61,11 +65,10 @@ impl<T> Messages<T> {
 
     /// [`Messages::message`] as a poll. One task at a time may wait.
     pub fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<T>, Status>> {
-        if self.batch.is_empty() {
+        if self.left == 0 {
             ready!(self.poll_filled(cx))?;
         }
-        let next = self.batch.pop_front();
-        Poll::Ready(next.map(|bytes| self.decode(bytes)).transpose())
+        Poll::Ready(self.next().transpose())
     }
 
     /// Appends all messages that are there, at least one, waiting for the first, and says how many; 0 is the end.
@@ -80,8 +83,8 @@ impl<T> Messages<T> {
     pub async fn next_batch(&mut self, batch: &mut Vec<T>) -> Result<usize, Status> {
         let count = poll_fn(|cx| self.poll_filled(cx)).await?;
         batch.reserve(count);
-        while let Some(bytes) = self.batch.pop_front() {
-            batch.push(self.decode(bytes)?);
+        while let Some(message) = self.next() {
+            batch.push(message?);
         }
         Ok(count)
     }
@@ -116,28 +119,46 @@ impl<T> Messages<T> {
         if let Some(status) = &self.failed {
             return Poll::Ready(Err(status.clone()));
         }
-        if self.batch.is_empty() {
-            // Neither way moves anything: it is empty.
-            let mut batch = Vec::from(mem::take(&mut self.batch));
-            let polled = self.receiver.poll_next_batch(cx, &mut batch);
-            self.batch = batch.into();
-            ready!(polled)?;
+        if self.left == 0 {
+            let Self { runs, batch, .. } = self;
+            self.left = ready!(self.receiver.poll_next_runs(cx, runs, batch))?;
             self.taken = 0;
+            self.runs.reverse();
+            self.batch.reverse();
         }
-        Poll::Ready(Ok(self.batch.len()))
+        Poll::Ready(Ok(self.left))
     }
 
-    /// What these bytes, which are the next of what is there, say.
-    fn decode(&mut self, bytes: Bytes) -> Result<T, Status> {
+    /// What the next message of what is there says.
+    fn next(&mut self) -> Option<Result<T, Status>> {
+        let decoded = match self.runs.last_mut() {
+            Some(run) => {
+                let length = take_prefix(run)?;
+                let decoded = (self.deserialize_from)(run, length);
+                if run.is_empty() {
+                    self.runs.pop();
+                }
+                decoded
+            }
+            None => {
+                let mut message = self.batch.pop()?;
+                let length = message.len();
+                (self.deserialize_from)(&mut message, length)
+            }
+        };
+        self.left -= 1;
         self.taken += 1;
-        (self.deserialize)(bytes).map_err(|error| {
-            let status = error.receiving();
-            self.receiver.fail(status.clone());
-            self.batch.clear();
-            self.taken = 0;
-            self.failed = Some(status.clone());
-            status
-        })
+        Some(decoded.map_err(|error| self.undecodable(&error)))
+    }
+
+    fn undecodable(&mut self, error: &CodecError) -> Status {
+        let status = error.receiving();
+        self.receiver.fail(status.clone());
+        self.runs.clear();
+        self.batch.clear();
+        (self.left, self.taken) = (0, 0);
+        self.failed = Some(status.clone());
+        status
     }
 }
 
