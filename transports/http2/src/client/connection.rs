@@ -6,13 +6,14 @@ use async_trait::async_trait;
 use headwater_rpc::{
     Code, Inbound, Outbound, RequestHeaders, Status,
     channel::{Connection, Unopened},
+    http::Unsendable,
 };
 use tokio::{sync::oneshot, task::AbortHandle};
 
 use super::{
     pipe::{self, Rest},
     request::Origin,
-    response::{ResponseInbound, Unsendable},
+    response::ResponseInbound,
     shared::{Refused, Shared, ended},
 };
 

@@ -1,7 +1,6 @@
 //! What comes back on a call.
 
 use std::{
-    mem,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -112,26 +111,5 @@ impl Inbound for ResponseInbound {
             State::Ended if received.len() > before => Poll::Ready(Ok(())),
             State::Ended | State::Waiting(_) => Poll::Ready(Err(Closed::without_status())),
         }
-    }
-}
-
-/// A call that could not be sent at all: it fails, and the connection stays.
-pub(crate) struct Unsendable(Option<Closed>);
-
-impl Unsendable {
-    pub(crate) const fn new(status: Status) -> Self {
-        Self(Some(Closed {
-            status,
-            by: EndedBy::Local,
-            // Sent again at once, it would fail again.
-            reached: Reached::Handler,
-        }))
-    }
-}
-
-impl Inbound for Unsendable {
-    fn poll_frames(&mut self, _: &mut Context<'_>, _: &mut Vec<Frame>) -> Poll<Result<(), Closed>> {
-        let closed = mem::take(&mut self.0);
-        Poll::Ready(Err(closed.unwrap_or_else(Closed::without_status)))
     }
 }

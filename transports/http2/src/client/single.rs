@@ -1,11 +1,11 @@
 //! A channel over HTTP/2.
 
-use std::{net::IpAddr, sync::Arc};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use headwater_rpc::{
     ClientTransport, Code, Inbound, Outbound, RequestHeaders, ServiceConfig, Status,
-    channel::{Channel, Resolver},
+    channel::{Channel, Resolver, target_of_host},
     tls::ClientTls,
 };
 use http::Uri;
@@ -59,7 +59,7 @@ impl Http2Client {
         };
         let authority = uri.authority().ok_or_else(|| invalid(&"no host"))?;
         let port = authority.port_u16().unwrap_or(port);
-        let target = target(authority.host(), port);
+        let target = target_of_host(authority.host(), port);
         Self::to(&target, authority.as_str(), &config)
     }
 
@@ -110,16 +110,6 @@ impl Http2Client {
     /// The channel: whether calls can go, and when that changes.
     pub const fn channel(&self) -> &Channel {
         &self.channel
-    }
-}
-
-/// An address stands for itself, so that none is looked up as a name.
-fn target(host: &str, port: u16) -> String {
-    let bare = host.trim_matches(['[', ']']);
-    match bare.parse() {
-        Ok(IpAddr::V4(address)) => format!("ipv4:{address}:{port}"),
-        Ok(IpAddr::V6(address)) => format!("ipv6:[{address}]:{port}"),
-        Err(_) => format!("dns:///{host}:{port}"),
     }
 }
 

@@ -7,6 +7,7 @@ use futures_util::FutureExt as _;
 use headwater_rpc::{
     Code, Inbound, Outbound, RequestHeaders, Status,
     channel::{Connection, Unopened},
+    http::Unsendable,
 };
 use tokio::task::AbortHandle;
 
@@ -15,7 +16,7 @@ use super::{
     driver::{H3, Job, lock},
     pipe,
     request::Origin,
-    response::{ResponseInbound, Unsendable},
+    response::ResponseInbound,
     shared::{Refused, Shared},
 };
 use crate::{codes, quic, sections::Unsent};

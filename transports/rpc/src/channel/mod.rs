@@ -26,5 +26,5 @@ pub use headwater_core::{
 };
 pub use resolver::{FixedResolver, Resolution, Resolver, Updates};
 pub use resolvers::Resolvers;
-pub use target::Target;
+pub use target::{Target, target_of_host};
 pub use transport::Channel;

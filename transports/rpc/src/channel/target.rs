@@ -1,5 +1,7 @@
 //! What a channel is made to: a name in the syntax of gRPC's `naming.md`.
 
+use std::net::IpAddr;
+
 use headwater_proto::{Code, Status};
 
 /// The scheme of targets that name none.
@@ -72,6 +74,17 @@ impl std::fmt::Display for Target {
         let slashes = if self.authority.is_empty() { "" } else { "//" };
         let (scheme, authority, path) = (&self.scheme, &self.authority, &self.path);
         write!(f, "{scheme}:{slashes}{authority}{path}")
+    }
+}
+
+/// The target that a host and a port of a URL stand for. An address, of IPv6 with or without its brackets, stands for
+/// itself, so that none is looked up as a name; everything else is a name of DNS.
+pub fn target_of_host(host: &str, port: u16) -> String {
+    let bare = host.trim_matches(['[', ']']);
+    match bare.parse() {
+        Ok(IpAddr::V4(address)) => format!("ipv4:{address}:{port}"),
+        Ok(IpAddr::V6(address)) => format!("ipv6:[{address}]:{port}"),
+        Err(_) => format!("dns:///{host}:{port}"),
     }
 }
 

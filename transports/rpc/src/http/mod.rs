@@ -7,7 +7,9 @@ mod age;
 mod fallback;
 pub mod headers;
 mod messages;
+mod unsendable;
 
 pub use age::jittered;
 pub use fallback::{Fallback, FallbackConfig};
 pub use messages::{Messages, Part, Source, poll_as_frames};
+pub use unsendable::Unsendable;

@@ -1,11 +1,11 @@
 //! A channel over WebSockets.
 
-use std::{net::IpAddr, sync::Arc};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use headwater_rpc::{
     ClientTransport, Code, Inbound, Outbound, RequestHeaders, ServiceConfig, Status,
-    channel::{Channel, Resolver},
+    channel::{Channel, Resolver, target_of_host},
 };
 use http::Uri;
 use tokio::sync::watch;
@@ -42,7 +42,7 @@ impl WebSocketClient {
             Some("wss") => 443,
             Some(_) | None => 80,
         });
-        Self::to(&target(host, port), url, config)
+        Self::to(&target_of_host(host, port), url, config)
     }
 
     /// A client of all that a target stands for, such as `dns:///example.org:80` or `ipv4:192.0.2.1:80,192.0.2.2:80`
@@ -75,16 +75,6 @@ impl WebSocketClient {
     /// The channel: whether calls can go, and when that changes.
     pub const fn channel(&self) -> &Channel {
         &self.channel
-    }
-}
-
-/// An address stands for itself, so that none is looked up as a name.
-fn target(host: &str, port: u16) -> String {
-    let bare = host.trim_matches(['[', ']']);
-    match bare.parse() {
-        Ok(IpAddr::V4(address)) => format!("ipv4:{address}:{port}"),
-        Ok(IpAddr::V6(address)) => format!("ipv6:[{address}]:{port}"),
-        Err(_) => format!("dns:///{host}:{port}"),
     }
 }
 
