@@ -1,5 +1,6 @@
 //! The client's end, on the `h2` crate.
 
+mod channel;
 mod connection;
 mod connector;
 mod driver;
@@ -8,7 +9,6 @@ mod pipe;
 mod request;
 mod response;
 mod shared;
-mod single;
 mod socket;
 mod tls;
 
@@ -16,9 +16,9 @@ use std::time::Duration;
 
 use headwater_rpc::{channel::ChannelConfig, tls::ClientTls};
 
+pub use channel::Http2Client;
 pub use connector::Http2Connector;
 pub use keepalive::Keepalive;
-pub use single::Http2Client;
 
 /// The bounds of a client's connections, and how they are held.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,6 +1,7 @@
 //! The client's end.
 
 mod cell;
+mod channel;
 mod connection;
 mod connector;
 mod driver;
@@ -8,14 +9,13 @@ mod pipe;
 mod request;
 mod response;
 mod shared;
-mod single;
 
 use std::{sync::Arc, time::Duration};
 
 use headwater_rpc::{channel::ChannelConfig, tls::ClientTls};
 use quinn::{TransportConfig, VarInt};
 
-pub use self::{connector::Http3Connector, single::Http3Client};
+pub use self::{channel::Http3Client, connector::Http3Connector};
 use crate::{quic::Congestion, sections::SECTION_BYTES_MAX, server::idle_timeout};
 
 /// Streams of one direction that a server may have open: its control stream, those of QPACK, and some that nobody knows.

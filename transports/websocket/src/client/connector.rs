@@ -18,9 +18,9 @@ use tokio_tungstenite::{
 
 use super::{
     WebSocketClientConfig,
+    channel::invalid,
     connection::WebSocketConnection,
     line::DialledLine,
-    single::invalid,
     socket::{Socket, Stream, dial},
 };
 use crate::ALPN;
