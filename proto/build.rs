@@ -1,6 +1,15 @@
 //! Compiles the `.proto` files. `protox` does it, so nobody installs `protoc`.
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+use std::{env, error::Error, fs, path::PathBuf};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    headwater()?;
+    without_package("wps_rpc")?;
+    without_package("push_channel")
+}
+
+/// The protocols that have a package: one file each.
+fn headwater() -> Result<(), Box<dyn Error>> {
     let files = [
         "headwater/v1/upstream.proto",
         "headwater/v1/management.proto",
@@ -32,5 +41,20 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ])
         .enable_type_names()
         .compile_fds(descriptors)?;
+    Ok(())
+}
+
+/// A protocol without a package, in a folder of its own: the files of all of them have the same name.
+fn without_package(name: &str) -> Result<(), Box<dyn Error>> {
+    let file = format!("headwater/{name}.proto");
+    println!("cargo::rerun-if-changed={file}");
+    let out = PathBuf::from(env::var("OUT_DIR")?).join(name);
+    fs::create_dir_all(&out)?;
+    prost_build::Config::new()
+        .out_dir(out)
+        .bytes(["."])
+        .btree_map(["."])
+        .enable_type_names()
+        .compile_fds(protox::compile([file], ["."])?)?;
     Ok(())
 }

@@ -8,9 +8,11 @@
 //! - [`status`]: how a call ends.
 //! - [`metadata`]: what a call carries beside its messages.
 //! - [`grpc`]: message framing, status trailers and `grpc-timeout`, as HTTP/2 and HTTP/3 carry them.
+//! - [`push_channel`]: the generated types of `MessageSync`, the channels that messages are pushed through.
 //! - [`pw_rpc`]: the packets that carry many calls over one channel of messages.
 //! - [`subprotocol`]: what a WebSocket client and the service say to each other.
 //! - [`websocket`]: the frames of RFC 6455.
+//! - [`wps_rpc`]: the generated types of `WpsRpc`, an application's side of the service in plain calls.
 //! - [`zrpc`]: calls over WebSocket messages, as zrpc speaks them.
 
 #![no_std]
@@ -38,6 +40,28 @@ pub mod zrpc;
 )]
 pub mod v1 {
     include!(concat!(env!("OUT_DIR"), "/headwater.v1.rs"));
+}
+
+/// The generated types of `headwater/push_channel.proto`, which documents them.
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::use_self,
+    reason = "generated code"
+)]
+pub mod push_channel {
+    include!(concat!(env!("OUT_DIR"), "/push_channel/_.rs"));
+}
+
+/// The generated types of `headwater/wps_rpc.proto`, which documents them.
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::use_self,
+    reason = "generated code"
+)]
+pub mod wps_rpc {
+    include!(concat!(env!("OUT_DIR"), "/wps_rpc/_.rs"));
 }
 
 pub use connection_string::{ConnectionString, ConnectionStringError};
