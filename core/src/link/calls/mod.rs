@@ -4,8 +4,10 @@
 //! and from `headwater/wps_rpc.proto`, which states the contract.
 //!
 //! - [`translate`]: between the two, both ways, for both ends.
+//! - [`upstream`]: the application's end.
 
 pub mod translate;
+pub mod upstream;
 
 /// The path of the call whose response is the stream of events.
 pub const REGISTER: &str = "/WpsRpc/register";
