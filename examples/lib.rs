@@ -10,6 +10,7 @@ pub struct Readme;
 /// The code in the guide compiles.
 #[cfg(doctest)]
 #[doc = include_str!("../docs/src/rpc.md")]
+#[doc = include_str!("../docs/src/wps_rpc.md")]
 #[doc = include_str!("../docs/src/stubs.md")]
 #[doc = include_str!("../docs/src/calls.md")]
 #[doc = include_str!("../docs/src/policies.md")]
