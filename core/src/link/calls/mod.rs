@@ -3,9 +3,11 @@
 //! It is another mapping of the same types: events, acks, commands and results are those of `headwater.v1`, translated to
 //! and from `headwater/wps_rpc.proto`, which states the contract.
 //!
+//! - [`service`]: the service's end.
 //! - [`translate`]: between the two, both ways, for both ends.
 //! - [`upstream`]: the application's end.
 
+pub mod service;
 pub mod translate;
 pub mod upstream;
 
