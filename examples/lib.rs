@@ -11,6 +11,7 @@ pub struct Readme;
 #[cfg(doctest)]
 #[doc = include_str!("../docs/src/rpc.md")]
 #[doc = include_str!("../docs/src/wps_rpc.md")]
+#[doc = include_str!("../docs/src/push_channel.md")]
 #[doc = include_str!("../docs/src/stubs.md")]
 #[doc = include_str!("../docs/src/calls.md")]
 #[doc = include_str!("../docs/src/policies.md")]
