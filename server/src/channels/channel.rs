@@ -60,15 +60,15 @@ impl Channel {
     }
 
     /// Adds a message and says its offset. Nothing is stored elsewhere, so that the channel has it when this is done.
-    /// `None` if the channel is gone.
+    /// `None` if the channel is gone; then the message is still there.
     pub(super) fn submit(
         &self,
-        message: Pushed,
+        message: &mut Pushed,
         expires_after: Option<Duration>,
         now: Time,
     ) -> (Option<Result<u64, Refusal>>, Leftover) {
         self.turn(now, |state| {
-            let message = message.at(state.queue.next_offset());
+            let message = std::mem::take(message).at(state.queue.next_offset());
             state.queue.submit(message, expires_after, now)
         })
     }
@@ -83,22 +83,26 @@ impl Channel {
         self.turn(now, |state| {
             let key = state.queue.subscribe(new, now)?;
             // Its headers say that it is there, before any message.
-            let _ = consumer.sender().send_headers(headwater_rpc::Metadata::new());
+            let _ = consumer
+                .sender()
+                .send_headers(headwater_rpc::Metadata::new());
             state.consumers.insert(key, consumer);
             Ok(key)
         })
     }
 
-    /// Tells what happened.
-    pub(super) fn tell(&self, input: Input, now: Time) -> Leftover {
+    /// Tells what happened, all of it together.
+    pub(super) fn tell(&self, inputs: impl IntoIterator<Item = Input>, now: Time) -> Leftover {
         let told = |state: &mut State| {
-            if let Input::Left { consumer, .. } = &input {
-                state.consumers.remove(consumer);
+            for input in inputs {
+                if let Input::Left { consumer, .. } = &input {
+                    state.consumers.remove(consumer);
+                }
+                if input == Input::Timeout {
+                    state.alarm = None;
+                }
+                state.queue.handle(input, now);
             }
-            if input == Input::Timeout {
-                state.alarm = None;
-            }
-            state.queue.handle(input, now);
         };
         self.turn(now, told).1
     }
@@ -172,9 +176,7 @@ impl State {
                     };
                     match &mut run {
                         Some((key, messages)) if *key == to => messages.push(message),
-                        _ => {
-                            self.send(run.replace((to, vec![message])));
-                        }
+                        Some(_) | None => self.send(run.replace((to, vec![message]))),
                     }
                 }
                 Output::End { consumer, status } => {

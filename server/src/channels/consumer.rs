@@ -59,10 +59,7 @@ impl Consumer {
     /// Nothing is lost.
     pub(crate) async fn keep_sending(&self) {
         loop {
-            let unsent = self.unsent.lock().unwrap_or_else(PoisonError::into_inner);
-            let is_blocked = !unsent.is_empty();
-            drop(unsent);
-            if is_blocked {
+            if self.is_blocked() {
                 self.sender.writable().await;
                 self.send([]);
             } else {
@@ -71,8 +68,13 @@ impl Consumer {
         }
     }
 
+    fn is_blocked(&self) -> bool {
+        let unsent = self.unsent.lock().unwrap_or_else(PoisonError::into_inner);
+        !unsent.is_empty()
+    }
+
     /// Ends the call; the first end counts.
-    pub(super) fn end(&self, outcome: Result<(), Status>) {
+    pub(crate) fn end(&self, outcome: Result<(), Status>) {
         // An ended call has told its peer already.
         let _ = self.sender.finish(outcome, Metadata::new());
     }

@@ -5,7 +5,7 @@ use headwater_proto::push_channel::{MessageReply, SubmitRequest};
 use prost::Message as _;
 
 /// The bytes of a [`MessageReply`] but for its offset, which the channel gives.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Pushed(Vec<u8>);
 
 /// What an offset takes at most: a tag of two bytes, and ten.

@@ -10,6 +10,7 @@ mod message;
 
 use std::{
     collections::{BTreeSet, HashMap},
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -21,8 +22,8 @@ use headwater_core::{
 use headwater_proto::{Code, Status};
 
 use self::channel::{Channel, Leftover};
-pub(crate) use self::{consumer::Consumer, message::Pushed};
 pub use self::config::ChannelsConfig;
+pub(crate) use self::{consumer::Consumer, message::Pushed};
 use crate::{
     clock::Clock,
     timer::{Alarmed, Timer},
@@ -80,14 +81,11 @@ impl Channels {
     pub(crate) fn submit(
         &self,
         channel: &Name,
-        message: Pushed,
+        mut message: Pushed,
         expires_after: Option<Duration>,
     ) -> Result<u64, Status> {
-        // It is used once: a channel that is gone has not looked at it.
-        let mut message = Some(message);
-        self.with(channel, |channel, now| match message.take() {
-            Some(message) => channel.submit(message, expires_after, now),
-            None => (None, Leftover::default()),
+        self.with(channel, |channel, now| {
+            channel.submit(&mut message, expires_after, now)
         })
     }
 
@@ -225,7 +223,7 @@ impl Alarmed for Channels {
         for name in self.due(now) {
             let channel = self.map().by_name.get(&name).cloned();
             if let Some(channel) = channel {
-                let leftover = channel.tell(Input::Timeout, now);
+                let leftover = channel.tell([Input::Timeout], now);
                 self.settle(&channel, leftover);
             }
         }
@@ -233,11 +231,14 @@ impl Alarmed for Channels {
 }
 
 impl Subscription {
-    /// Tells what happened with the consumer.
-    pub(crate) fn tell(&self, input: impl FnOnce(ConsumerKey) -> Input) {
-        let leftover = self
-            .channel
-            .tell(input(self.key), self.channels.clock.now());
+    /// The consumer's key, for what happens with it.
+    pub(crate) const fn key(&self) -> ConsumerKey {
+        self.key
+    }
+
+    /// Tells what happened with the consumer, all of it together.
+    pub(crate) fn tell(&self, inputs: impl IntoIterator<Item = Input>) {
+        let leftover = self.channel.tell(inputs, self.channels.clock.now());
         self.channels.settle(&self.channel, leftover);
     }
 
@@ -248,9 +249,12 @@ impl Subscription {
 }
 
 impl Drop for Subscription {
-    /// However the consumer's task ends, its channel hears of it.
+    /// However the consumer's task ends, its channel hears of it; a second panic stays here.
     fn drop(&mut self) {
-        let how = self.how;
-        self.tell(|consumer| Input::Left { consumer, how });
+        let left = Input::Left {
+            consumer: self.key,
+            how: self.how,
+        };
+        let _ = catch_unwind(AssertUnwindSafe(|| self.tell([left])));
     }
 }
