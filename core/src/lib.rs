@@ -22,6 +22,7 @@
 //! | [`link`] | Link, at either end | frames, numbering, lanes of the application |
 //! | [`session`] | client connection | WebSocket manners: keep-alive, closing, bad input |
 //! | [`hub`] | hub | who is connected, who hears what, which upstream gets which event |
+//! | [`queue`] | push channel | who is pushed which message, what is taken, what is pushed again |
 //! | [`outbox`] | client connection | what waits to be written, and how much may |
 
 #![no_std]
@@ -37,6 +38,7 @@ pub mod link;
 pub mod outbox;
 pub mod packet;
 pub mod policy;
+pub mod queue;
 mod random;
 pub mod session;
 pub mod time;

@@ -87,4 +87,8 @@ pub enum Why {
     Connect,
     /// There was no call for a while.
     Idle,
+    /// A message that nobody took in time.
+    Expiry,
+    /// A consumer that has not taken what it was pushed.
+    Consumer,
 }

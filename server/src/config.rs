@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use headwater_core::{link::service::LinkConfig, outbox::OutboxLimits, session::SessionConfig};
 
-use crate::auth::AccessKeys;
+use crate::{ChannelsConfig, auth::AccessKeys};
 
 /// The configuration of a [`Service`](crate::Service).
 #[derive(Debug, Clone)]
@@ -32,6 +32,8 @@ pub struct ServiceConfig {
     pub link: LinkConfig,
     /// Bytes of events that may wait for upstreams, in each hub; past it a new event fails at once. Default: 64 MiB.
     pub waiting_bytes_max: usize,
+    /// The push channels.
+    pub channels: ChannelsConfig,
 }
 
 impl ServiceConfig {
@@ -48,6 +50,7 @@ impl ServiceConfig {
             session: SessionConfig::default(),
             link: LinkConfig::default(),
             waiting_bytes_max: 64 << 20,
+            channels: ChannelsConfig::default(),
         }
     }
 }

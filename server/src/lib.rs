@@ -7,17 +7,21 @@
 //! | module | what it drives |
 //! |---|---|
 //! | `hub` | a hub by turns under one lock; outboxes, links, timers |
+//! | `channels` | push channels, each by turns under its own lock; one timer for all |
 //! | `clients` | the handshake of a client, and its connection's reading task |
-//! | `upstreams` | a link's reading task; the management methods |
+//! | `upstreams` | a link's reading task; the management methods; those of push channels |
 //! | [`auth`] | tokens |
 
 pub mod auth;
+mod channels;
 mod clients;
 mod clock;
 mod config;
 mod hub;
 mod service;
+mod timer;
 mod upstreams;
 
+pub use channels::ChannelsConfig;
 pub use config::ServiceConfig;
 pub use service::Service;

@@ -8,15 +8,15 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
-use headwater_core::hub::HubConfig;
-use headwater_proto::ConnectionString;
+use headwater_core::{hub::HubConfig, queue::Counters};
+use headwater_proto::{Code, ConnectionString, Status};
 use headwater_rpc::{Client, Credit, Router, Server, ServerConfig, ServerTransport};
 use headwater_websocket::Listener;
 use http::{Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
 
-use crate::{ServiceConfig, clients, clock::Clock, hub::HubDriver, upstreams};
+use crate::{ServiceConfig, channels::Channels, clients, clock::Clock, hub::HubDriver, upstreams};
 
 /// A Web PubSub service. Clones share it.
 ///
@@ -30,6 +30,7 @@ pub struct Service {
 pub(crate) struct Inner {
     pub(crate) config: ServiceConfig,
     pub(crate) clock: Clock,
+    pub(crate) channels: Arc<Channels>,
     epoch: String,
     hubs: Mutex<Hubs>,
 }
@@ -51,9 +52,11 @@ impl Service {
     ///
     /// Outside of a tokio runtime.
     pub fn new(config: ServiceConfig) -> Self {
+        let clock = Clock::start();
         let inner = Inner {
+            channels: Channels::start(config.channels.clone(), clock),
             config,
-            clock: Clock::start(),
+            clock,
             epoch: unguessable_id(),
             hubs: Mutex::default(),
         };
@@ -97,7 +100,7 @@ impl Service {
         listener.serve(answer, stop).await;
     }
 
-    /// The methods for upstreams and producers: `headwater.v1.Upstream` and `headwater.v1.Management`.
+    /// The methods for applications: `headwater.v1.Upstream`, `headwater.v1.Management`, and `MessageSync` of push channels.
     pub fn router(&self) -> Router {
         upstreams::router(&self.inner)
     }
@@ -136,7 +139,9 @@ impl Service {
     /// is delivered and settled and the sockets of the clients are closed, or after `timeout`. Whether all was. A client
     /// that does not close its end is given [`SessionConfig::close_timeout`](headwater_core::session::SessionConfig).
     ///
-    /// From now on new clients are refused with 503 and new upstreams as unavailable, should a listener still run.
+    /// From now on new clients are refused with 503 and new upstreams as unavailable, should a listener still run. Consumers
+    /// of push channels are ended as unavailable, and their producers refused; what waits in channels is lost with the
+    /// service.
     ///
     /// # Cancel safety
     ///
@@ -150,6 +155,8 @@ impl Service {
         for hub in &hubs {
             hub.shut_down(LEAVING, timeout);
         }
+        let leaving = Status::new(Code::Unavailable, LEAVING);
+        self.inner.channels.shut_down(leaving);
         let all_idle = async {
             for hub in &hubs {
                 hub.idle().await;
@@ -168,6 +175,14 @@ impl Service {
                 (clients + more_clients, upstreams + more_upstreams)
             },
         )
+    }
+}
+
+impl Service {
+    /// What a push channel has done, and what waits there now. `None` if there is no channel of this name: nobody uses it,
+    /// and nothing is kept of it.
+    pub fn channel_counters(&self, channel: &str) -> Option<Counters> {
+        self.inner.channels.counters(channel)
     }
 }
 

@@ -4,7 +4,11 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL}
 use headwater_proto::subprotocol::{group_name_is_valid, hub_name};
 use serde::Serialize;
 
-use super::{AccessKey, client::client_path, upstream::UPSTREAM_PATH};
+use super::{
+    AccessKey,
+    client::client_path,
+    upstream::{UPSTREAM_PATH, channel_name_is_valid},
+};
 
 /// What a client is let in with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +51,9 @@ pub enum MintError {
     /// The name of a group is not valid.
     #[error("the name of a group is not valid")]
     Group,
+    /// The name of a push channel is not valid: it has more than 256 bytes.
+    #[error("the name of a push channel is not valid")]
+    Channel,
 }
 
 #[derive(Serialize)]
@@ -65,6 +72,8 @@ struct Claims<'a> {
     groups: &'a [String],
     #[serde(skip_serializing_if = "Vec::is_empty")]
     hub: Vec<String>,
+    #[serde(skip_serializing_if = "<[&str]>::is_empty")]
+    channel: &'a [&'a str],
 }
 
 /// The URL that a client connects to, its token included: `ws://HOST/client/hubs/{hub}?access_token=…`, or `wss` for an
@@ -95,13 +104,14 @@ pub fn client_url(
             role: grant.roles,
             groups: grant.groups,
             hub: Vec::new(),
+            channel: &[],
         },
     );
     Ok(format!("{web_socket}{path}?access_token={token}"))
 }
 
-/// The token that an application shows as `authorization: Bearer …` on every call. With `hubs` it is bound to them;
-/// without any it is good for every hub. The same arguments give the same token.
+/// The token that an application shows as `authorization: Bearer …` on every call. With `hubs` it is bound to them, and
+/// opens no push channel; without any it is good for every hub and every channel. The same arguments give the same token.
 ///
 /// # Errors
 ///
@@ -113,8 +123,39 @@ pub fn upstream_token(
     lifetime: Duration,
     now_unix_seconds: u64,
 ) -> Result<String, MintError> {
-    let (endpoint, _) = endpoints(endpoint)?;
     let hubs: Option<Vec<String>> = hubs.iter().map(|hub| hub_name(hub)).collect();
+    let hubs = hubs.ok_or(MintError::Hub)?;
+    application_token(endpoint, key, (hubs, &[]), lifetime, now_unix_seconds)
+}
+
+/// [`upstream_token`] for a producer or consumer of push channels. With `channels` it is bound to them, and opens no hub;
+/// without any it is good for every channel and every hub.
+///
+/// # Errors
+///
+/// As [`upstream_token`].
+pub fn channel_token(
+    endpoint: &str,
+    key: &AccessKey,
+    channels: &[&str],
+    lifetime: Duration,
+    now_unix_seconds: u64,
+) -> Result<String, MintError> {
+    if !channels.iter().all(|name| channel_name_is_valid(name)) {
+        return Err(MintError::Channel);
+    }
+    let bound_to = (Vec::new(), channels);
+    application_token(endpoint, key, bound_to, lifetime, now_unix_seconds)
+}
+
+fn application_token(
+    endpoint: &str,
+    key: &AccessKey,
+    (hubs, channels): (Vec<String>, &[&str]),
+    lifetime: Duration,
+    now_unix_seconds: u64,
+) -> Result<String, MintError> {
+    let (endpoint, _) = endpoints(endpoint)?;
     let claims = Claims {
         aud: format!("{endpoint}{UPSTREAM_PATH}"),
         iat: now_unix_seconds,
@@ -122,7 +163,8 @@ pub fn upstream_token(
         sub: None,
         role: &[],
         groups: &[],
-        hub: hubs.ok_or(MintError::Hub)?,
+        hub: hubs,
+        channel: channels,
     };
     Ok(sign(key, &claims))
 }

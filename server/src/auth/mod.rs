@@ -6,7 +6,7 @@
 //!
 //! - [`AccessKeys`] holds the key, or two while one is rotated out.
 //! - [`ClientToken`] is what a client's token says; [`UpstreamToken`] what that of an application says.
-//! - [`client_url`] and [`upstream_token`] mint such tokens.
+//! - [`client_url`], [`upstream_token`] and [`channel_token`] mint such tokens.
 //!
 //! A [`TokenError`] is for the log. Whoever sent the token hears 401 and no more.
 
@@ -24,5 +24,5 @@ pub use client::ClientToken;
 pub use endpoints::Endpoints;
 pub use jwt::{CLOCK_SKEW_SECONDS, TOKEN_BYTES_MAX, TokenError};
 pub use keys::{ACCESS_KEY_BYTES_MIN, AccessKey, AccessKeys, InvalidAccessKey};
-pub use mint::{ClientGrant, MintError, client_url, upstream_token};
+pub use mint::{ClientGrant, MintError, channel_token, client_url, upstream_token};
 pub use upstream::UpstreamToken;

@@ -7,10 +7,17 @@ use super::{AccessKeys, Endpoints, TokenError, jwt::Claims};
 /// What stands behind the endpoint in the audience of an upstream's token.
 pub(super) const UPSTREAM_PATH: &str = "/upstream";
 
+/// The longest name of a push channel, in bytes.
+const CHANNEL_BYTES_MAX: usize = 256;
+
 /// What the token of an application says, once it is verified.
+///
+/// Two claims bind it, to hubs and to push channels. A token with one of them is for nothing of the other kind; one with
+/// neither is for everything.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UpstreamToken {
     hubs: Option<BTreeSet<String>>,
+    channels: Option<BTreeSet<String>>,
     expires_at_unix_seconds: u64,
 }
 
@@ -19,7 +26,8 @@ impl UpstreamToken {
     ///
     /// The token must be signed with one of `keys` by HS256; have `exp`, which has not passed, and no `nbf` to come, with
     /// [`CLOCK_SKEW_SECONDS`](super::CLOCK_SKEW_SECONDS) of tolerance; and have as `aud` exactly `{endpoint}/upstream` for
-    /// one of `endpoints`, without regard to case. A `hub` claim, a string or an array, binds it to these hubs.
+    /// one of `endpoints`, without regard to case. A `hub` claim, a string or an array, binds it to these hubs; a
+    /// `channel` claim of the same form to these push channels.
     ///
     /// # Errors
     ///
@@ -35,19 +43,33 @@ impl UpstreamToken {
         claims.check_audience(endpoints, UPSTREAM_PATH)?;
         Ok(Self {
             hubs: hubs(&mut claims)?,
+            channels: channels(&mut claims)?,
             expires_at_unix_seconds,
         })
     }
 
     /// Whether the application may serve `hub`. Case does not matter.
     pub fn allows(&self, hub: &str) -> bool {
-        let Some(hubs) = &self.hubs else {
-            return true;
-        };
-        hubs.contains(&hub.to_ascii_lowercase())
+        match (&self.hubs, &self.channels) {
+            (Some(hubs), _) => hubs.contains(&hub.to_ascii_lowercase()),
+            (None, bound) => bound.is_none(),
+        }
     }
 
-    /// The hubs that the token is bound to, lower-cased; `None` is every hub.
+    /// Whether the application may use this push channel. Case matters.
+    pub fn allows_channel(&self, channel: &str) -> bool {
+        match (&self.channels, &self.hubs) {
+            (Some(channels), _) => channels.contains(channel),
+            (None, bound) => bound.is_none(),
+        }
+    }
+
+    /// The push channels that the token is bound to; `None` if it names none.
+    pub const fn channels(&self) -> Option<&BTreeSet<String>> {
+        self.channels.as_ref()
+    }
+
+    /// The hubs that the token is bound to, lower-cased; `None` if it names none.
     pub const fn hubs(&self) -> Option<&BTreeSet<String>> {
         self.hubs.as_ref()
     }
@@ -65,4 +87,18 @@ fn hubs(claims: &mut Claims) -> Result<Option<BTreeSet<String>>, TokenError> {
     let hubs = names.iter().map(|name| hub_name(name));
     let hubs: Option<BTreeSet<String>> = hubs.collect();
     hubs.map(Some).ok_or(TokenError::Claim("hub"))
+}
+
+fn channels(claims: &mut Claims) -> Result<Option<BTreeSet<String>>, TokenError> {
+    let Some(names) = claims.strings("channel")? else {
+        return Ok(None);
+    };
+    if !names.iter().all(|name| channel_name_is_valid(name)) {
+        return Err(TokenError::Claim("channel"));
+    }
+    Ok(Some(names.into_iter().collect()))
+}
+
+pub(super) const fn channel_name_is_valid(name: &str) -> bool {
+    name.len() <= CHANNEL_BYTES_MAX
 }

@@ -1,5 +1,6 @@
 //! The `headwater` command.
 
+mod channels;
 mod clients;
 mod demo;
 mod run;

@@ -12,6 +12,7 @@ use headwater_transports::{Scheme, ServerOptions, Url, UrlError, UrlServer};
 
 use super::{
     Error,
+    channels::ChannelOptions,
     clients::ListenClients,
     run::{self, Running, seconds},
     tls::Tls,
@@ -70,6 +71,8 @@ pub(super) struct Serve {
     drain_timeout: Duration,
     #[command(flatten)]
     tls: Tls,
+    #[command(flatten)]
+    channels: ChannelOptions,
 }
 
 const AFTER_HELP: &str = "\
@@ -85,7 +88,9 @@ Examples:
       Clients over TLS: https:// and wss://.
   headwater serve --listen-upstream https://0.0.0.0:8443 --tls-cert server.pem --tls-key server.key \\
                   --tls-client-ca upstreams.pem
-      Upstreams have to show a certificate too.";
+      Upstreams have to show a certificate too.
+  headwater serve --allow-anonymous-channels --fanout-channel news
+      Push channels for clients that have no token; every consumer of the channel `news` has every message.";
 
 impl Serve {
     pub(super) fn run(self) -> Result<(), Error> {
@@ -116,6 +121,7 @@ impl Serve {
         if let Some(identity) = &identity {
             identity.introduce();
         }
+        self.channels.introduce();
         println!("{ready}");
         running.until_told(self.drain_timeout).await
     }
@@ -158,6 +164,7 @@ impl Serve {
                 .ok_or("--require-connect: this is not the name of a hub")?,
             connect_timeout: self.connect_timeout,
             message_timeout: self.message_timeout,
+            channels: self.channels.config(),
             ..ServiceConfig::new(AccessKeys::new(key.clone(), secondary))
         })
     }

@@ -1,23 +1,25 @@
-//! `headwater token`: prints a client URL.
+//! `headwater token`: prints a client URL, or a token for push channels.
 
 use std::time::Duration;
 
 use clap::Args;
-use headwater::auth::{AccessKey, ClientGrant, client_url};
+use headwater::auth::{AccessKey, ClientGrant, channel_token, client_url};
 
 use super::Error;
 
-/// Prints a URL with which a client can connect, as a server of yours would make it.
+/// Prints a URL with which a client can connect, as a server of yours would make it; or, with --channel, the token of a
+/// producer or consumer of push channels, which it sends as `authorization: Bearer TOKEN`.
 ///
-/// The URL holds a token that is signed with the access key: whoever has it is let in until it expires.
+/// Both are signed with the access key: whoever has one is let in until it expires.
 ///
-/// Example: headwater token --hub chat --user ada --role webpubsub.joinLeaveGroup --access-key "$KEY"
+/// Examples: headwater token --hub chat --user ada --role webpubsub.joinLeaveGroup --access-key "$KEY",
+/// headwater token --channel site-7 --access-key "$KEY"
 // No `Debug`: it would show the keys.
 #[derive(Args)]
 pub(super) struct Token {
     /// The hub to connect to.
-    #[arg(long)]
-    hub: String,
+    #[arg(long, required_unless_present = "channels")]
+    hub: Option<String>,
     /// The user id; without it the client is anonymous.
     #[arg(long)]
     user: Option<String>,
@@ -27,6 +29,13 @@ pub(super) struct Token {
     /// A group that the client is a member of from the start; repeatable.
     #[arg(long = "group", value_name = "GROUP")]
     groups: Vec<String>,
+    /// Prints a token that is good for this push channel in place of a URL; repeatable.
+    #[arg(
+        long = "channel",
+        value_name = "NAME",
+        conflicts_with_all = ["hub", "user", "roles", "groups"]
+    )]
+    channels: Vec<String>,
     /// The access key of the service.
     #[arg(
         long,
@@ -46,17 +55,22 @@ pub(super) struct Token {
 impl Token {
     pub(super) fn run(self) -> Result<(), Error> {
         let key = AccessKey::new(&self.access_key)?;
+        let lifetime = Duration::from_secs(self.minutes.saturating_mul(60));
+        let now = super::run::unix_seconds();
+        let Some(hub) = &self.hub else {
+            let channels: Vec<&str> = self.channels.iter().map(String::as_str).collect();
+            let token = channel_token(&self.endpoint, &key, &channels, lifetime, now)?;
+            println!("{token}");
+            return Ok(());
+        };
         let grant = ClientGrant {
             user_id: self.user.as_deref(),
             roles: &self.roles,
             groups: &self.groups,
-            lifetime: Duration::from_secs(self.minutes.saturating_mul(60)),
-            ..ClientGrant::new(&self.hub)
+            lifetime,
+            ..ClientGrant::new(hub)
         };
-        println!(
-            "{}",
-            client_url(&self.endpoint, &key, &grant, super::run::unix_seconds())?
-        );
+        println!("{}", client_url(&self.endpoint, &key, &grant, now)?);
         Ok(())
     }
 }

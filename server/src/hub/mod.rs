@@ -7,7 +7,6 @@ mod client;
 mod flush;
 mod link;
 mod presence;
-mod timer;
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -33,8 +32,11 @@ pub(crate) use self::{
     link::{Link, encode},
     presence::Presence,
 };
-use self::{client::Signal, flush::Flusher, timer::Timer};
-use crate::clock::Clock;
+use self::{client::Signal, flush::Flusher};
+use crate::{
+    clock::Clock,
+    timer::{Alarmed, Timer},
+};
 
 /// What happens to a hub, in this service.
 pub(crate) type HubInput = Input<Arc<Client>, Arc<Link>>;
@@ -246,6 +248,12 @@ impl HubDriver {
     fn lock(&self) -> MutexGuard<'_, Hub<Arc<Client>, Arc<Link>>> {
         // A panic in a turn is a bug of ours; the other connections of the hub are served on.
         self.machine.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Alarmed for HubDriver {
+    fn ring(&self) {
+        self.turn([Input::Timeout]);
     }
 }
 

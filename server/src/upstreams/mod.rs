@@ -1,5 +1,6 @@
-//! What applications reach over RPC: the link, and management without one.
+//! What applications reach over RPC: the link, management without one, and push channels.
 
+mod channels;
 mod link;
 mod management;
 
@@ -22,6 +23,7 @@ pub(crate) fn router(service: &Arc<Inner>) -> Router {
         link::run(Arc::clone(&for_links), call)
     });
     management::add(&router, service);
+    channels::add(&router, service);
     router
 }
 

@@ -83,11 +83,7 @@ impl Default for UpstreamConfig {
             command_bytes_waiting_max: 16 << 20,
             register_timeout: Duration::from_secs(10),
             token_lifetime: Duration::from_secs(60 * 60),
-            back_off: BackOff {
-                initial: Duration::from_millis(200),
-                max: Duration::from_secs(10),
-                ..BackOff::default()
-            },
+            back_off: back_off(),
             seed: None,
             drain_timeout: Duration::from_secs(10),
         }
@@ -192,19 +188,35 @@ impl UpstreamConfig {
         ClientOptions {
             #[cfg(feature = "tls")]
             tls: self.tls.clone(),
-            #[cfg(feature = "http2")]
-            http2: headwater_http2::Http2ClientConfig {
-                keepalive: Some(headwater_http2::Keepalive {
-                    timeout: SILENCE_MAX,
-                    ..headwater_http2::Keepalive::default()
-                }),
-                ..headwater_http2::Http2ClientConfig::default()
-            },
             #[cfg(feature = "in-process")]
             in_process: self.in_process.clone(),
-            // The others ask by themselves.
-            ..ClientOptions::default()
+            ..client_options()
         }
+    }
+}
+
+/// The waits between attempts.
+pub(crate) fn back_off() -> BackOff {
+    BackOff {
+        initial: Duration::from_millis(200),
+        max: Duration::from_secs(10),
+        ..BackOff::default()
+    }
+}
+
+/// What the transport is told by all who hold calls for long.
+pub(crate) fn client_options() -> ClientOptions {
+    ClientOptions {
+        #[cfg(feature = "http2")]
+        http2: headwater_http2::Http2ClientConfig {
+            keepalive: Some(headwater_http2::Keepalive {
+                timeout: SILENCE_MAX,
+                ..headwater_http2::Keepalive::default()
+            }),
+            ..headwater_http2::Http2ClientConfig::default()
+        },
+        // The others ask by themselves.
+        ..ClientOptions::default()
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! An application implements [`Handler`] and runs an [`Upstream`], which dials the service (the application needs no open
 //! port), registers for one hub, and holds one link: events come in, answers and commands go out, in order. [`Hub`] is the
-//! handle for commands, inside handlers and outside. [`testing`] runs a handler without a service.
+//! handle for commands, inside handlers and outside. [`testing`] runs a handler without a service. [`channel`] is for
+//! applications that submit messages to push channels or consume them.
 //!
 //! ```no_run
 //! use headwater_upstream::{
@@ -52,6 +53,7 @@
 
 mod answer;
 mod calls;
+pub mod channel;
 mod command;
 mod config;
 mod context;

@@ -11,23 +11,38 @@ struct Claims<'a> {
     aud: String,
     iat: u64,
     exp: u64,
-    hub: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hub: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    channel: Option<&'a str>,
 }
 
-/// A JWT for the upstream of `hub`: HS256 with the access key, `aud` the endpoint and `/upstream`, bound to the hub,
-/// valid for `lifetime` from now on.
+/// The one thing that a token opens.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum BoundTo<'a> {
+    Hub(&'a str),
+    Channel(&'a str),
+}
+
+/// A JWT for an application: HS256 with the access key, `aud` the endpoint and `/upstream`, bound to this hub or push
+/// channel, valid for `lifetime` from now on.
 pub(crate) fn mint(
     connection: &ConnectionString,
-    hub: &str,
+    bound_to: BoundTo<'_>,
     lifetime: Duration,
     now: SystemTime,
 ) -> Result<String, jsonwebtoken::errors::Error> {
     let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let (hub, channel) = match bound_to {
+        BoundTo::Hub(hub) => (Some(hub), None),
+        BoundTo::Channel(channel) => (None, Some(channel)),
+    };
     let claims = Claims {
         aud: format!("{}/upstream", connection.endpoint()),
         iat: now.as_secs(),
         exp: now.saturating_add(lifetime).as_secs(),
         hub,
+        channel,
     };
     let key = EncodingKey::from_secret(connection.access_key().as_bytes());
     jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key)
@@ -44,7 +59,13 @@ mod tests {
             .parse()
             .expect("well-formed");
         let now = UNIX_EPOCH + Duration::from_secs(1_000);
-        let token = mint(&connection, "chat", Duration::from_secs(60), now).expect("minted");
+        let token = mint(
+            &connection,
+            BoundTo::Hub("chat"),
+            Duration::from_secs(60),
+            now,
+        )
+        .expect("minted");
         let mut validation = Validation::new(Algorithm::HS256);
         validation.validate_exp = false;
         validation.set_audience(&["http://localhost:8080/upstream"]);
@@ -58,5 +79,6 @@ mod tests {
             .expect("signed with the access key, for this audience");
         assert_eq!(decoded.claims["exp"], 1_060);
         assert_eq!(decoded.claims["hub"], "chat");
+        assert!(!decoded.claims.contains_key("channel"));
     }
 }

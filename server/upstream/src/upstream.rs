@@ -236,7 +236,8 @@ impl Upstream {
         let connection = self.config.connection_string.as_ref()?;
         let hub = self.engine.hub().name();
         let lifetime = self.config.token_lifetime;
-        match token::mint(connection, hub, lifetime, SystemTime::now()) {
+        let bound_to = token::BoundTo::Hub(hub);
+        match token::mint(connection, bound_to, lifetime, SystemTime::now()) {
             Ok(token) => Some(token),
             Err(error) => {
                 tracing::error!(%error, "no token could be made");

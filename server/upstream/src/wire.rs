@@ -2,7 +2,7 @@
 
 use std::task::{Context, Poll};
 
-use headwater_core::Time;
+use headwater_core::{Time, link::calls::REGISTER};
 use headwater_proto::{Code, Metadata, Status};
 use headwater_rpc::{CallOptions, Client, Sender, Shape};
 use headwater_transports::{ClientOptions, Url, client};
@@ -17,9 +17,6 @@ use crate::{
 
 /// The method of the link.
 const LINK: &str = "/headwater.v1.Upstream/Link";
-
-/// The method of events alone.
-const REGISTER: &str = "/WpsRpc/register";
 
 /// One registration that is being talked about.
 pub(crate) enum Wire {

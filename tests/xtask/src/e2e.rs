@@ -25,7 +25,7 @@ enum Tool {
     Strace,
 }
 
-const SUITES: [Suite; 13] = [
+const SUITES: [Suite; 15] = [
     suite("js/service"),
     suite("js/bad-input"),
     suite("js/chat"),
@@ -44,6 +44,8 @@ const SUITES: [Suite; 13] = [
     suite("python/interop"),
     suite("python/zrpc"),
     suite("python/http3"),
+    suite("python/push_channel"),
+    suite("python/push_chat"),
     suite("pigweed/pw_rpc"),
 ];
 

@@ -8,7 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use h2::Reason;
-use headwater_rpc::{Code, Encoded, Outbound, Payload, Pulled};
+use headwater_rpc::{Closed, Code, Encoded, Outbound, Payload, Pulled};
 use http::HeaderMap;
 use http_body::SizeHint;
 
@@ -40,6 +40,13 @@ impl CallBody {
             outbound: None,
             payload: Payload::default(),
             trailers: None,
+        }
+    }
+
+    /// The connection was lost.
+    pub(crate) fn lose(&mut self) {
+        if let Some(outbound) = &mut self.outbound {
+            outbound.close(Closed::broken("the connection was lost"));
         }
     }
 

@@ -142,6 +142,12 @@ impl WatchedIo {
     }
 }
 
+impl Drop for WatchedIo {
+    fn drop(&mut self) {
+        self.connection.set_lost();
+    }
+}
+
 impl AsyncRead for WatchedIo {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -155,6 +161,10 @@ impl AsyncRead for WatchedIo {
         let before = buf.filled().len();
         if let Poll::Ready(result) = this.ahead.poll_read(&mut this.io, cx, buf) {
             this.on_received(&buf.filled()[before..]);
+            if result.is_err() || buf.filled().len() == before && buf.remaining() > 0 {
+                // Before the streams hear of it.
+                this.connection.set_lost();
+            }
             if this.parting.is_some() {
                 buf.set_filled(before);
                 return this.poll_part(cx).map(Err);

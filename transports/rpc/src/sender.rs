@@ -171,6 +171,32 @@ impl Sender {
         })
     }
 
+    /// How many of the messages of this call its transport has taken: those it holds or has written. What the call still
+    /// had to send when it ended is not among them. Of a client's call whose attempts may be repeated, it is not known,
+    /// and 0.
+    pub fn taken_messages(&self) -> u64 {
+        self.call.look(|state| state.taken)
+    }
+
+    /// Waits until the transport has taken more than so many messages, or the call is over, and says how many it has
+    /// ([`Sender::taken_messages`]).
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost.
+    pub async fn taken_beyond(&self, messages: u64) -> u64 {
+        poll_fn(|cx| {
+            self.call.look(|state| {
+                if state.taken > messages || state.ended.is_some() {
+                    return Poll::Ready(state.taken);
+                }
+                register(&mut state.taken_wakers, cx.waker());
+                Poll::Pending
+            })
+        })
+        .await
+    }
+
     /// Sends a message, waiting for room.
     ///
     /// # Errors

@@ -74,6 +74,10 @@ pub(crate) struct Shared {
 pub(crate) struct State {
     pub(crate) call: Call,
     pub(crate) transmit: Unsent,
+    /// Messages that the transport has taken, of all that were sent.
+    pub(crate) taken: u64,
+    /// It has taken some since the wakers were looked at.
+    took: bool,
     pub(crate) reset: Option<Code>,
     /// What is sent goes nowhere: the peer reads no more, and that is its right.
     pub(crate) discarding: bool,
@@ -93,6 +97,8 @@ pub(crate) struct State {
     pub(crate) transport_waker: Option<Waker>,
     pub(crate) receiver_waker: Option<Waker>,
     pub(crate) writable_wakers: Vec<Waker>,
+    /// For the next time that the transport takes messages.
+    pub(crate) taken_wakers: Vec<Waker>,
     pub(crate) cancel_wakers: Vec<Waker>,
     timer: Option<AbortHandle>,
     registration: Option<Registration>,
@@ -131,6 +137,8 @@ impl Shared {
             state: Mutex::new(State {
                 call,
                 transmit: Unsent::default(),
+                taken: 0,
+                took: false,
                 reset: None,
                 discarding: false,
                 headers: None,
@@ -145,6 +153,7 @@ impl Shared {
                 transport_waker: None,
                 receiver_waker: None,
                 writable_wakers: Vec::new(),
+                taken_wakers: Vec::new(),
                 cancel_wakers: Vec::new(),
                 timer: None,
                 registration: None,
@@ -433,6 +442,13 @@ impl State {
         sent
     }
 
+    /// The transport has taken this much.
+    pub(crate) fn took(&mut self, taken: Credit, now: Time) {
+        self.taken = self.taken.saturating_add(taken.messages as u64);
+        self.took = taken.messages > 0;
+        self.call.handle(Input::Credit(taken), now);
+    }
+
     /// Does what the machine says, as far as it can be done under the mutex.
     fn settle(&mut self) -> After {
         let mut after = After::default();
@@ -443,6 +459,10 @@ impl State {
             }
             // Without the time: credit is told only what it was told before.
             self.call.handle(Input::Credit(discarded), Time::ZERO);
+        }
+        if mem::take(&mut self.took) && !self.taken_wakers.is_empty() {
+            let rare = after.rare.get_or_insert_default();
+            rare.writable.append(&mut self.taken_wakers);
         }
         if !self.transmit.is_empty() || self.reset.is_some() || self.ended.is_some() {
             after.transport = self.transport_waker.take();
@@ -499,6 +519,7 @@ impl State {
                 let rare = after.rare.get_or_insert_default();
                 rare.receiver = self.receiver_waker.take();
                 rare.writable.append(&mut self.writable_wakers);
+                rare.writable.append(&mut self.taken_wakers);
                 rare.cancel.append(&mut self.cancel_wakers);
             }
             // Events of a later core that this driver does not know change nothing here.

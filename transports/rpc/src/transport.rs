@@ -12,7 +12,7 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use headwater_core::call::{Closed, Credit, Frame, Input, Shape};
+use headwater_core::call::{Closed, Credit, Frame, Shape};
 use headwater_proto::{Code, Metadata, Status};
 use tokio::{sync::watch, time::Instant};
 
@@ -116,8 +116,9 @@ pub enum Pulled {
 
 /// The sending direction of a stream, as the driver gives it to a transport.
 ///
-/// Dropping it before the end was taken means, on the server, that the peer has gone, and ends the call; on the client,
-/// that the server reads no more, and what is sent from then on goes nowhere.
+/// Dropping it before the end was taken means, on the server, that the peer has cancelled, and ends the call
+/// ([`Outbound::close`] says more); on the client, that the server reads no more, and what is sent from then on goes
+/// nowhere.
 pub struct Outbound {
     call: Arc<Shared>,
     /// This is one of several attempts of the call, and what it sends was or will be sent by others too.
@@ -201,7 +202,7 @@ impl Outbound {
                 return Poll::Ready(Pulled::Reset(code));
             }
             if let Some(taken) = pull(state) {
-                state.call.handle(Input::Credit(taken), now);
+                state.took(taken, now);
                 return Poll::Ready(Pulled::Frames);
             }
             if state.ended.is_some() {
@@ -211,6 +212,16 @@ impl Outbound {
             register_one(&mut state.transport_waker, cx.waker());
             Poll::Pending
         })
+    }
+
+    /// On the server, ends the call, unless it has ended, and says how its stream came to be gone; of a stream whose
+    /// [`Inbound`] was read to its end, nothing else can tell whether the client has cancelled or was lost. On the client
+    /// this does nothing, for there the inbound says it.
+    pub fn close(&mut self, closed: Closed) {
+        if self.call.side == Side::Server && !self.done {
+            self.done = true;
+            self.call.close(closed);
+        }
     }
 
     /// Tells when this side resets the call, for transports that do not poll this while the peer holds them back.

@@ -89,6 +89,25 @@ fn a_minted_upstream_token_is_accepted_and_bound() {
 }
 
 #[test]
+fn a_minted_channel_token_is_accepted_and_bound() {
+    let public = ["http://h:1".to_owned()];
+    let endpoints = Endpoints {
+        public: &public,
+        host: None,
+    };
+    let mint = |channels: &[&str]| {
+        let lifetime = Duration::from_secs(60);
+        let token = channel_token("http://h:1/", &key(), channels, lifetime, NOW).unwrap();
+        UpstreamToken::verify(&token, &keys(), &endpoints, NOW).unwrap()
+    };
+    let free = mint(&[]);
+    assert!(free.allows_channel("any") && free.allows("any"));
+    let bound = mint(&["A", ""]);
+    assert!(bound.allows_channel("A") && bound.allows_channel(""));
+    assert!(!bound.allows_channel("a") && !bound.allows("a"));
+}
+
+#[test]
 fn nothing_is_minted_that_would_be_refused() {
     let url = |endpoint, grant| client_url(endpoint, &key(), &grant, NOW);
     for endpoint in ["h", "ws://h", "ftp://h", ""] {
@@ -110,4 +129,7 @@ fn nothing_is_minted_that_would_be_refused() {
     assert_eq!(url("http://h", grant), Err(MintError::Group));
     let token = upstream_token("http://h", &key(), &["*"], Duration::from_secs(1), NOW);
     assert_eq!(token, Err(MintError::Hub));
+    let long = "c".repeat(257);
+    let token = channel_token("http://h", &key(), &[&long], Duration::from_secs(1), NOW);
+    assert_eq!(token, Err(MintError::Channel));
 }

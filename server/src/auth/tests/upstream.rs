@@ -46,6 +46,40 @@ fn r5_27_the_hub_claim_binds() {
     }
 }
 
+/// S3-20: per-channel permission.
+#[test]
+fn s3_20_the_channel_claim_binds_to_channels_and_away_from_hubs() {
+    let free = verify(json!({})).unwrap();
+    assert_eq!(free.channels(), None);
+    assert!(free.allows_channel("anything") && free.allows_channel(""));
+
+    let one = verify(json!({"channel": "Site 7"})).unwrap();
+    assert!(one.allows_channel("Site 7"));
+    assert!(!one.allows_channel("site 7") && !one.allows_channel(""));
+    assert!(!one.allows("chat"), "it names no hub");
+
+    let hub = verify(json!({"hub": "chat"})).unwrap();
+    assert!(
+        hub.allows("chat") && !hub.allows_channel("chat"),
+        "it names no channel"
+    );
+
+    let both = verify(json!({"hub": "chat", "channel": ["a", ""]})).unwrap();
+    assert!(both.allows("chat") && both.allows_channel("a") && both.allows_channel(""));
+    assert!(!both.allows("a") && !both.allows_channel("chat"));
+
+    let none = verify(json!({"channel": []})).unwrap();
+    assert!(!none.allows_channel(""), "bound to no channel at all");
+
+    for channel in [json!(1), json!({}), json!(["a", 1]), json!("c".repeat(257))] {
+        assert_eq!(
+            verify(json!({"channel": channel})),
+            Err(TokenError::Claim("channel")),
+            "{channel}"
+        );
+    }
+}
+
 #[test]
 fn r5_2_exp_is_required_and_has_60_seconds_of_skew() {
     assert_eq!(

@@ -51,6 +51,7 @@ pub(crate) struct Connection {
     /// When the last stream ended.
     idle_since: Mutex<Instant>,
     spoken: AtomicBool,
+    lost: AtomicBool,
     counters: Http2ServerCounters,
 }
 
@@ -68,6 +69,7 @@ impl Connection {
             streams: AtomicUsize::new(0),
             idle_since: Mutex::new(Instant::now()),
             spoken: AtomicBool::new(false),
+            lost: AtomicBool::new(false),
             counters: counters.clone(),
         })
     }
@@ -79,6 +81,15 @@ impl Connection {
     /// The client has begun to speak HTTP/2.
     pub(crate) fn set_spoken(&self) {
         self.spoken.store(true, Ordering::Release);
+    }
+
+    /// Nothing more can come from the client, nor go to it.
+    pub(crate) fn set_lost(&self) {
+        self.lost.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_lost(&self) -> bool {
+        self.lost.load(Ordering::Acquire)
     }
 
     pub(super) const fn peer(&self) -> &Peer {
@@ -112,6 +123,13 @@ impl Connection {
 
 /// A stream that is open until this is dropped.
 pub(super) struct OpenStream(Arc<Connection>);
+
+impl OpenStream {
+    /// Whether it is gone because its connection is.
+    pub(super) fn is_lost(&self) -> bool {
+        self.0.is_lost()
+    }
+}
 
 impl Drop for OpenStream {
     fn drop(&mut self) {

@@ -146,7 +146,7 @@ impl Future for Responding {
             let stream = self.stream.take();
             return Poll::Ready(Ok(response.map(|body| ServerBody {
                 content: Content::Mounted(body),
-                _stream: stream,
+                stream,
             })));
         }
         let pulled = match &mut self.answer {
@@ -163,7 +163,7 @@ impl Future for Responding {
         let stream = self.stream.take();
         Poll::Ready(Ok(response.map(|body| ServerBody {
             content: Content::Call(body),
-            _stream: stream,
+            stream,
         })))
     }
 }
@@ -193,7 +193,18 @@ fn respond(pulled: Pulled, outbound: Outbound, mut encoded: Encoded) -> Response
 /// The body of a response. While it is there, its stream counts as open.
 pub(super) struct ServerBody {
     content: Content,
-    _stream: Option<OpenStream>,
+    stream: Option<OpenStream>,
+}
+
+impl Drop for ServerBody {
+    /// A call that has not said all by now was cancelled, unless it went with its connection.
+    fn drop(&mut self) {
+        if let Content::Call(body) = &mut self.content
+            && self.stream.as_ref().is_some_and(OpenStream::is_lost)
+        {
+            body.lose();
+        }
+    }
 }
 
 enum Content {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use headwater_rpc::{Code, Encoded, Outbound, Pulled, Status, Trailers};
+use headwater_rpc::{Closed, Code, Encoded, Outbound, Pulled, Status, Trailers};
 use quinn::VarInt;
 use tokio::time::Instant;
 
@@ -70,7 +70,7 @@ impl<'a> Answer<'a> {
                 Ok(Pulled::Reset(code)) => return Answered::Reset(codes::reset_code(code)),
                 // The last frame ends this loop.
                 Ok(Pulled::Done) => return Answered::Reset(codes::INTERNAL_ERROR),
-                Err(_) => return Answered::Reset(codes::REQUEST_CANCELLED),
+                Err(stopped) => return self.stopped(stopped),
             }
             if self.is_late() {
                 return Answered::Reset(codes::REQUEST_CANCELLED);
@@ -80,7 +80,7 @@ impl<'a> Answer<'a> {
             };
             match poll_fn(|cx| self.poll_flush(cx)).await {
                 Ok(Ok(())) => {}
-                Ok(Err(_)) => return Answered::Reset(codes::REQUEST_CANCELLED),
+                Ok(Err(stopped)) => return self.stopped(stopped),
                 Err(code) => return Answered::Reset(code),
             }
             if last {
@@ -88,6 +88,15 @@ impl<'a> Answer<'a> {
                 return Answered::Whole;
             }
         }
+    }
+
+    /// The client wants no more, which it need not be asked about, or it is gone.
+    fn stopped(&mut self, stopped: Stopped) -> Answered {
+        if matches!(stopped, Stopped::Lost) {
+            self.outbound
+                .close(Closed::broken("the connection was lost"));
+        }
+        Answered::Reset(codes::REQUEST_CANCELLED)
     }
 
     /// Whether the call ends because the client's time for it is over. The client knows that by itself, so it is told

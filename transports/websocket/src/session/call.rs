@@ -91,6 +91,9 @@ impl Call {
     /// Nothing more comes, and nothing more is taken.
     pub(super) fn close(mut self, closed: Closed) {
         self.deliver();
+        if let Some(sending) = &mut self.outbound {
+            sending.outbound.close(closed.clone());
+        }
         self.mailbox.close(closed);
     }
 

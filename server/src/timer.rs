@@ -1,4 +1,4 @@
-//! Tells a hub of its deadlines.
+//! Tells a driver of its deadlines.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -9,19 +9,24 @@ use std::{
     time::Duration,
 };
 
-use headwater_core::{Time, hub::Input};
+use headwater_core::Time;
 use tokio::{sync::Notify, time::sleep_until};
 
-use super::HubDriver;
 use crate::clock::Clock;
 
 const NEVER: u64 = u64::MAX;
 
+/// Who has deadlines.
+pub(crate) trait Alarmed: Send + Sync + 'static {
+    /// A deadline that was armed may have come.
+    fn ring(&self);
+}
+
 /// Rings for the earliest deadline that it was told of since it rang last.
 ///
-/// The task that rings forgets the time *before* its turn, and every turn arms anew under the hub's lock. So whatever a
+/// The task that rings forgets the time *before* its turn, and every turn arms anew under the driver's lock. So whatever a
 /// turn beside it wrote or left out meanwhile, the turn that the ringing brings puts right.
-pub(super) struct Timer {
+pub(crate) struct Timer {
     alarm: Arc<Alarm>,
 }
 
@@ -32,7 +37,7 @@ struct Alarm {
 }
 
 impl Timer {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let alarm = Alarm {
             at: AtomicU64::new(NEVER),
             moved: Notify::new(),
@@ -42,13 +47,13 @@ impl Timer {
         }
     }
 
-    /// Starts the task; it runs until the timer is dropped, and does not keep the hub.
-    pub(super) fn start(&self, driver: Weak<HubDriver>, clock: Clock) {
+    /// Starts the task; it runs until the timer is dropped, and does not keep the driver.
+    pub(crate) fn start(&self, driver: Weak<impl Alarmed>, clock: Clock) {
         tokio::spawn(run(Arc::clone(&self.alarm), driver, clock));
     }
 
-    /// Rings at `deadline` at the latest. Under the hub's lock.
-    pub(super) fn arm(&self, deadline: Time) {
+    /// Rings at `deadline` at the latest. Under the driver's lock.
+    pub(crate) fn arm(&self, deadline: Time) {
         let at = u64::try_from(deadline.since_start().as_nanos()).unwrap_or(NEVER);
         if at < self.alarm.at.load(Ordering::Acquire) {
             self.alarm.at.store(at, Ordering::Release);
@@ -63,7 +68,7 @@ impl Drop for Timer {
     }
 }
 
-async fn run(alarm: Arc<Alarm>, driver: Weak<HubDriver>, clock: Clock) {
+async fn run(alarm: Arc<Alarm>, driver: Weak<impl Alarmed>, clock: Clock) {
     while driver.strong_count() > 0 {
         let at = alarm.at.load(Ordering::Acquire);
         let at = clock.instant(Time::after_start(Duration::from_nanos(at)));
@@ -76,6 +81,6 @@ async fn run(alarm: Arc<Alarm>, driver: Weak<HubDriver>, clock: Clock) {
         };
         alarm.at.store(NEVER, Ordering::Release);
         // The panic was reported where it happened; the deadlines of the others must come all the same.
-        let _ = catch_unwind(AssertUnwindSafe(|| driver.turn([Input::Timeout])));
+        let _ = catch_unwind(AssertUnwindSafe(|| driver.ring()));
     }
 }

@@ -1,0 +1,210 @@
+//! Drives one channel's [machine](headwater_core::queue) by turns.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use headwater_core::{
+    Time,
+    queue::{
+        ConsumerKey, Counters, Input, Name, NewConsumer, Output, Page, Queue, QueueConfig, Refusal,
+    },
+};
+use headwater_proto::Status;
+
+use super::{Consumer, message::Pushed};
+
+/// One channel.
+pub(super) struct Channel {
+    name: Name,
+    state: Mutex<State>,
+}
+
+struct State {
+    queue: Queue,
+    consumers: HashMap<ConsumerKey, Arc<Consumer>>,
+    /// The alarm that is set for the channel, or a later one.
+    alarm: Option<Time>,
+    /// It was empty, and another one has its name now or will have.
+    gone: bool,
+}
+
+/// What a turn leaves to be done without the channel's lock.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Leftover {
+    /// Ring for this channel at that time.
+    pub(super) alarm: Option<Time>,
+    /// Nobody would miss the channel.
+    pub(super) idle: bool,
+}
+
+impl Channel {
+    pub(super) fn new(name: Name, config: QueueConfig) -> Self {
+        let state = State {
+            queue: Queue::new(config),
+            consumers: HashMap::new(),
+            alarm: None,
+            gone: false,
+        };
+        Self {
+            name,
+            state: Mutex::new(state),
+        }
+    }
+
+    pub(super) const fn name(&self) -> &Name {
+        &self.name
+    }
+
+    /// Adds a message and says its offset. Nothing is stored elsewhere, so that the channel has it when this is done.
+    /// `None` if the channel is gone; then the message is still there.
+    pub(super) fn submit(
+        &self,
+        message: &mut Pushed,
+        expires_after: Option<Duration>,
+        now: Time,
+    ) -> (Option<Result<u64, Refusal>>, Leftover) {
+        self.turn(now, |state| {
+            let message = std::mem::take(message).at(state.queue.next_offset());
+            state.queue.submit(message, expires_after, now)
+        })
+    }
+
+    /// Adds a consumer. `None` if the channel is gone.
+    pub(super) fn subscribe(
+        &self,
+        new: NewConsumer,
+        consumer: Arc<Consumer>,
+        now: Time,
+    ) -> (Option<Result<ConsumerKey, Refusal>>, Leftover) {
+        self.turn(now, |state| {
+            let key = state.queue.subscribe(new, now)?;
+            // Its headers say that it is there, before any message.
+            let _ = consumer
+                .sender()
+                .send_headers(headwater_rpc::Metadata::new());
+            state.consumers.insert(key, consumer);
+            Ok(key)
+        })
+    }
+
+    /// Tells what happened, all of it together.
+    pub(super) fn tell(&self, inputs: impl IntoIterator<Item = Input>, now: Time) -> Leftover {
+        let told = |state: &mut State| {
+            for input in inputs {
+                if let Input::Left { consumer, .. } = &input {
+                    state.consumers.remove(consumer);
+                }
+                if input == Input::Timeout {
+                    state.alarm = None;
+                }
+                state.queue.handle(input, now);
+            }
+        };
+        self.turn(now, told).1
+    }
+
+    pub(super) fn history(&self, from_offset: u64, limit: usize, bytes_max: usize) -> Page {
+        self.lock().queue.history(from_offset, limit, bytes_max)
+    }
+
+    pub(super) fn counters(&self) -> Counters {
+        self.lock().queue.counters()
+    }
+
+    /// Ends every consumer.
+    pub(super) fn end_consumers(&self, status: &Status) {
+        // Each of them leaves by itself, upon this.
+        for consumer in self.lock().consumers.values() {
+            consumer.end(Err(status.clone()));
+        }
+    }
+
+    /// Lets the channel go, if it is empty still. Whether it is gone.
+    pub(super) fn retire(&self) -> bool {
+        let mut state = self.lock();
+        state.gone |= state.queue.is_idle();
+        state.gone
+    }
+
+    /// One turn: under the channel's lock the machine acts, and the consumers' calls get what it says.
+    fn turn<T>(&self, now: Time, act: impl FnOnce(&mut State) -> T) -> (Option<T>, Leftover) {
+        let mut state = self.lock();
+        if state.gone {
+            return (None, Leftover::default());
+        }
+        let result = act(&mut state);
+        state.drain(now);
+        let leftover = Leftover {
+            alarm: state.next_alarm(),
+            idle: state.queue.is_idle(),
+        };
+        (Some(result), leftover)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic in a turn is a bug of ours; the other users of the channel are served on.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn drain(&mut self, now: Time) {
+        // What goes to one consumer goes together.
+        let mut run: Option<(ConsumerKey, Vec<Bytes>)> = None;
+        while let Some(output) = self.queue.poll_output() {
+            match output {
+                // Nothing is stored elsewhere.
+                Output::Persist { offset, .. } => {
+                    let through = offset;
+                    self.queue.handle(Input::Persisted { through }, now);
+                }
+                Output::PersistTaken { .. } | Output::Confirm { .. } => {}
+                Output::Deliver {
+                    to,
+                    message,
+                    redelivered,
+                    ..
+                } => {
+                    let message = if redelivered {
+                        Pushed::again(&message)
+                    } else {
+                        message
+                    };
+                    match &mut run {
+                        Some((key, messages)) if *key == to => messages.push(message),
+                        Some(_) | None => self.send(run.replace((to, vec![message]))),
+                    }
+                }
+                Output::End { consumer, status } => {
+                    self.send(run.take());
+                    if let Some(consumer) = self.consumers.remove(&consumer) {
+                        consumer.end(Err(status));
+                    }
+                }
+            }
+        }
+        self.send(run);
+    }
+
+    fn send(&self, run: Option<(ConsumerKey, Vec<Bytes>)>) {
+        if let Some((key, messages)) = run
+            && let Some(consumer) = self.consumers.get(&key)
+        {
+            consumer.send(messages);
+        }
+    }
+
+    /// The alarm that has to be set, if none is that rings in time.
+    fn next_alarm(&mut self) -> Option<Time> {
+        let at = self.queue.poll_timeout()?.at;
+        if self.alarm.is_some_and(|alarm| alarm <= at) {
+            return None;
+        }
+        self.alarm = Some(at);
+        self.alarm
+    }
+}

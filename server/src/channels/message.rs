@@ -1,0 +1,101 @@
+//! A message as it lies in a channel: what is pushed for it, ready to be sent.
+
+use bytes::Bytes;
+use headwater_proto::push_channel::{MessageReply, SubmitRequest};
+use prost::Message as _;
+
+/// The bytes of a [`MessageReply`] but for its offset, which the channel gives.
+#[derive(Debug, Default)]
+pub(crate) struct Pushed(Vec<u8>);
+
+/// What an offset takes at most: a tag of two bytes, and ten.
+const OFFSET_BYTES_MAX: usize = 12;
+
+impl Pushed {
+    /// In the form in which it was submitted: what has no e-mail, header, text or time is of the first version, and has a
+    /// message alone.
+    pub(crate) fn new(request: SubmitRequest) -> Self {
+        let SubmitRequest {
+            channel: _,
+            message,
+            email,
+            header,
+            text,
+            time,
+            expires_after_ms: _,
+        } = request;
+        let reply = MessageReply {
+            message,
+            email,
+            header,
+            text,
+            time,
+            offset: 0,
+            redelivered: false,
+        };
+        let mut bytes = Vec::with_capacity(reply.encoded_len() + OFFSET_BYTES_MAX);
+        append(&reply, &mut bytes);
+        Self(bytes)
+    }
+
+    pub(super) fn at(mut self, offset: u64) -> Bytes {
+        let offset = MessageReply {
+            offset,
+            ..MessageReply::default()
+        };
+        append(&offset, &mut self.0);
+        self.0.into()
+    }
+
+    /// The same message, marked as redelivered.
+    pub(super) fn again(message: &Bytes) -> Bytes {
+        let redelivered = MessageReply {
+            redelivered: true,
+            ..MessageReply::default()
+        };
+        let mut bytes = Vec::with_capacity(message.len() + redelivered.encoded_len());
+        bytes.extend_from_slice(message);
+        append(&redelivered, &mut bytes);
+        bytes.into()
+    }
+}
+
+/// Parts of a message that follow one another are the message (Protocol Buffers, "Last One Wins").
+fn append(part: &MessageReply, bytes: &mut Vec<u8>) {
+    part.encode(bytes).expect("a Vec grows as needed");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn s3_21_a_message_keeps_its_form_and_has_its_place() {
+        let request = SubmitRequest {
+            channel: "c".into(),
+            message: "ann".into(),
+            email: "ann@example.org".into(),
+            header: "greeting".into(),
+            text: "hello".into(),
+            time: "noon".into(),
+            expires_after_ms: 5,
+        };
+        let expected = MessageReply {
+            message: "ann".into(),
+            email: "ann@example.org".into(),
+            header: "greeting".into(),
+            text: "hello".into(),
+            time: "noon".into(),
+            offset: 300,
+            redelivered: false,
+        };
+        let message = Pushed::new(request).at(300);
+        let decode = |bytes: Bytes| MessageReply::decode(bytes).expect("whole");
+        assert_eq!(decode(message.clone()), expected);
+        let again = MessageReply {
+            redelivered: true,
+            ..expected
+        };
+        assert_eq!(decode(Pushed::again(&message)), again);
+    }
+}

@@ -1,0 +1,260 @@
+//! Push channels: [one machine](headwater_core::queue) for each name, in memory.
+//!
+//! Locks, in the order in which they may be taken: the map of names, then one channel's, then one of its consumer's; the
+//! alarms' under none. No call of a consumer costs a task beyond its handler's, and no channel has one.
+
+mod channel;
+mod config;
+mod consumer;
+mod message;
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use headwater_core::{
+    Time,
+    queue::{ConsumerKey, Counters, Input, Left, Name, NewConsumer, Page, Refusal},
+};
+use headwater_proto::{Code, Status};
+
+use self::channel::{Channel, Leftover};
+pub use self::config::ChannelsConfig;
+pub(crate) use self::{consumer::Consumer, message::Pushed};
+use crate::{
+    clock::Clock,
+    timer::{Alarmed, Timer},
+};
+
+/// All channels of a service.
+pub(crate) struct Channels {
+    config: ChannelsConfig,
+    clock: Clock,
+    map: Mutex<Map>,
+    /// When to look at which channel.
+    alarms: Mutex<BTreeSet<(Time, Name)>>,
+    timer: Timer,
+}
+
+#[derive(Default)]
+struct Map {
+    by_name: HashMap<Name, Arc<Channel>>,
+    /// The service is leaving, and says so to everybody.
+    leaving: Option<Status>,
+}
+
+/// One consumer of a channel, which leaves it when this is dropped.
+pub(crate) struct Subscription {
+    channels: Arc<Channels>,
+    channel: Arc<Channel>,
+    key: ConsumerKey,
+    /// How it leaves, unless somebody knows better.
+    how: Left,
+}
+
+impl Channels {
+    /// No channels yet. Its one task runs until this is dropped.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub(crate) fn start(config: ChannelsConfig, clock: Clock) -> Arc<Self> {
+        let channels = Arc::new(Self {
+            config,
+            clock,
+            map: Mutex::default(),
+            alarms: Mutex::default(),
+            timer: Timer::new(),
+        });
+        channels.timer.start(Arc::downgrade(&channels), clock);
+        channels
+    }
+
+    pub(crate) const fn allow_anonymous(&self) -> bool {
+        self.config.allow_anonymous
+    }
+
+    /// Adds a message to a channel, which has it when this is done, and says its offset.
+    pub(crate) fn submit(
+        &self,
+        channel: &Name,
+        mut message: Pushed,
+        expires_after: Option<Duration>,
+    ) -> Result<u64, Status> {
+        self.with(channel, |channel, now| {
+            channel.submit(&mut message, expires_after, now)
+        })
+    }
+
+    /// Has a consumer be pushed messages, until what this gives is dropped.
+    pub(crate) fn subscribe(
+        self: &Arc<Self>,
+        channel: &Name,
+        new: NewConsumer,
+        consumer: &Arc<Consumer>,
+    ) -> Result<Subscription, Status> {
+        let mut found = None;
+        let key = self.with(channel, |channel, now| {
+            found = Some(Arc::clone(channel));
+            channel.subscribe(new.clone(), Arc::clone(consumer), now)
+        })?;
+        let channel = found.ok_or_else(|| Status::new(Code::Internal, "there is no channel"))?;
+        Ok(Subscription {
+            channels: Arc::clone(self),
+            channel,
+            key,
+            how: Left::Broken,
+        })
+    }
+
+    /// A page of what a channel has had. One that is not there has had nothing, and does not begin by this.
+    pub(crate) fn history(
+        &self,
+        channel: &Name,
+        from_offset: u64,
+        limit: usize,
+        bytes_max: usize,
+    ) -> Page {
+        let channel = self.map().by_name.get(channel).cloned();
+        channel.map_or_else(Page::default, |channel| {
+            channel.history(from_offset, limit, bytes_max)
+        })
+    }
+
+    /// What a channel has done, if it is there.
+    pub(crate) fn counters(&self, channel: &str) -> Option<Counters> {
+        let name = Name::new(channel).ok()?;
+        let channel = self.map().by_name.get(&name).cloned();
+        channel.map(|channel| channel.counters())
+    }
+
+    /// Ends every consumer with this status, and refuses everybody with it from now on.
+    pub(crate) fn shut_down(&self, status: Status) {
+        let channels: Vec<_> = {
+            let mut map = self.map();
+            map.leaving = Some(status.clone());
+            map.by_name.values().cloned().collect()
+        };
+        for channel in channels {
+            channel.end_consumers(&status);
+        }
+    }
+
+    /// Does something with the channel of this name, which begins with it if it is not there.
+    fn with<T>(
+        &self,
+        name: &Name,
+        mut act: impl FnMut(&Arc<Channel>, Time) -> (Option<Result<T, Refusal>>, Leftover),
+    ) -> Result<T, Status> {
+        loop {
+            let channel = self.channel(name)?;
+            let (result, leftover) = act(&channel, self.clock.now());
+            self.settle(&channel, leftover);
+            if let Some(result) = result {
+                return result.map_err(Status::from);
+            }
+        }
+    }
+
+    fn channel(&self, name: &Name) -> Result<Arc<Channel>, Status> {
+        let mut map = self.map();
+        if let Some(status) = &map.leaving {
+            return Err(status.clone());
+        }
+        if let Some(channel) = map.by_name.get(name) {
+            return Ok(Arc::clone(channel));
+        }
+        let max = self.config.channels_max;
+        if map.by_name.len() >= max {
+            let message = format!("the service has its {max} channels");
+            return Err(Status::new(Code::ResourceExhausted, message));
+        }
+        let config = self.config.queue(name.as_str());
+        let channel = Arc::new(Channel::new(name.clone(), config));
+        map.by_name.insert(name.clone(), Arc::clone(&channel));
+        Ok(channel)
+    }
+
+    /// Does what a turn has left to be done.
+    fn settle(&self, channel: &Arc<Channel>, leftover: Leftover) {
+        if let Some(at) = leftover.alarm {
+            let mut alarms = self.alarms();
+            alarms.insert((at, channel.name().clone()));
+            self.timer.arm(at);
+        }
+        if !leftover.idle {
+            return;
+        }
+        let mut map = self.map();
+        let found = map.by_name.get(channel.name());
+        if found.is_some_and(|found| Arc::ptr_eq(found, channel)) && channel.retire() {
+            map.by_name.remove(channel.name());
+        }
+    }
+
+    /// The channels whose time has come.
+    fn due(&self, now: Time) -> Vec<Name> {
+        let mut alarms = self.alarms();
+        let mut due = Vec::new();
+        while alarms.first().is_some_and(|(at, _)| *at <= now) {
+            due.extend(alarms.pop_first().map(|(_, name)| name));
+        }
+        if let Some((at, _)) = alarms.first() {
+            self.timer.arm(*at);
+        }
+        due
+    }
+
+    fn map(&self) -> MutexGuard<'_, Map> {
+        self.map.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn alarms(&self) -> MutexGuard<'_, BTreeSet<(Time, Name)>> {
+        self.alarms.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Alarmed for Channels {
+    fn ring(&self) {
+        let now = self.clock.now();
+        for name in self.due(now) {
+            let channel = self.map().by_name.get(&name).cloned();
+            if let Some(channel) = channel {
+                let leftover = channel.tell([Input::Timeout], now);
+                self.settle(&channel, leftover);
+            }
+        }
+    }
+}
+
+impl Subscription {
+    /// The consumer's key, for what happens with it.
+    pub(crate) const fn key(&self) -> ConsumerKey {
+        self.key
+    }
+
+    /// Tells what happened with the consumer, all of it together.
+    pub(crate) fn tell(&self, inputs: impl IntoIterator<Item = Input>) {
+        let leftover = self.channel.tell(inputs, self.channels.clock.now());
+        self.channels.settle(&self.channel, leftover);
+    }
+
+    /// Leaves.
+    pub(crate) fn leave(mut self, how: Left) {
+        self.how = how;
+    }
+}
+
+impl Drop for Subscription {
+    /// However the consumer's task ends, its channel hears of it; a second panic stays here.
+    fn drop(&mut self) {
+        let left = Input::Left {
+            consumer: self.key,
+            how: self.how,
+        };
+        let _ = catch_unwind(AssertUnwindSafe(|| self.tell([left])));
+    }
+}

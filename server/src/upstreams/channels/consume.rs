@@ -1,0 +1,230 @@
+//! The calls that messages are pushed on.
+
+use std::{ops::RangeInclusive, sync::Arc};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use headwater_core::queue::{ConsumerKey, Input, Left, Mode, Name, NewConsumer, Taking};
+use headwater_proto::{
+    Code, Status,
+    push_channel::{self, ConnRequest, ConsumeRequest, Offsets, consume_request},
+};
+use headwater_rpc::{CallHandler, EndedBy, IncomingCall, Receiver};
+use tokio::time::timeout;
+
+use super::{Caller, decode};
+use crate::{
+    channels::{Consumer, Subscription},
+    service::Inner,
+};
+
+/// `PushMessageStream`: pushes to one consumer, which has taken what its connection has.
+pub(super) struct Push(pub(super) Arc<Inner>);
+
+#[async_trait]
+impl CallHandler for Push {
+    async fn handle(&self, call: IncomingCall) {
+        let IncomingCall {
+            metadata,
+            mut receiver,
+            sender,
+            ..
+        } = call;
+        let service = &*self.0;
+        let consumer = Arc::new(Consumer::new(sender));
+        let Some(mut requests) = first(service, &consumer, &mut receiver).await else {
+            return;
+        };
+        // The machine of the call lets no other one through.
+        let request = requests.swap_remove(0);
+        let subscribed = Caller::of(service, &metadata).and_then(|caller| {
+            let request = decode(&request)?;
+            subscribe(service, &caller, &request, Taking::Written, &consumer)
+        });
+        drop(metadata);
+        match subscribed {
+            Ok(subscription) => push(subscription, &consumer, &receiver).await,
+            Err(status) => consumer.end(Err(status)),
+        }
+    }
+}
+
+/// Tells the channel what the connection has, until the call is over.
+async fn push(subscription: Subscription, consumer: &Consumer, receiver: &Receiver) {
+    let mut told = 0;
+    loop {
+        tokio::select! {
+            biased;
+            () = consumer.keep_sending() => {}
+            taken = consumer.sender().taken_beyond(told) => {
+                if taken == told {
+                    return subscription.leave(how_left(receiver));
+                }
+                let messages = u32::try_from(taken - told).unwrap_or(u32::MAX);
+                let consumer = subscription.key();
+                subscription.tell([Input::Written { consumer, messages }]);
+                told = taken;
+            }
+        }
+    }
+}
+
+/// `Consume`: the consumer says itself what it has taken.
+pub(super) async fn run(service: Arc<Inner>, call: IncomingCall) {
+    let IncomingCall {
+        metadata,
+        mut receiver,
+        sender,
+        ..
+    } = call;
+    let consumer = Arc::new(Consumer::new(sender));
+    // Before anything is waited for.
+    let caller = match Caller::of(&service, &metadata) {
+        Ok(caller) => caller,
+        Err(status) => return consumer.end(Err(status)),
+    };
+    drop(metadata);
+    let Some(mut requests) = first(&service, &consumer, &mut receiver).await else {
+        return;
+    };
+    let request = requests.remove(0);
+    match open(&service, &caller, &request, &consumer) {
+        Ok(subscription) => consume(subscription, &consumer, receiver, requests).await,
+        Err(status) => consumer.end(Err(status)),
+    }
+}
+
+fn open(
+    service: &Inner,
+    caller: &Caller,
+    request: &Bytes,
+    consumer: &Arc<Consumer>,
+) -> Result<Subscription, Status> {
+    let Some(consume_request::Request::Open(request)) = decode::<ConsumeRequest>(request)?.request
+    else {
+        let message = "the first request does not open the consumer";
+        return Err(Status::new(Code::InvalidArgument, message));
+    };
+    let window = request.window;
+    let taking = Taking::Acknowledged { window };
+    subscribe(service, caller, &request, taking, consumer)
+}
+
+/// Hears what the consumer says, beginning with this, until the call is over.
+async fn consume(
+    subscription: Subscription,
+    consumer: &Consumer,
+    mut receiver: Receiver,
+    mut batch: Vec<Bytes>,
+) {
+    loop {
+        let inputs: Result<Vec<_>, Status> = batch
+            .drain(..)
+            .map(|request| said(subscription.key(), &request))
+            .collect();
+        match inputs {
+            Ok(inputs) if inputs.is_empty() => {}
+            Ok(inputs) => subscription.tell(inputs),
+            Err(status) => {
+                subscription.leave(Left::Cancelled);
+                return consumer.end(Err(status));
+            }
+        }
+        let received = tokio::select! {
+            biased;
+            () = consumer.keep_sending() => continue,
+            received = receiver.next_batch(&mut batch) => received,
+        };
+        match received {
+            // It wants no more, and what it has not taken goes to the next.
+            Ok(0) => {
+                subscription.leave(Left::Cancelled);
+                return consumer.end(Ok(()));
+            }
+            Ok(_) => {}
+            Err(_) => return subscription.leave(how_left(&receiver)),
+        }
+    }
+}
+
+/// What a consumer says of messages.
+fn said(consumer: ConsumerKey, request: &Bytes) -> Result<Input, Status> {
+    match decode::<ConsumeRequest>(request)?.request {
+        Some(consume_request::Request::Taken(offsets)) => Ok(Input::Taken {
+            consumer,
+            ranges: ranges(offsets),
+        }),
+        Some(consume_request::Request::Returned(offsets)) => Ok(Input::Returned {
+            consumer,
+            ranges: ranges(offsets),
+        }),
+        Some(consume_request::Request::Open(_)) => Err(Status::new(
+            Code::InvalidArgument,
+            "the consumer is open already",
+        )),
+        // Of a later version: it changes nothing here.
+        None => Ok(Input::Taken {
+            consumer,
+            ranges: Vec::new(),
+        }),
+    }
+}
+
+fn ranges(offsets: Offsets) -> Vec<RangeInclusive<u64>> {
+    let ranges = offsets.ranges.into_iter();
+    ranges.map(|range| range.from..=range.to).collect()
+}
+
+/// The first request, and what came with it. `None` if none comes, of which the client is told.
+async fn first(
+    service: &Inner,
+    consumer: &Consumer,
+    receiver: &mut Receiver,
+) -> Option<Vec<Bytes>> {
+    let mut batch = Vec::new();
+    let coming = receiver.next_batch(&mut batch);
+    let (code, message) = match timeout(service.config.link.register_timeout, coming).await {
+        Ok(Ok(0)) => (Code::InvalidArgument, "no request came"),
+        Ok(Ok(_)) => return Some(batch),
+        // The call is over.
+        Ok(Err(_)) => return None,
+        Err(_) => (Code::DeadlineExceeded, "no request came in time"),
+    };
+    consumer.end(Err(Status::new(code, message)));
+    None
+}
+
+fn subscribe(
+    service: &Inner,
+    caller: &Caller,
+    request: &ConnRequest,
+    taking: Taking,
+    consumer: &Arc<Consumer>,
+) -> Result<Subscription, Status> {
+    let channel = caller.channel(&request.channel)?;
+    let mode = match push_channel::Mode::try_from(request.mode) {
+        Ok(push_channel::Mode::Unspecified) => None,
+        Ok(push_channel::Mode::Shared) => Some(Mode::Shared),
+        Ok(push_channel::Mode::Fanout) => Some(Mode::Fanout),
+        Err(_) => {
+            let message = "there is no such mode";
+            return Err(Status::new(Code::InvalidArgument, message));
+        }
+    };
+    let new = NewConsumer {
+        group: Name::new(&request.group)?,
+        mode,
+        from_offset: request.from_offset,
+        taking,
+    };
+    service.channels.subscribe(&channel, new, consumer)
+}
+
+/// How a call ended, for what was written to it and may not have arrived.
+fn how_left(receiver: &Receiver) -> Left {
+    match receiver.ended().map(|ended| ended.by) {
+        Some(EndedBy::Peer | EndedBy::Status | EndedBy::Deadline) => Left::Cancelled,
+        // A loss, or what is not known not to be one: rather twice than not at all.
+        Some(_) | None => Left::Broken,
+    }
+}

@@ -1,0 +1,98 @@
+//! `MessageSync`: the calls of push channels (`headwater/push_channel.proto`).
+
+mod consume;
+mod history;
+
+use std::{future::ready, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use headwater_core::queue::Name;
+use headwater_proto::{
+    Code, Status,
+    push_channel::{LogInReply, LogInRequest, SubmitReply, SubmitRequest},
+};
+use headwater_rpc::{Metadata, Request, Router, Shape};
+use prost::Message;
+
+use super::authenticate;
+use crate::{auth::UpstreamToken, channels::Pushed, service::Inner};
+
+/// Adds every method.
+pub(super) fn add(router: &Router, service: &Arc<Inner>) {
+    unary(router, service, "/MessageSync/SubmitMessage", submit);
+    unary(router, service, "/MessageSync/LogIn", log_in);
+    unary(router, service, "/MessageSync/GetHistory", history::answer);
+    let push = consume::Push(Arc::clone(service));
+    let path = "/MessageSync/PushMessageStream";
+    router.insert(path, Shape::ServerStreaming, Arc::new(push));
+    let for_consumers = Arc::clone(service);
+    router.stream("/MessageSync/Consume", move |call| {
+        consume::run(Arc::clone(&for_consumers), call)
+    });
+}
+
+fn unary<M: Message + Default + 'static, R: Message + 'static>(
+    router: &Router,
+    service: &Arc<Inner>,
+    path: &'static str,
+    answer: fn(&Inner, &Caller, M) -> Result<R, Status>,
+) {
+    let service = Arc::clone(service);
+    router.unary(path, move |request: Request| {
+        let answer = || {
+            let caller = Caller::of(&service, &request.metadata)?;
+            let reply = answer(&service, &caller, decode(&request.message)?)?;
+            Ok(Bytes::from(reply.encode_to_vec()))
+        };
+        // Ready at once: a channel answers within the turn.
+        ready(answer())
+    });
+}
+
+fn submit(service: &Inner, caller: &Caller, request: SubmitRequest) -> Result<SubmitReply, Status> {
+    let channel = caller.channel(&request.channel)?;
+    let expires_after = match request.expires_after_ms {
+        0 => None,
+        after => Some(Duration::from_millis(after)),
+    };
+    let message = Pushed::new(request);
+    let offset = service.channels.submit(&channel, message, expires_after)?;
+    let reply = String::from("received");
+    Ok(SubmitReply { reply, offset })
+}
+
+fn log_in(_: &Inner, _: &Caller, request: LogInRequest) -> Result<LogInReply, Status> {
+    let LogInRequest { email, name } = request;
+    tracing::debug!(bytes = email.len() + name.len(), "a chat's client logs in");
+    let reply = String::from("logged in");
+    Ok(LogInReply { reply })
+}
+
+/// Who calls.
+struct Caller(Option<UpstreamToken>);
+
+impl Caller {
+    /// Refuses who has no token, unless the service takes such calls. A token that is there has to be valid.
+    fn of(service: &Inner, metadata: &Metadata) -> Result<Self, Status> {
+        if service.channels.allow_anonymous() && metadata.values("authorization").next().is_none() {
+            return Ok(Self(None));
+        }
+        authenticate(service, metadata).map(|token| Self(Some(token)))
+    }
+
+    /// The channel of this name, if the caller may use it.
+    fn channel(&self, name: &str) -> Result<Name, Status> {
+        let name = Name::new(name)?;
+        let allows = |token: &UpstreamToken| token.allows_channel(name.as_str());
+        if self.0.as_ref().is_none_or(allows) {
+            return Ok(name);
+        }
+        let message = "the token is for another channel";
+        Err(Status::new(Code::PermissionDenied, message))
+    }
+}
+
+fn decode<M: Message + Default>(message: &[u8]) -> Result<M, Status> {
+    let undecodable = |_| Status::new(Code::InvalidArgument, "the request could not be decoded");
+    M::decode(message).map_err(undecodable)
+}

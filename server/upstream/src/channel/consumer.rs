@@ -1,0 +1,239 @@
+//! The side that messages are pushed to.
+
+use std::{collections::VecDeque, fmt, sync::Arc};
+
+use bytes::Bytes;
+use futures_util::{Stream, stream};
+use headwater_core::Waits;
+use headwater_proto::{Code, Status, push_channel};
+use headwater_rpc::{CallError, CallOptions, Receiver, Sender};
+use prost::Message as _;
+use tokio::time::{Instant, sleep_until};
+
+use super::{
+    Received,
+    client::{Connection, Credential},
+    is_final,
+    message::encode,
+};
+
+const CONSUME: &str = "/MessageSync/Consume";
+
+/// How a consumer shares a channel with others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ConsumerMode {
+    /// As the service has it for the channel: shared, unless it was told otherwise.
+    #[default]
+    Unspecified,
+    /// One consumer of the group has each message.
+    Shared,
+    /// This consumer has every message that comes while it is there. It is a group by itself.
+    Fanout,
+}
+
+/// What a consumer asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ConsumerOptions {
+    /// The group that it belongs to, of 256 bytes at most. Default: the one without a name, which begins with the channel,
+    /// so that messages wait for its first consumer.
+    pub group: String,
+    /// How it shares the channel. Default: as the service has it.
+    pub mode: ConsumerMode,
+    /// For a group that begins with this consumer: from where in the channel, of what is kept of it; 0 is what comes from
+    /// now on. Default: 0.
+    pub from_offset: u64,
+    /// How many messages may be here and not taken. Default: 0, which is 64.
+    pub window: u32,
+}
+
+/// Has the messages of one channel pushed to it.
+///
+/// It does its work while it is in [`Consumer::recv`], with no task of its own. Dropping it leaves the channel, and what was
+/// not taken goes to the next consumer; so drop the messages first.
+pub struct Consumer {
+    connection: Arc<Connection>,
+    channel: String,
+    options: ConsumerOptions,
+    credential: Credential,
+    waits: Waits,
+    /// Not before this moment.
+    retry_at: Option<Instant>,
+    call: Option<Call>,
+    /// Of a fan-out consumer, where it goes on when it comes back.
+    last_offset: u64,
+}
+
+struct Call {
+    sender: Sender,
+    receiver: Receiver,
+    batch: Vec<Bytes>,
+    received: VecDeque<push_channel::MessageReply>,
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        // Messages that somebody holds must not keep it open.
+        self.sender.cancel();
+    }
+}
+
+impl Consumer {
+    pub(super) fn new(
+        connection: Arc<Connection>,
+        channel: String,
+        options: ConsumerOptions,
+    ) -> Self {
+        Self {
+            waits: connection.waits(),
+            connection,
+            channel,
+            options,
+            credential: Credential::default(),
+            retry_at: None,
+            call: None,
+            last_offset: 0,
+        }
+    }
+
+    /// The channel's name.
+    pub fn channel(&self) -> &str {
+        &self.channel
+    }
+
+    /// The next message. Waits for one as long as it takes, and connects again whenever the connection is lost or the
+    /// service leaves; after that, messages that were not taken come again, marked.
+    ///
+    /// # Errors
+    ///
+    /// The service refuses the consumer in a way that trying again does not heal: `UNAUTHENTICATED`,
+    /// `PERMISSION_DENIED`, `INVALID_ARGUMENT` or `UNIMPLEMENTED`. Called again, it tries again.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost.
+    pub async fn recv(&mut self) -> Result<Received, Status> {
+        loop {
+            if let Some(at) = self.retry_at {
+                sleep_until(at).await;
+                self.retry_at = None;
+            }
+            let call = match &mut self.call {
+                Some(call) => call,
+                None => match self.open().await {
+                    Ok(call) => self.call.insert(call),
+                    Err(status) => {
+                        self.failed(status)?;
+                        continue;
+                    }
+                },
+            };
+            match call.next().await {
+                Ok(reply) => {
+                    self.waits.reset();
+                    self.last_offset = self.last_offset.max(reply.offset);
+                    return Ok(Received::new(reply, call.sender.clone()));
+                }
+                Err(status) => {
+                    self.call = None;
+                    self.failed(status)?;
+                }
+            }
+        }
+    }
+
+    /// The messages as a stream, which goes on after an error as [`Consumer::recv`] does, and never ends.
+    pub fn into_stream(self) -> impl Stream<Item = Result<Received, Status>> + Send {
+        stream::unfold(self, |mut consumer| async move {
+            let received = consumer.recv().await;
+            Some((received, consumer))
+        })
+    }
+
+    async fn open(&self) -> Result<Call, Status> {
+        let config = &self.connection.config;
+        let metadata = self.credential.metadata(config, &self.channel)?;
+        let options = CallOptions {
+            wait_for_ready: Some(true),
+            ..CallOptions::default()
+        };
+        let client = &self.connection.client;
+        let opened = client.call(CONSUME, metadata, options).await;
+        let (sender, receiver) = opened.map_err(Status::from)?;
+        let call = Call {
+            sender,
+            receiver,
+            batch: Vec::new(),
+            received: VecDeque::new(),
+        };
+        let open = push_channel::consume_request::Request::Open(self.request());
+        // An ended call tells why where it is read.
+        let _ = call.sender.try_send(encode(open));
+        Ok(call)
+    }
+
+    fn request(&self) -> push_channel::ConnRequest {
+        let options = &self.options;
+        let mode = match options.mode {
+            ConsumerMode::Unspecified => push_channel::Mode::Unspecified,
+            ConsumerMode::Shared => push_channel::Mode::Shared,
+            ConsumerMode::Fanout => push_channel::Mode::Fanout,
+        };
+        // A group that is there keeps its place; one that is not goes on behind what was seen.
+        let from_offset = match self.last_offset {
+            0 => options.from_offset,
+            last => last.saturating_add(1),
+        };
+        push_channel::ConnRequest {
+            channel: self.channel.clone(),
+            group: options.group.clone(),
+            mode: mode.into(),
+            from_offset,
+            window: options.window,
+        }
+    }
+
+    /// Sees to it that it is tried again, unless that is in vain.
+    fn failed(&mut self, status: Status) -> Result<(), Status> {
+        let wait = self.waits.next_wait();
+        self.retry_at = Some(Instant::now() + wait);
+        if is_final(&status) {
+            return Err(status);
+        }
+        tracing::warn!(channel = self.channel, %status, ?wait, "no consumer: connecting again");
+        Ok(())
+    }
+}
+
+impl Call {
+    /// The next message, or why there is none.
+    async fn next(&mut self) -> Result<push_channel::MessageReply, Status> {
+        loop {
+            if let Some(reply) = self.received.pop_front() {
+                return Ok(reply);
+            }
+            let ended = || Status::new(Code::Unavailable, "the service ended the consumer");
+            match self.receiver.next_batch(&mut self.batch).await {
+                Ok(0) => return Err(ended()),
+                Ok(_) => {}
+                Err(CallError { status, .. }) => return Err(status),
+            }
+            for message in self.batch.drain(..) {
+                let reply = push_channel::MessageReply::decode(message);
+                let unreadable = |error: prost::DecodeError| {
+                    // Not the service's word on what it was sent, so worth another attempt.
+                    Status::new(Code::Unavailable, error.to_string())
+                };
+                self.received.push_back(reply.map_err(unreadable)?);
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Consumer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Consumer")
+            .field("channel", &self.channel)
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}
