@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use headwater_core::{Time, hub::Input};
+use headwater_core::Time;
 use tokio::{sync::Notify, time::sleep_until};
 
 use super::HubDriver;
@@ -76,6 +76,6 @@ async fn run(alarm: Arc<Alarm>, driver: Weak<HubDriver>, clock: Clock) {
         };
         alarm.at.store(NEVER, Ordering::Release);
         // The panic was reported where it happened; the deadlines of the others must come all the same.
-        let _ = catch_unwind(AssertUnwindSafe(|| driver.turn([Input::Timeout])));
+        let _ = catch_unwind(AssertUnwindSafe(|| driver.ring()));
     }
 }

@@ -2,11 +2,14 @@
 
 mod link;
 mod management;
+mod wps_rpc;
 
 use std::sync::Arc;
 
-use headwater_proto::{Code, Status};
+use bytes::Bytes;
+use headwater_proto::{Code, Status, subprotocol::hub_name};
 use headwater_rpc::{Metadata, Router};
+use prost::Message;
 
 use crate::{
     auth::{Endpoints, UpstreamToken},
@@ -22,6 +25,7 @@ pub(crate) fn router(service: &Arc<Inner>) -> Router {
         link::run(Arc::clone(&for_links), call)
     });
     management::add(&router, service);
+    wps_rpc::add(&router, service);
     router
 }
 
@@ -55,4 +59,17 @@ fn authorize(token: &UpstreamToken, hub: &str) -> Result<(), Status> {
         Code::PermissionDenied,
         "the token is for another hub",
     ))
+}
+
+/// The hub that a request names, which its token has to be good for.
+fn named_hub(token: &UpstreamToken, name: &str) -> Result<String, Status> {
+    let no_hub = || Status::new(Code::InvalidArgument, "the request names no valid hub");
+    let hub = hub_name(name).ok_or_else(no_hub)?;
+    authorize(token, &hub)?;
+    Ok(hub)
+}
+
+fn decode<M: Message + Default>(request: Bytes) -> Result<M, Status> {
+    let undecodable = |_| Status::new(Code::InvalidArgument, "the request could not be decoded");
+    M::decode(request).map_err(undecodable)
 }
