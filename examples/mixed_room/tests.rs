@@ -51,7 +51,11 @@ async fn caller(room: &Room) -> (Proxy, Replies) {
     let proxy = Proxy::new(run(Client::new(client.expect("a URL"))));
     let mut replies = proxy.call("room.listen", "").await.expect("it is served");
     let first = replies.next().await.expect("it is open");
-    assert_eq!(first.expect("it listens"), "", "the first reply says that it listens");
+    assert_eq!(
+        first.expect("it listens"),
+        "",
+        "the first reply says that it listens"
+    );
     (proxy, replies)
 }
 
@@ -91,7 +95,10 @@ async fn u_11_what_one_says_all_hear_in_one_order() {
             match speaker {
                 "device" => lines.send(line("device")).await.expect("it is in"),
                 "caller" => {
-                    let mut said = proxy.call("room.say", "caller: hello").await.expect("served");
+                    let mut said = proxy
+                        .call("room.say", "caller: hello")
+                        .await
+                        .expect("served");
                     while let Some(reply) = said.next().await {
                         reply.expect("it was said");
                     }

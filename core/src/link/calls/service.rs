@@ -171,7 +171,7 @@ impl ServiceCalls {
         let number = self.find(target)?;
         let (connection, event) = self
             .take(target.connection_id, number)
-            .ok_or_else(unknown)?;
+            .ok_or_else(no_such_event)?;
         self.last_ack += 1;
         let ack = v1::Ack {
             seq: self.last_ack,
@@ -340,7 +340,7 @@ impl ServiceCalls {
         };
         // The latest first: an ack that names no event is rather for that.
         let Some(ended) = self.ended.iter().rev().find(is_it) else {
-            return unknown();
+            return no_such_event();
         };
         match ended.how {
             How::Answered => Status::new(Code::AlreadyExists, "the event was answered before"),
@@ -350,7 +350,8 @@ impl ServiceCalls {
     }
 }
 
-fn unknown() -> Status {
+/// What an ack is told for which no call has an event, nor remembers one.
+pub fn no_such_event() -> Status {
     let message = "the connection has no such event here that waits for its answer";
     Status::new(Code::NotFound, message)
 }
