@@ -95,8 +95,13 @@ impl CallsSession {
             } else {
                 self.poll_events(cx)
             };
+            // Calls that this begins are polled for the first time below.
+            let mut done = self.exchange(engine, now, cx);
             let answered = self.poll_answers(cx);
-            if let Err(status) = self.exchange(engine, now, cx) {
+            if answered && done.is_ok() {
+                done = self.exchange(engine, now, cx);
+            }
+            if let Err(status) = done {
                 self.abort();
                 return Poll::Ready(Step::Ended(Err(status)));
             }

@@ -16,7 +16,7 @@ use headwater_proto::wps_rpc::{
 use headwater_rpc::{IncomingCall, Metadata, Router, Server, ServerConfig};
 use headwater_transports::{ServerOptions, UrlServer};
 use headwater_upstream::{
-    Code, Context, Failure, Handler, Mapping, Message, Reply, RunError, Status, Upstream,
+    Code, Context, Failure, Handler, Hub, Mapping, Message, Reply, RunError, Status, Upstream,
     UpstreamConfig, async_trait,
 };
 use prost::Message as _;
@@ -95,6 +95,7 @@ impl Service {
             running: Arc::clone(&running),
         };
         let upstream = Upstream::new(self.config.clone(), handler).expect("configured");
+        let hub = upstream.hub();
         let (stop, stopped) = oneshot::channel();
         let stop_future = async {
             let _ = stopped.await;
@@ -103,6 +104,7 @@ impl Service {
         Running {
             ends,
             running,
+            hub,
             stop,
             task,
         }
@@ -146,6 +148,7 @@ impl Service {
 struct Running {
     ends: Arc<Semaphore>,
     running: Arc<AtomicUsize>,
+    hub: Hub,
     stop: oneshot::Sender<()>,
     task: JoinHandle<Result<(), RunError>>,
 }
@@ -222,6 +225,21 @@ async fn a_command_is_a_call_and_its_status_the_result() {
     answer(&call, Err(Status::new(Code::NotFound, "gone")));
     let ack = service.acked().await;
     assert!(text(&ack).contains("Failed"), "{}", text(&ack));
+}
+
+#[tokio::test]
+async fn a_command_from_outside_of_the_handlers_needs_no_event_to_go() {
+    let mut service = Service::start().await;
+    let upstream = service.upstream();
+    let (_events, _) = service.registered().await;
+    assert!(upstream.hub.registered().await);
+    let exists = tokio::spawn(upstream.hub.user_exists("ada"));
+    let (call, _) = service
+        .call::<wps_rpc::UserExistsRequest>("/WpsRpc/userExists")
+        .await;
+    let no = wps_rpc::Answer { yes: false }.encode_to_vec();
+    answer(&call, Ok(no.into()));
+    assert_eq!(exists.await.expect("no panic"), Ok(false));
 }
 
 #[tokio::test]
