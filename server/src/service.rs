@@ -97,7 +97,7 @@ impl Service {
         listener.serve(answer, stop).await;
     }
 
-    /// The methods for upstreams and producers: `headwater.v1.Upstream` and `headwater.v1.Management`.
+    /// The methods for upstreams and producers: `headwater.v1.Upstream`, `headwater.v1.Management` and `WpsRpc`.
     pub fn router(&self) -> Router {
         upstreams::router(&self.inner)
     }

@@ -1,4 +1,4 @@
-//! What applications reach over RPC: the link, and management without one.
+//! What applications reach over RPC: the link, on one stream or in plain calls, and management without one.
 
 mod link;
 mod management;
