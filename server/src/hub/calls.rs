@@ -52,14 +52,19 @@ impl HubDriver {
     }
 
     /// A link in plain calls is no more. Like [`HubDriver::last_turn`], for one whose turn may have panicked.
-    pub(crate) fn leave_calls(&self, link: &Arc<Link>, key: LinkKey) {
+    pub(crate) fn leave_calls(&self, link: &Arc<Link>) {
+        let Some(calls) = link.calls() else {
+            return;
+        };
         let leave = || {
             self.with(|turn| {
                 turn.calls.retain(|other| !Arc::ptr_eq(other, link));
-                turn.hub.handle(Input::LinkEnded(key), turn.now);
+                turn.hub.handle(Input::LinkEnded(calls.key), turn.now);
             });
         };
         let _ = catch_unwind(AssertUnwindSafe(leave));
+        let skipped = calls.lock().skipped();
+        tracing::info!(hub = self.name(), skipped, "an upstream has left");
     }
 
     /// Answers an event that a link in plain calls was sent. `Ok` says that it took effect.

@@ -1,4 +1,4 @@
-//! What applications reach over RPC: the link, the same in plain calls, management, and push channels.
+//! What applications reach over RPC: the link, on one stream or in plain calls, management without one, and push channels.
 
 mod channels;
 mod link;

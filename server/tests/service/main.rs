@@ -20,3 +20,4 @@ mod slow_upstreams;
 mod support;
 mod together;
 mod upstreams;
+mod wps_rpc;

@@ -74,8 +74,7 @@ struct Registered {
 impl Drop for Registered {
     /// However the task ends, the hub hears of it.
     fn drop(&mut self) {
-        self.hub.leave_calls(&self.link, self.key);
-        tracing::info!(hub = self.hub.name(), "an upstream has left");
+        self.hub.leave_calls(&self.link);
     }
 }
 

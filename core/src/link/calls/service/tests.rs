@@ -1,3 +1,5 @@
+mod random;
+
 use alloc::vec;
 
 use headwater_proto::wps_rpc::streaming_request::Request;

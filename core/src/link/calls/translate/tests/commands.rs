@@ -16,36 +16,205 @@ fn text() -> Option<v1::Payload> {
 }
 
 /// Every operation with every field that a method has for it.
-#[rustfmt::skip]
 fn operations() -> Vec<(Op, &'static str)> {
     let hub = || String::from("chat");
-    let (id, group, user_id, reason) = (|| String::from("c"), || String::from("g"), || String::from("u"), || String::from("r"));
+    let (id, group, user_id, reason) = (
+        || String::from("c"),
+        || String::from("g"),
+        || String::from("u"),
+        || String::from("r"),
+    );
     let excluded_connections = || vec![String::from("x"), String::from("y")];
     let (connection_id, permission) = (id, v1::Permission::SendToGroup.into());
     vec![
-        (Op::SendToAll(v1::SendToAllRequest { hub: hub(), payload: text(), excluded_connections: excluded_connections() }), "SendToAll"),
-        (Op::SendToGroup(v1::SendToGroupRequest { hub: hub(), group: group(), payload: text(), excluded_connections: excluded_connections(), origin_connection: id(), no_echo: true }), "sendToGroup"),
-        (Op::SendToUser(v1::SendToUserRequest { hub: hub(), user_id: user_id(), payload: text() }), "sendToUser"),
-        (Op::SendToConnection(v1::SendToConnectionRequest { hub: hub(), connection_id: connection_id(), payload: text() }), "sendToConnection"),
-        (Op::AddConnectionToGroup(v1::AddConnectionToGroupRequest { hub: hub(), group: group(), connection_id: id() }), "joinGroup"),
-        (Op::RemoveConnectionFromGroup(v1::RemoveConnectionFromGroupRequest { hub: hub(), group: group(), connection_id: id() }), "leaveGroup"),
-        (Op::RemoveConnectionFromAllGroups(v1::RemoveConnectionFromAllGroupsRequest { hub: hub(), connection_id: id() }), "leaveAllGroups"),
-        (Op::AddUserToGroup(v1::AddUserToGroupRequest { hub: hub(), group: group(), user_id: user_id() }), "addUserToGroup"),
-        (Op::RemoveUserFromGroup(v1::RemoveUserFromGroupRequest { hub: hub(), group: group(), user_id: user_id() }), "removeUserFromGroup"),
-        (Op::RemoveUserFromAllGroups(v1::RemoveUserFromAllGroupsRequest { hub: hub(), user_id: user_id() }), "removeUserFromAllGroups"),
-        (Op::CloseConnection(v1::CloseConnectionRequest { hub: hub(), connection_id: id(), reason: reason() }), "closeConnection"),
-        (Op::CloseUser(v1::CloseUserRequest { hub: hub(), user_id: user_id(), reason: reason(), excluded_connections: excluded_connections() }), "closeUser"),
-        (Op::CloseGroup(v1::CloseGroupRequest { hub: hub(), group: group(), reason: reason(), excluded_connections: excluded_connections() }), "closeGroup"),
-        (Op::CloseAll(v1::CloseAllRequest { hub: hub(), reason: reason(), excluded_connections: excluded_connections() }), "closeAll"),
-        (Op::ConnectionExists(v1::ConnectionExistsRequest { hub: hub(), connection_id: id() }), "connectionExists"),
-        (Op::UserExists(v1::UserExistsRequest { hub: hub(), user_id: user_id() }), "userExists"),
-        (Op::GroupExists(v1::GroupExistsRequest { hub: hub(), group: group() }), "groupExists"),
-        (Op::ConnectionInGroup(v1::ConnectionInGroupRequest { hub: hub(), group: group(), connection_id: id() }), "connectionInGroup"),
-        (Op::UserInGroup(v1::UserInGroupRequest { hub: hub(), group: group(), user_id: user_id() }), "userInGroup"),
-        (Op::ListMembers(v1::ListMembersRequest { hub: hub(), group: group(), limit: 7, continuation: reason() }), "listMembers"),
-        (Op::GrantPermission(v1::GrantPermissionRequest { hub: hub(), connection_id: id(), permission, group: group() }), "grantPermission"),
-        (Op::RevokePermission(v1::RevokePermissionRequest { hub: hub(), connection_id: id(), permission, group: group() }), "revokePermission"),
-        (Op::CheckPermission(v1::CheckPermissionRequest { hub: hub(), connection_id: id(), permission, group: group() }), "checkPermission"),
+        (
+            Op::SendToAll(v1::SendToAllRequest {
+                hub: hub(),
+                payload: text(),
+                excluded_connections: excluded_connections(),
+            }),
+            "SendToAll",
+        ),
+        (
+            Op::SendToGroup(v1::SendToGroupRequest {
+                hub: hub(),
+                group: group(),
+                payload: text(),
+                excluded_connections: excluded_connections(),
+                origin_connection: id(),
+                no_echo: true,
+            }),
+            "sendToGroup",
+        ),
+        (
+            Op::SendToUser(v1::SendToUserRequest {
+                hub: hub(),
+                user_id: user_id(),
+                payload: text(),
+            }),
+            "sendToUser",
+        ),
+        (
+            Op::SendToConnection(v1::SendToConnectionRequest {
+                hub: hub(),
+                connection_id: connection_id(),
+                payload: text(),
+            }),
+            "sendToConnection",
+        ),
+        (
+            Op::AddConnectionToGroup(v1::AddConnectionToGroupRequest {
+                hub: hub(),
+                group: group(),
+                connection_id: id(),
+            }),
+            "joinGroup",
+        ),
+        (
+            Op::RemoveConnectionFromGroup(v1::RemoveConnectionFromGroupRequest {
+                hub: hub(),
+                group: group(),
+                connection_id: id(),
+            }),
+            "leaveGroup",
+        ),
+        (
+            Op::RemoveConnectionFromAllGroups(v1::RemoveConnectionFromAllGroupsRequest {
+                hub: hub(),
+                connection_id: id(),
+            }),
+            "leaveAllGroups",
+        ),
+        (
+            Op::AddUserToGroup(v1::AddUserToGroupRequest {
+                hub: hub(),
+                group: group(),
+                user_id: user_id(),
+            }),
+            "addUserToGroup",
+        ),
+        (
+            Op::RemoveUserFromGroup(v1::RemoveUserFromGroupRequest {
+                hub: hub(),
+                group: group(),
+                user_id: user_id(),
+            }),
+            "removeUserFromGroup",
+        ),
+        (
+            Op::RemoveUserFromAllGroups(v1::RemoveUserFromAllGroupsRequest {
+                hub: hub(),
+                user_id: user_id(),
+            }),
+            "removeUserFromAllGroups",
+        ),
+        (
+            Op::CloseConnection(v1::CloseConnectionRequest {
+                hub: hub(),
+                connection_id: id(),
+                reason: reason(),
+            }),
+            "closeConnection",
+        ),
+        (
+            Op::CloseUser(v1::CloseUserRequest {
+                hub: hub(),
+                user_id: user_id(),
+                reason: reason(),
+                excluded_connections: excluded_connections(),
+            }),
+            "closeUser",
+        ),
+        (
+            Op::CloseGroup(v1::CloseGroupRequest {
+                hub: hub(),
+                group: group(),
+                reason: reason(),
+                excluded_connections: excluded_connections(),
+            }),
+            "closeGroup",
+        ),
+        (
+            Op::CloseAll(v1::CloseAllRequest {
+                hub: hub(),
+                reason: reason(),
+                excluded_connections: excluded_connections(),
+            }),
+            "closeAll",
+        ),
+        (
+            Op::ConnectionExists(v1::ConnectionExistsRequest {
+                hub: hub(),
+                connection_id: id(),
+            }),
+            "connectionExists",
+        ),
+        (
+            Op::UserExists(v1::UserExistsRequest {
+                hub: hub(),
+                user_id: user_id(),
+            }),
+            "userExists",
+        ),
+        (
+            Op::GroupExists(v1::GroupExistsRequest {
+                hub: hub(),
+                group: group(),
+            }),
+            "groupExists",
+        ),
+        (
+            Op::ConnectionInGroup(v1::ConnectionInGroupRequest {
+                hub: hub(),
+                group: group(),
+                connection_id: id(),
+            }),
+            "connectionInGroup",
+        ),
+        (
+            Op::UserInGroup(v1::UserInGroupRequest {
+                hub: hub(),
+                group: group(),
+                user_id: user_id(),
+            }),
+            "userInGroup",
+        ),
+        (
+            Op::ListMembers(v1::ListMembersRequest {
+                hub: hub(),
+                group: group(),
+                limit: 7,
+                continuation: reason(),
+            }),
+            "listMembers",
+        ),
+        (
+            Op::GrantPermission(v1::GrantPermissionRequest {
+                hub: hub(),
+                connection_id: id(),
+                permission,
+                group: group(),
+            }),
+            "grantPermission",
+        ),
+        (
+            Op::RevokePermission(v1::RevokePermissionRequest {
+                hub: hub(),
+                connection_id: id(),
+                permission,
+                group: group(),
+            }),
+            "revokePermission",
+        ),
+        (
+            Op::CheckPermission(v1::CheckPermissionRequest {
+                hub: hub(),
+                connection_id: id(),
+                permission,
+                group: group(),
+            }),
+            "checkPermission",
+        ),
     ]
 }
 
