@@ -161,6 +161,11 @@ impl Log {
         self.kept == 0 && self.old.is_empty()
     }
 
+    #[cfg(test)]
+    pub(super) fn slots(&self) -> usize {
+        self.recent.len() + self.old.len()
+    }
+
     /// Offset of the first slot of `recent`.
     fn first(&self) -> u64 {
         self.next - self.recent.len() as u64

@@ -3,6 +3,10 @@
 extern crate std;
 
 mod delivery;
+mod groups;
+mod limits;
+mod storage;
+mod taking;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
