@@ -5,6 +5,8 @@ extern crate std;
 mod delivery;
 mod groups;
 mod limits;
+mod model;
+mod random;
 mod storage;
 mod taking;
 
