@@ -4,6 +4,7 @@ extern crate std;
 
 mod delivery;
 mod groups;
+mod interleavings;
 mod limits;
 mod model;
 mod random;

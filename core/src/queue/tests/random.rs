@@ -251,7 +251,7 @@ proptest! {
     fn s3_06_s3_16_s3_19_each_message_is_taken_once_by_each_group(
         config in config(),
         stores in any::<bool>(),
-        steps in prop::collection::vec(step(), 0..150),
+        steps in prop::collection::vec(step(), 0..100),
     ) {
         let mut run = Run::new(config.clone());
         run.stores = stores;
