@@ -215,7 +215,10 @@ fn a_message_that_waits_keeps_no_others() {
         channel.submit_all(&[&format!("{number}")]);
         channel.taken(one, number.max(2)..=number);
     }
-    assert!(channel.queue.log.slots() < 5000, "slots are left behind");
+    assert!(
+        channel.queue.ledger.log.slots() < 5000,
+        "slots are left behind"
+    );
     channel.leave(one, Left::Broken);
     let other = channel.acknowledging();
     assert_eq!(channel.again(other), ["1"]);

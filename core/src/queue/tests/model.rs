@@ -568,7 +568,12 @@ impl Model {
             "an alarm of nobody"
         );
         assert!(queue.dirty.is_empty(), "something is left to do");
-        let turns: usize = queue.groups.values().map(|group| group.turn.len()).sum();
+        let turns: usize = queue
+            .members
+            .groups
+            .values()
+            .map(|group| group.turn.len())
+            .sum();
         assert!(turns <= self.consumers.len(), "a turn of nobody");
     }
 
