@@ -25,7 +25,7 @@ pub(super) struct Consumer {
     held_bytes: usize,
     /// Written, and taken if the connection lasts a while.
     pub(super) in_doubt: VecDeque<Held>,
-    pub(super) in_doubt_bytes: usize,
+    in_doubt_bytes: usize,
     /// When it last took something, or had nothing to take.
     pub(super) progress: Time,
     /// When it is to be looked at.
@@ -53,7 +53,7 @@ impl Consumer {
             in_doubt_bytes: 0,
             progress: now,
             alarm: None,
-            has_turn: true,
+            has_turn: false,
         }
     }
 
@@ -81,6 +81,26 @@ impl Consumer {
     pub(super) fn pop(&mut self) -> Option<Held> {
         let held = self.held.pop_front()?;
         self.held_bytes -= held.bytes;
+        Some(held)
+    }
+
+    /// What it let go of was written.
+    pub(super) fn doubt(&mut self, held: Held, now: Time) {
+        self.in_doubt_bytes += held.bytes;
+        self.in_doubt.push_back(Held { since: now, ..held });
+    }
+
+    pub(super) fn doubts(&self) -> Load {
+        Load {
+            messages: self.in_doubt.len(),
+            bytes: self.in_doubt_bytes,
+        }
+    }
+
+    /// The oldest of what is in doubt is so no more.
+    pub(super) fn pop_doubt(&mut self) -> Option<Held> {
+        let held = self.in_doubt.pop_front()?;
+        self.in_doubt_bytes -= held.bytes;
         Some(held)
     }
 

@@ -2,6 +2,8 @@
 
 use alloc::collections::{BTreeSet, VecDeque};
 
+use bytes::Bytes;
+
 use super::{
     ConsumerKey, Name,
     log::{Holder, Log},
@@ -73,19 +75,22 @@ impl Group {
         Some((self.turn.pop_front()?, self.round.1))
     }
 
-    /// The message to be pushed next, and whether it was before.
-    pub(super) fn next_message(&mut self, log: &Log, stored: u64) -> Option<(u64, bool)> {
-        let is_there = |offset| log.get(offset).is_some_and(|entry| !entry.expired);
+    /// What is to be pushed next, and whether it was before.
+    pub(super) fn next_message(&mut self, log: &Log, stored: u64) -> Option<(u64, Bytes, bool)> {
+        let get = |offset| {
+            let entry = log.get(offset).filter(|entry| !entry.expired);
+            entry.map(|entry| entry.message.clone())
+        };
         while let Some(offset) = self.again.pop_first() {
-            if is_there(offset) {
-                return Some((offset, true));
+            if let Some(message) = get(offset) {
+                return Some((offset, message, true));
             }
         }
         while self.next <= stored {
             let offset = self.next;
             self.next += 1;
-            if is_there(offset) {
-                return Some((offset, false));
+            if let Some(message) = get(offset) {
+                return Some((offset, message, false));
             }
         }
         None

@@ -161,6 +161,11 @@ impl Log {
         self.kept == 0 && self.old.is_empty()
     }
 
+    #[cfg(test)]
+    pub(super) fn slots(&self) -> usize {
+        self.recent.len() + self.old.len()
+    }
+
     /// Offset of the first slot of `recent`.
     fn first(&self) -> u64 {
         self.next - self.recent.len() as u64
@@ -201,23 +206,23 @@ impl Log {
         old.chain(recent.filter(|(_, entry)| !entry.gone))
     }
 
-    /// Appends a message. `own_expiry`: it may expire before ones that came earlier, or after ones that come later.
+    /// Appends a message for so many groups that last, and fan-out consumers. `own_expiry`: it may expire before ones that
+    /// came earlier, or after ones that come later.
     pub(super) fn push(
         &mut self,
         message: Bytes,
         expires_at: Time,
         own_expiry: bool,
-        lasting: usize,
-        fanout: usize,
+        holders: [usize; 2],
     ) -> u64 {
         let offset = self.next;
         let bytes = message.len();
-        let count = |holders| u32::try_from(holders).unwrap_or(u32::MAX);
+        let [lasting, fanout] = holders.map(|count| u32::try_from(count).unwrap_or(u32::MAX));
         let entry = Entry {
             message,
             expires_at,
-            lasting: count(lasting),
-            fanout: count(fanout),
+            lasting,
+            fanout,
             doubt: 0,
             own_expiry,
             expired: false,

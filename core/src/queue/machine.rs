@@ -1,51 +1,32 @@
 //! What goes in, and what it leads to.
 
-use alloc::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
-    vec::Vec,
-};
-use core::{ops::RangeInclusive, time::Duration};
+use core::time::Duration;
 
 use bytes::Bytes;
-use hashbrown::HashMap;
-use indexmap::IndexMap;
 
 use super::{
-    ConsumerKey, Counters, Full, Input, Kept, Mode, Name, NewConsumer, Output, Page, QueueConfig,
+    ConsumerKey, Counters, Input, Kept, Mode, Name, NewConsumer, Output, Page, QueueConfig,
     Refusal,
     consumer::Consumer,
-    group::{Group, GroupKey, Kind},
-    log::{Holder, Load, Log},
+    group::{GroupKey, Kind},
+    ledger::Ledger,
+    log::{Holder, Load},
+    members::{Alarms, Dirty, Members},
 };
-use crate::{Deadline, Time, Why, hash::Hasher};
-
-/// The keys of the maps are minted here, one after the other: nobody can choose colliding ones.
-const HASHER: Hasher = Hasher::new(0);
+use crate::{Deadline, Time, Why};
 
 /// The machine of one channel. See the [module](super).
 #[derive(Debug)]
 pub struct Queue {
     pub(super) config: QueueConfig,
-    pub(super) log: Log,
-    pub(super) groups: IndexMap<GroupKey, Group, Hasher>,
-    /// The groups that last.
-    pub(super) lasting: BTreeMap<Name, GroupKey>,
-    pub(super) consumers: HashMap<ConsumerKey, Consumer, Hasher>,
-    next_key: u64,
+    pub(super) ledger: Ledger,
+    pub(super) members: Members,
     /// All messages up to here are stored.
     pub(super) stored: u64,
-    /// Groups that may have something to push and a consumer to push it to.
-    pub(super) dirty: VecDeque<GroupKey>,
-    /// When to look at a consumer; one entry a consumer at most.
-    pub(super) alarms: BTreeSet<(Time, ConsumerKey)>,
+    pub(super) dirty: Dirty,
+    pub(super) alarms: Alarms,
     /// In doubt, over all consumers.
     pub(super) doubts: Load,
-    /// What a group has taken lately and the driver was not told yet.
-    unreported: Option<(GroupKey, RangeInclusive<u64>)>,
-    /// Empty; kept for its memory.
-    pub(super) scratch: Vec<u64>,
-    pub(super) outputs: VecDeque<Output>,
-    pub(super) counters: Counters,
     /// Of the latest input or verb.
     pub(super) now: Time,
 }
@@ -53,29 +34,18 @@ pub struct Queue {
 impl Queue {
     /// An empty channel.
     pub fn new(config: QueueConfig) -> Self {
-        let history_max = Load {
-            messages: config.history_messages_max,
-            bytes: config.history_bytes_max,
-        };
         let mut queue = Self {
-            log: Log::new(history_max),
-            groups: IndexMap::with_hasher(HASHER),
-            lasting: BTreeMap::new(),
-            consumers: HashMap::with_hasher(HASHER),
-            next_key: 0,
+            ledger: Ledger::new(&config),
+            members: Members::new(),
             stored: 0,
-            dirty: VecDeque::new(),
-            alarms: BTreeSet::new(),
+            dirty: Dirty::default(),
+            alarms: Alarms::default(),
             doubts: Load::default(),
-            unreported: None,
-            scratch: Vec::new(),
-            outputs: VecDeque::new(),
-            counters: Counters::default(),
             now: Time::ZERO,
             config,
         };
         if queue.config.mode == Mode::Shared {
-            queue.begin_lasting(Name::default(), 1);
+            queue.begin(Kind::Lasting(Name::default()), 0);
         }
         queue
     }
@@ -99,17 +69,16 @@ impl Queue {
         } else {
             self.make_room(message.len())
         };
-        room.inspect_err(|_| self.counters.refused += 1)?;
+        room.inspect_err(|_| self.ledger.counters.refused += 1)?;
         let expires_at = self.now + expires_after.unwrap_or(self.config.expires_after);
-        let lasting = self.lasting.len();
-        let fanout = self.groups.len() - lasting;
-        let own_expiry = expires_after.is_some();
-        let shared = message.clone();
-        let offset = self
-            .log
-            .push(shared, expires_at, own_expiry, lasting, fanout);
-        self.counters.submitted += 1;
-        self.outputs.push_back(Output::Persist {
+        let offset = self.ledger.log.push(
+            message.clone(),
+            expires_at,
+            expires_after.is_some(),
+            [self.members.lasting.len(), self.members.fanouts()],
+        );
+        self.ledger.counters.submitted += 1;
+        self.ledger.outputs.push_back(Output::Persist {
             offset,
             message,
             expires_at,
@@ -134,49 +103,40 @@ impl Queue {
         if mode == Mode::Fanout && !new.group.is_empty() {
             return Err(Refusal::GroupOfFanout);
         }
-        if self.consumers.len() >= self.config.consumers_max {
+        if self.members.consumers.len() >= self.config.consumers_max {
             return Err(Refusal::TooManyConsumers(self.config.consumers_max));
         }
-        let key = ConsumerKey(self.mint());
-        let group = match (mode, self.lasting.get(&new.group)) {
+        let lasting = &self.members.lasting;
+        let known = lasting.get(&new.group).copied();
+        let is_one_more = mode == Mode::Shared && known.is_none();
+        if is_one_more && lasting.len() >= self.config.groups_max {
+            return Err(Refusal::TooManyGroups(self.config.groups_max));
+        }
+        let key = self.members.next_consumer();
+        let group = match (mode, known) {
+            (Mode::Shared, Some(group)) => group,
+            (Mode::Shared, None) => self.begin(Kind::Lasting(new.group), new.from_offset),
             (Mode::Fanout, _) => self.begin(Kind::Fanout(key), new.from_offset),
-            (Mode::Shared, Some(group)) => *group,
-            (Mode::Shared, None) if self.lasting.len() >= self.config.groups_max => {
-                return Err(Refusal::TooManyGroups(self.config.groups_max));
-            }
-            (Mode::Shared, None) => self.begin_lasting(new.group, new.from_offset),
         };
         let consumer = Consumer::new(group, new.taking, &self.config, self.now);
-        self.consumers.insert(key, consumer);
-        if let Some(group) = self.groups.get_mut(&group) {
-            group.turn.push_back(key);
-        }
-        self.mark(group);
+        self.members.consumers.insert(key, consumer);
+        self.after_progress(key);
         Ok(key)
-    }
-
-    fn mint(&mut self) -> u64 {
-        self.next_key += 1;
-        self.next_key
-    }
-
-    fn begin_lasting(&mut self, name: Name, from: u64) -> GroupKey {
-        let key = self.begin(Kind::Lasting(name.clone()), from);
-        self.lasting.insert(name, key);
-        key
     }
 
     /// Begins a group at this offset; 0, and what has not come yet, is from now on.
     fn begin(&mut self, kind: Kind, from: u64) -> GroupKey {
-        let key = GroupKey(self.mint());
+        let log = &mut self.ledger.log;
         let next = match from {
-            0 => self.log.next(),
-            from => from.min(self.log.next()),
+            0 => log.next(),
+            from => from.min(log.next()),
         };
-        let group = Group::new(kind, next);
-        self.log.hold_from(next, group.holder());
-        self.groups.insert(key, group);
-        key
+        let holder = match kind {
+            Kind::Lasting(_) => Holder::Lasting,
+            Kind::Fanout(_) => Holder::Fanout,
+        };
+        log.hold_from(next, holder);
+        self.members.begin(kind, next)
     }
 
     /// Takes what happened. Drain [`Queue::poll_output`] afterwards; several inputs and verbs may go before.
@@ -196,27 +156,24 @@ impl Queue {
 
     /// What to do next; `None` when drained.
     pub fn poll_output(&mut self) -> Option<Output> {
-        if self.outputs.is_empty() {
-            self.report_taken();
+        if self.ledger.outputs.is_empty() {
+            self.ledger.tell_taken();
         }
-        while self.outputs.is_empty() {
-            let group = *self.dirty.front()?;
+        while self.ledger.outputs.is_empty() {
+            let group = self.dirty.first()?;
             if !self.push_to_next(group) {
-                self.dirty.pop_front();
-                if let Some(group) = self.groups.get_mut(&group) {
-                    group.is_dirty = false;
-                }
+                self.dirty.pop();
             }
         }
-        self.outputs.pop_front()
+        self.ledger.outputs.pop_front()
     }
 
     /// When to say [`Input::Timeout`], and why; at once while outputs wait. May be early.
     pub fn poll_timeout(&self) -> Option<Deadline> {
-        let waits = !self.outputs.is_empty() || !self.dirty.is_empty() || self.unreported.is_some();
+        let waits = self.ledger.has_outputs() || !self.dirty.is_empty();
         let drain = waits.then_some((self.now, Why::Drain));
-        let expiry = self.log.next_expiry().map(|at| (at, Why::Expiry));
-        let consumer = self.alarms.first().map(|(at, _)| (*at, Why::Consumer));
+        let expiry = self.ledger.log.next_expiry().map(|at| (at, Why::Expiry));
+        let consumer = self.alarms.next().map(|at| (at, Why::Consumer));
         let all = drain.into_iter().chain(expiry).chain(consumer);
         let (at, why) = all.min_by_key(|(at, _)| *at)?;
         Some(Deadline { at, why })
@@ -227,7 +184,7 @@ impl Queue {
     pub fn history(&self, from_offset: u64, limit: usize, bytes_max: usize) -> Page {
         let mut page = Page::default();
         let mut bytes = 0;
-        let kept = self.log.kept_from(from_offset);
+        let kept = self.ledger.log.kept_from(from_offset);
         let stored = kept.take_while(|(offset, _)| *offset <= self.stored);
         for (offset, entry) in stored.filter(|(_, entry)| !entry.expired) {
             bytes += entry.message.len();
@@ -247,120 +204,36 @@ impl Queue {
     /// Whether nobody would miss the channel: nobody consumes, nothing is kept, not even as history, and nothing is to be
     /// done. A channel that begins anew has no groups and counts its offsets from 1.
     pub fn is_idle(&self) -> bool {
-        self.consumers.is_empty()
-            && self.log.is_empty()
-            && self.stored + 1 == self.log.next()
-            && self.outputs.is_empty()
-            && self.unreported.is_none()
+        self.members.consumers.is_empty()
+            && self.ledger.is_empty()
+            && self.stored + 1 == self.next_offset()
     }
 
     /// The offset of the message that is submitted next.
     pub fn next_offset(&self) -> u64 {
-        self.log.next()
+        self.ledger.log.next()
     }
 
     /// What was done so far, and what there is.
     pub fn counters(&self) -> Counters {
         Counters {
-            waiting: self.log.waiting.messages,
-            waiting_bytes: self.log.waiting.bytes,
-            consumers: self.consumers.len(),
-            groups: self.groups.len(),
-            ..self.counters
+            waiting: self.ledger.log.waiting.messages,
+            waiting_bytes: self.ledger.log.waiting.bytes,
+            consumers: self.members.consumers.len(),
+            groups: self.members.groups.len(),
+            ..self.ledger.counters
         }
     }
 
     fn persisted(&mut self, through: u64) {
-        let through = through.min(self.log.next() - 1);
+        let through = through.min(self.next_offset() - 1);
         if through <= self.stored {
             return;
         }
         self.stored = through;
-        self.outputs.push_back(Output::Confirm { through });
-        for (key, group) in &mut self.groups {
-            if !group.turn.is_empty() && !group.is_dirty {
-                group.is_dirty = true;
-                self.dirty.push_back(*key);
-            }
+        self.ledger.outputs.push_back(Output::Confirm { through });
+        for (key, group) in &mut self.members.groups {
+            self.dirty.mark(*key, group);
         }
-    }
-
-    /// Has a group looked at before the outputs are drained.
-    pub(super) fn mark(&mut self, key: GroupKey) {
-        let Some(group) = self.groups.get_mut(&key) else {
-            return;
-        };
-        if !group.turn.is_empty() && !group.is_dirty {
-            group.is_dirty = true;
-            self.dirty.push_back(key);
-        }
-    }
-
-    /// A group is done with a message. Ignored if it is gone.
-    pub(super) fn take(&mut self, group: GroupKey, offset: u64, holder: Holder) {
-        if !self.log.release(offset, holder) {
-            return;
-        }
-        self.counters.taken += 1;
-        if holder != Holder::Fanout {
-            self.note_taken(group, offset);
-        }
-    }
-
-    /// To be reported, together with its neighbours.
-    pub(super) fn note_taken(&mut self, group: GroupKey, offset: u64) {
-        if let Some((last, range)) = &mut self.unreported
-            && *last == group
-            && *range.end() + 1 == offset
-        {
-            *range = *range.start()..=offset;
-            return;
-        }
-        self.report_taken();
-        self.unreported = Some((group, offset..=offset));
-    }
-
-    fn report_taken(&mut self) {
-        let Some((group, offsets)) = self.unreported.take() else {
-            return;
-        };
-        if let Some(Group {
-            kind: Kind::Lasting(group),
-            ..
-        }) = self.groups.get(&group)
-        {
-            let group = group.clone();
-            self.outputs
-                .push_back(Output::PersistTaken { group, offsets });
-        }
-    }
-
-    pub(super) fn bounds(&self) -> Load {
-        Load {
-            messages: self.config.messages_max,
-            bytes: self.config.bytes_max,
-        }
-    }
-
-    /// Whether one more message of this size may come.
-    fn make_room(&mut self, bytes: usize) -> Result<(), Refusal> {
-        let bounds = self.bounds();
-        self.end_laggards(bytes);
-        if !self.log.lagging.fits(bytes, bounds) {
-            return Err(Refusal::Full);
-        }
-        if self.lasting.is_empty() {
-            return Ok(());
-        }
-        while !self.log.waiting.fits(bytes, bounds) {
-            match self.config.full {
-                Full::Refuse => return Err(Refusal::Full),
-                Full::DropOldest => {
-                    let oldest = self.log.oldest_waiting().ok_or(Refusal::Full)?;
-                    self.drop_message(oldest);
-                }
-            }
-        }
-        Ok(())
     }
 }

@@ -54,9 +54,11 @@ mod config;
 mod consumer;
 mod delivery;
 mod group;
+mod ledger;
 mod limits;
 mod log;
 mod machine;
+mod members;
 mod name;
 mod parts;
 #[cfg(test)]

@@ -8,6 +8,7 @@
 mod answers;
 mod bad_clients;
 mod bad_upstreams;
+mod channels;
 mod delivery;
 mod drain;
 mod fields;

@@ -3,6 +3,13 @@
 extern crate std;
 
 mod delivery;
+mod groups;
+mod interleavings;
+mod limits;
+mod model;
+mod random;
+mod storage;
+mod taking;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

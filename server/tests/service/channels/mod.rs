@@ -1,0 +1,12 @@
+//! Push channels: `MessageSync` over every transport, called by hand and by the SDK.
+
+mod bounds;
+mod fanout;
+mod leaving;
+mod sdk;
+mod site;
+mod taken;
+mod tokens;
+mod work_queue;
+
+use site::*;
