@@ -99,7 +99,6 @@ pub enum Mapping {
     /// `WpsRpc`: one call for the events, and a unary call for each answer and each command. They promise less:
     ///
     /// - answers and commands take effect in any order, also those of one handler;
-    /// - commands that send or change say that they took effect, and not for how many connections: they give 0;
     /// - a handler is not told that its client has gone;
     /// - the service cannot be told to send nothing new: what comes in a graceful stop fails when that is over.
     Calls,

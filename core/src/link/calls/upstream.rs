@@ -226,9 +226,9 @@ impl UpstreamCalls {
         self.heard(Frame::Refused(v1::Refused { seq, status }));
     }
 
-    fn result(&mut self, seq: u64, outcome: Result<Option<Value>, Status>) {
+    fn result(&mut self, seq: u64, outcome: Result<Value, Status>) {
         let (status, value) = match outcome {
-            Ok(value) => (None, value),
+            Ok(value) => (None, Some(value)),
             Err(status) => (Some(status.into()), None),
         };
         self.heard(Frame::Result(v1::Result { seq, status, value }));

@@ -1,7 +1,5 @@
 //! Commands and their results: one method for each.
 
-use alloc::vec::Vec;
-
 use bytes::Bytes;
 use headwater_proto::{
     Code, Status,
@@ -83,7 +81,7 @@ macro_rules! methods {
 
 methods! {
     /// To the members of a group.
-    SendToGroup "sendToGroup" (SendToGroupRequest) -> Empty = SendToGroup(SendToGroupRequest) {
+    SendToGroup "sendToGroup" (SendToGroupRequest) -> Delivered = SendToGroup(SendToGroupRequest) {
         connection_id: origin_connection,
         group_name: group,
         message: payload,
@@ -91,75 +89,75 @@ methods! {
         excluded_connections: excluded_connections,
     };
     /// To every connection. An origin that wants no echo is one of those left out.
-    SendToAll "SendToAll" (SendToAllRequest) -> Empty = SendToAll(SendToAllRequest) {
+    SendToAll "SendToAll" (SendToAllRequest) -> Delivered = SendToAll(SendToAllRequest) {
         message: payload,
         excluded_connections: excluded_connections,
     } left out { connection_id, no_echo } by without_echo;
     /// To the connections of a user.
-    SendToUser "sendToUser" (SendToUserRequest) -> Empty = SendToUser(SendToUserRequest) {
+    SendToUser "sendToUser" (SendToUserRequest) -> Delivered = SendToUser(SendToUserRequest) {
         user_id: user_id,
         message: payload,
     };
     /// To one connection.
-    SendToConnection "sendToConnection" (SendToConnectionRequest) -> Empty
+    SendToConnection "sendToConnection" (SendToConnectionRequest) -> Delivered
         = SendToConnection(SendToConnectionRequest) {
         connection_id: connection_id,
         message: payload,
     };
     /// A connection into a group.
-    JoinGroup "joinGroup" (JoinGroupRequest) -> Empty
+    JoinGroup "joinGroup" (JoinGroupRequest) -> Changed
         = AddConnectionToGroup(AddConnectionToGroupRequest) {
         connection_id: connection_id,
         group_name: group,
     };
     /// A connection out of a group.
-    LeaveGroup "leaveGroup" (LeaveGroupRequest) -> Empty
+    LeaveGroup "leaveGroup" (LeaveGroupRequest) -> Changed
         = RemoveConnectionFromGroup(RemoveConnectionFromGroupRequest) {
         connection_id: connection_id,
         group_name: group,
     };
     /// A connection out of all its groups.
-    LeaveAllGroups "leaveAllGroups" (LeaveAllGroupsRequest) -> Empty
+    LeaveAllGroups "leaveAllGroups" (LeaveAllGroupsRequest) -> Changed
         = RemoveConnectionFromAllGroups(RemoveConnectionFromAllGroupsRequest) {
         connection_id: connection_id,
     };
     /// The connections of a user into a group.
-    AddUserToGroup "addUserToGroup" (AddUserToGroupRequest) -> Empty
+    AddUserToGroup "addUserToGroup" (AddUserToGroupRequest) -> Changed
         = AddUserToGroup(AddUserToGroupRequest) {
         user_id: user_id,
         group_name: group,
     };
     /// The connections of a user out of a group.
-    RemoveUserFromGroup "removeUserFromGroup" (RemoveUserFromGroupRequest) -> Empty
+    RemoveUserFromGroup "removeUserFromGroup" (RemoveUserFromGroupRequest) -> Changed
         = RemoveUserFromGroup(RemoveUserFromGroupRequest) {
         user_id: user_id,
         group_name: group,
     };
     /// The connections of a user out of all their groups.
-    RemoveUserFromAllGroups "removeUserFromAllGroups" (RemoveUserFromAllGroupsRequest) -> Empty
+    RemoveUserFromAllGroups "removeUserFromAllGroups" (RemoveUserFromAllGroupsRequest) -> Changed
         = RemoveUserFromAllGroups(RemoveUserFromAllGroupsRequest) {
         user_id: user_id,
     };
     /// Closes one connection.
-    CloseConnection "closeConnection" (CloseConnectionRequest) -> Empty
+    CloseConnection "closeConnection" (CloseConnectionRequest) -> Changed
         = CloseConnection(CloseConnectionRequest) {
         connection_id: connection_id,
         reason: reason,
     };
     /// Closes the connections of a user.
-    CloseUser "closeUser" (CloseUserRequest) -> Empty = CloseUser(CloseUserRequest) {
+    CloseUser "closeUser" (CloseUserRequest) -> Changed = CloseUser(CloseUserRequest) {
         user_id: user_id,
         reason: reason,
         excluded_connections: excluded_connections,
     };
     /// Closes the members of a group.
-    CloseGroup "closeGroup" (CloseGroupRequest) -> Empty = CloseGroup(CloseGroupRequest) {
+    CloseGroup "closeGroup" (CloseGroupRequest) -> Changed = CloseGroup(CloseGroupRequest) {
         group_name: group,
         reason: reason,
         excluded_connections: excluded_connections,
     };
     /// Closes every connection.
-    CloseAll "closeAll" (CloseAllRequest) -> Empty = CloseAll(CloseAllRequest) {
+    CloseAll "closeAll" (CloseAllRequest) -> Changed = CloseAll(CloseAllRequest) {
         reason: reason,
         excluded_connections: excluded_connections,
     };
@@ -194,14 +192,14 @@ methods! {
         continuation: continuation,
     };
     /// Gives a connection a permission.
-    GrantPermission "grantPermission" (GrantPermissionRequest) -> Empty
+    GrantPermission "grantPermission" (GrantPermissionRequest) -> Changed
         = GrantPermission(GrantPermissionRequest) {
         connection_id: connection_id,
         group_name: group,
         permission: permission,
     };
     /// Takes a permission from a connection.
-    RevokePermission "revokePermission" (RevokePermissionRequest) -> Empty
+    RevokePermission "revokePermission" (RevokePermissionRequest) -> Changed
         = RevokePermission(RevokePermissionRequest) {
         connection_id: connection_id,
         group_name: group,
@@ -219,26 +217,31 @@ methods! {
 /// What a call answers that did what it was asked.
 #[derive(Clone, Copy)]
 enum Answers {
-    /// Nothing but that.
-    Empty,
+    /// To how many it was handed.
+    Delivered,
+    /// How many it changed.
+    Changed,
     Answer,
     Members,
 }
 
 impl Method {
-    /// The response that holds this value. How many connections it concerned is left out.
+    /// The response that holds this value.
     ///
     /// # Errors
     ///
     /// [`Code::Internal`] for a value that is not what this method answers, which no hub gives.
     pub fn encode_response(self, value: Value) -> Result<Bytes, Status> {
         let bytes = match (self.answers(), value) {
-            (Answers::Empty, Value::Delivered(_) | Value::Changed(_)) => Vec::new(),
+            (Answers::Delivered, Value::Delivered(v1::Delivered { connections }))
+            | (Answers::Changed, Value::Changed(v1::Changed { connections })) => {
+                wps_rpc::Done { connections }.encode_to_vec()
+            }
             (Answers::Answer, Value::Answer(v1::Answer { yes })) => {
                 wps_rpc::Answer { yes }.encode_to_vec()
             }
             (Answers::Members, Value::Members(page)) => members_out(page).encode_to_vec(),
-            (Answers::Empty | Answers::Answer | Answers::Members, _) => {
+            (Answers::Delivered | Answers::Changed | Answers::Answer | Answers::Members, _) => {
                 return Err(Status::new(
                     Code::Internal,
                     "the hub gave a value of another kind",
@@ -248,22 +251,31 @@ impl Method {
         Ok(bytes.into())
     }
 
-    /// The value in a response; `None` where the method answers no more than that it is done.
+    /// The value in a response. One that says nothing, as the scheme has it, is of no connection.
     ///
     /// # Errors
     ///
     /// [`Code::Internal`] for what cannot be decoded, as gRPC has it for a response.
-    pub fn decode_response(self, response: Bytes) -> Result<Option<Value>, Status> {
+    pub fn decode_response(self, response: Bytes) -> Result<Value, Status> {
         let broken = |_| Status::new(Code::Internal, "the response could not be decoded");
         Ok(match self.answers() {
-            Answers::Empty => None,
+            Answers::Delivered => {
+                let wps_rpc::Done { connections } =
+                    wps_rpc::Done::decode(response).map_err(broken)?;
+                Value::Delivered(v1::Delivered { connections })
+            }
+            Answers::Changed => {
+                let wps_rpc::Done { connections } =
+                    wps_rpc::Done::decode(response).map_err(broken)?;
+                Value::Changed(v1::Changed { connections })
+            }
             Answers::Answer => {
                 let wps_rpc::Answer { yes } = wps_rpc::Answer::decode(response).map_err(broken)?;
-                Some(Value::Answer(v1::Answer { yes }))
+                Value::Answer(v1::Answer { yes })
             }
             Answers::Members => {
                 let page = wps_rpc::Members::decode(response).map_err(broken)?;
-                Some(Value::Members(members_in(page)))
+                Value::Members(members_in(page))
             }
         })
     }
