@@ -9,17 +9,16 @@ use std::{
 use bytes::Bytes;
 use headwater_core::{
     Time,
-    queue::{
-        ConsumerKey, Counters, Input, Name, NewConsumer, Output, Page, Queue, QueueConfig, Refusal,
-    },
+    queue::{ConsumerKey, Counters, Input, Name, NewConsumer, Output, Page, Queue, QueueConfig},
 };
 use headwater_proto::Status;
 
-use super::{Consumer, message::Pushed};
+use super::{Consumer, message::Pushed, total::Total};
 
 /// One channel.
 pub(super) struct Channel {
     name: Name,
+    total: Arc<Total>,
     state: Mutex<State>,
 }
 
@@ -28,6 +27,10 @@ struct State {
     consumers: HashMap<ConsumerKey, Arc<Consumer>>,
     /// The alarm that is set for the channel, or a later one.
     alarm: Option<Time>,
+    /// What is counted of this channel in the total of all.
+    waiting_bytes: usize,
+    /// The service is leaving, and says so to everybody.
+    leaving: Option<Status>,
     /// It was empty, and another one has its name now or will have.
     gone: bool,
 }
@@ -42,15 +45,18 @@ pub(super) struct Leftover {
 }
 
 impl Channel {
-    pub(super) fn new(name: Name, config: QueueConfig) -> Self {
+    pub(super) fn new(name: Name, config: QueueConfig, total: Arc<Total>) -> Self {
         let state = State {
             queue: Queue::new(config),
             consumers: HashMap::new(),
             alarm: None,
+            waiting_bytes: 0,
+            leaving: None,
             gone: false,
         };
         Self {
             name,
+            total,
             state: Mutex::new(state),
         }
     }
@@ -66,10 +72,12 @@ impl Channel {
         message: &mut Pushed,
         expires_after: Option<Duration>,
         now: Time,
-    ) -> (Option<Result<u64, Refusal>>, Leftover) {
+    ) -> (Option<Result<u64, Status>>, Leftover) {
         self.turn(now, |state| {
+            state.check_stays()?;
+            self.total.check(message.len())?;
             let message = std::mem::take(message).at(state.queue.next_offset());
-            state.queue.submit(message, expires_after, now)
+            Ok(state.queue.submit(message, expires_after, now)?)
         })
     }
 
@@ -79,8 +87,9 @@ impl Channel {
         new: NewConsumer,
         consumer: Arc<Consumer>,
         now: Time,
-    ) -> (Option<Result<ConsumerKey, Refusal>>, Leftover) {
+    ) -> (Option<Result<ConsumerKey, Status>>, Leftover) {
         self.turn(now, |state| {
+            state.check_stays()?;
             let key = state.queue.subscribe(new, now)?;
             // Its headers say that it is there, before any message.
             let _ = consumer
@@ -115,10 +124,12 @@ impl Channel {
         self.lock().queue.counters()
     }
 
-    /// Ends every consumer.
-    pub(super) fn end_consumers(&self, status: &Status) {
+    /// Ends every consumer, and refuses everybody from now on.
+    pub(super) fn shut_down(&self, status: &Status) {
+        let mut state = self.lock();
+        state.leaving = Some(status.clone());
         // Each of them leaves by itself, upon this.
-        for consumer in self.lock().consumers.values() {
+        for consumer in state.consumers.values() {
             consumer.end(Err(status.clone()));
         }
     }
@@ -138,6 +149,9 @@ impl Channel {
         }
         let result = act(&mut state);
         state.drain(now);
+        let waiting_bytes = state.queue.counters().waiting_bytes;
+        self.total.move_from(state.waiting_bytes, waiting_bytes);
+        state.waiting_bytes = waiting_bytes;
         let leftover = Leftover {
             alarm: state.next_alarm(),
             idle: state.queue.is_idle(),
@@ -152,6 +166,10 @@ impl Channel {
 }
 
 impl State {
+    fn check_stays(&self) -> Result<(), Status> {
+        self.leaving.clone().map_or(Ok(()), Err)
+    }
+
     fn drain(&mut self, now: Time) {
         // What goes to one consumer goes together.
         let mut run: Option<(ConsumerKey, Vec<Bytes>)> = None;

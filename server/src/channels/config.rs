@@ -15,6 +15,9 @@ pub struct ChannelsConfig {
     /// Channels that there may be; a call that would begin another one is refused with `RESOURCE_EXHAUSTED`. Those that
     /// hold nothing and have no consumer do not count. Default: 10,000.
     pub channels_max: usize,
+    /// Bytes of messages that may wait in all channels together; a message past it is refused with `RESOURCE_EXHAUSTED`.
+    /// What is in doubt, and history, come on top of it. Default: 1 GiB.
+    pub waiting_bytes_max: usize,
     /// The bounds of each channel. What it says of the mode is for the channels that are not in
     /// [`ChannelsConfig::fanout`]. Default: those of [`QueueConfig`], but a message has at most 4 MiB less 64 bytes, and
     /// 65,536 messages and 16 MiB may be in doubt for one consumer.
@@ -27,6 +30,7 @@ impl Default for ChannelsConfig {
             allow_anonymous: false,
             fanout: BTreeSet::new(),
             channels_max: 10_000,
+            waiting_bytes_max: 1 << 30,
             queue: QueueConfig {
                 // So that each can be pushed in a message of the usual limit, with what is said of it.
                 message_bytes_max: (4 << 20) - 64,

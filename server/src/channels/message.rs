@@ -38,6 +38,10 @@ impl Pushed {
         Self(bytes)
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub(super) fn at(mut self, offset: u64) -> Bytes {
         let offset = MessageReply {
             offset,

@@ -7,6 +7,7 @@ mod channel;
 mod config;
 mod consumer;
 mod message;
+mod total;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -17,12 +18,15 @@ use std::{
 
 use headwater_core::{
     Time,
-    queue::{ConsumerKey, Counters, Input, Left, Name, NewConsumer, Page, Refusal},
+    queue::{ConsumerKey, Counters, Input, Left, Name, NewConsumer, Page},
 };
 use headwater_proto::{Code, Status};
 
-use self::channel::{Channel, Leftover};
 pub use self::config::ChannelsConfig;
+use self::{
+    channel::{Channel, Leftover},
+    total::Total,
+};
 pub(crate) use self::{consumer::Consumer, message::Pushed};
 use crate::{
     clock::Clock,
@@ -34,6 +38,7 @@ pub(crate) struct Channels {
     config: ChannelsConfig,
     clock: Clock,
     map: Mutex<Map>,
+    total: Arc<Total>,
     /// When to look at which channel.
     alarms: Mutex<BTreeSet<(Time, Name)>>,
     timer: Timer,
@@ -63,6 +68,7 @@ impl Channels {
     /// Outside of a tokio runtime.
     pub(crate) fn start(config: ChannelsConfig, clock: Clock) -> Arc<Self> {
         let channels = Arc::new(Self {
+            total: Arc::new(Total::new(config.waiting_bytes_max)),
             config,
             clock,
             map: Mutex::default(),
@@ -139,7 +145,7 @@ impl Channels {
             map.by_name.values().cloned().collect()
         };
         for channel in channels {
-            channel.end_consumers(&status);
+            channel.shut_down(&status);
         }
     }
 
@@ -147,14 +153,14 @@ impl Channels {
     fn with<T>(
         &self,
         name: &Name,
-        mut act: impl FnMut(&Arc<Channel>, Time) -> (Option<Result<T, Refusal>>, Leftover),
+        mut act: impl FnMut(&Arc<Channel>, Time) -> (Option<Result<T, Status>>, Leftover),
     ) -> Result<T, Status> {
         loop {
             let channel = self.channel(name)?;
             let (result, leftover) = act(&channel, self.clock.now());
             self.settle(&channel, leftover);
             if let Some(result) = result {
-                return result.map_err(Status::from);
+                return result;
             }
         }
     }
@@ -173,7 +179,8 @@ impl Channels {
             return Err(Status::new(Code::ResourceExhausted, message));
         }
         let config = self.config.queue(name.as_str());
-        let channel = Arc::new(Channel::new(name.clone(), config));
+        let channel = Channel::new(name.clone(), config, Arc::clone(&self.total));
+        let channel = Arc::new(channel);
         map.by_name.insert(name.clone(), Arc::clone(&channel));
         Ok(channel)
     }

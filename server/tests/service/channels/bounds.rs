@@ -66,6 +66,24 @@ async fn s3_19_a_channel_is_bounded_in_bytes() {
     assert_eq!(gone, None, "a refused message begins no channel");
 }
 
+/// S3-19: and all channels together are.
+#[tokio::test]
+async fn s3_19_all_channels_together_are_bounded_in_bytes() {
+    let config = ChannelsConfig {
+        waiting_bytes_max: 1000,
+        ..open()
+    };
+    let site = Site::start(config).await;
+    let client = site.client();
+    submit(&client, "a", &"x".repeat(600)).await;
+    let second = refusal(&client, submission("b", &"y".repeat(600))).await;
+    assert_eq!(second, Code::ResourceExhausted, "in another channel, too");
+    let mut consumer = Consumer::push(&client, channel("a")).await;
+    consumer.next().await;
+    until("the first to be written", || site.waiting("a") == 0).await;
+    submit(&client, "b", &"y".repeat(600)).await;
+}
+
 /// S3-19: the other policy drops the oldest.
 #[tokio::test]
 async fn s3_19_a_channel_may_drop_its_oldest_instead() {

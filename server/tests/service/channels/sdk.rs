@@ -144,6 +144,25 @@ async fn s3_10_the_stream_comes_back_when_server_or_consumer_are_killed() {
     two.take().await;
 }
 
+/// S3-10: over every transport: connections are made again, too.
+#[tokio::test]
+async fn s3_10_the_stream_comes_back_over_every_transport() {
+    for url in upstream_urls() {
+        let site = Site::at(&url, open()).await;
+        let client = site.sdk();
+        let producer = client.producer("c");
+        let mut consumer = client.consumer("c", ConsumerOptions::default());
+        producer.submit("one").await.expect("taken");
+        next(&mut consumer).await.take().await;
+        let gone = site.kill().await;
+        let site = gone.restart(open()).await;
+        let other = site.sdk().producer("c");
+        let submitted = soon("the other producer", other.submit("two")).await;
+        assert_eq!(submitted, Ok(1), "{url}: a channel of its own");
+        assert_eq!(next(&mut consumer).await.message, "two", "{url}");
+    }
+}
+
 /// A service that says `UNAVAILABLE` to everybody, and when it was asked.
 fn unavailable() -> (RpcClient, Arc<Mutex<Vec<Instant>>>) {
     let asked = Arc::new(Mutex::new(Vec::new()));

@@ -27,6 +27,7 @@ pub(super) struct Site {
     pub(super) service: Service,
     pub(super) url: String,
     pub(super) options: ClientOptions,
+    server_options: ServerOptions,
     pub(super) serving: JoinHandle<()>,
 }
 
@@ -57,10 +58,14 @@ impl Site {
         };
         let transport = UrlServer::bind(url, &server_options).await;
         let transport = transport.unwrap_or_else(|error| panic!("{url}: {error}"));
-        Self::on(transport, options, channels)
+        Self::on(transport, (options, server_options), channels)
     }
 
-    fn on(transport: UrlServer, options: ClientOptions, channels: ChannelsConfig) -> Self {
+    fn on(
+        transport: UrlServer,
+        (options, server_options): (ClientOptions, ServerOptions),
+        channels: ChannelsConfig,
+    ) -> Self {
         let service = Service::new(ServiceConfig {
             channels,
             ..config()
@@ -72,6 +77,7 @@ impl Site {
             service,
             url,
             options,
+            server_options,
             serving,
         }
     }
@@ -83,7 +89,7 @@ impl Site {
         assert!(killed.is_cancelled());
         Gone {
             url: self.url,
-            options: self.options,
+            options: (self.options, self.server_options),
         }
     }
 
@@ -131,17 +137,13 @@ impl Site {
 /// Where a service was.
 pub(super) struct Gone {
     url: String,
-    options: ClientOptions,
+    options: (ClientOptions, ServerOptions),
 }
 
 impl Gone {
     /// Another service at the same place, which knows nothing of the one before.
     pub(super) async fn restart(self, channels: ChannelsConfig) -> Site {
-        let options = ServerOptions {
-            in_process: self.options.in_process.clone(),
-            ..ServerOptions::default()
-        };
-        let transport = UrlServer::bind(&self.url, &options).await;
+        let transport = UrlServer::bind(&self.url, &self.options.1).await;
         Site::on(transport.expect("it is free"), self.options, channels)
     }
 }

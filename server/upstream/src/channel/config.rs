@@ -55,12 +55,27 @@ impl Default for ChannelConfig {
 impl ChannelConfig {
     /// What the transport is told beside the URL.
     pub(super) fn client_options(&self) -> ClientOptions {
-        ClientOptions {
+        #[allow(unused_mut, reason = "not every build has a network")]
+        let mut options = ClientOptions {
             #[cfg(feature = "tls")]
             tls: self.tls.clone(),
             #[cfg(feature = "in-process")]
             in_process: self.in_process.clone(),
             ..config::client_options()
-        }
+        };
+        #[cfg(feature = "http2")]
+        self.configure(&mut options.http2.channel);
+        #[cfg(feature = "http3")]
+        self.configure(&mut options.http3.channel);
+        #[cfg(feature = "websocket")]
+        self.configure(&mut options.websocket.channel);
+        options
+    }
+
+    /// The transport makes its connections anew by the same waits.
+    #[cfg(any(feature = "http2", feature = "http3", feature = "websocket"))]
+    const fn configure(&self, channel: &mut headwater_rpc::channel::ChannelConfig) {
+        channel.balancer.back_off = self.back_off;
+        channel.seed = self.seed;
     }
 }

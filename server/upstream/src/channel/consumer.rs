@@ -64,6 +64,7 @@ pub struct Consumer {
 }
 
 struct Call {
+    opened: Instant,
     sender: Sender,
     receiver: Receiver,
     batch: Vec<Bytes>,
@@ -134,6 +135,10 @@ impl Consumer {
                     return Ok(Received::new(reply, call.sender.clone()));
                 }
                 Err(status) => {
+                    // One that was quiet for so long was well.
+                    if call.opened.elapsed() > self.connection.config.back_off.max {
+                        self.waits.reset();
+                    }
                     self.call = None;
                     self.failed(status)?;
                 }
@@ -160,6 +165,7 @@ impl Consumer {
         let opened = client.call(CONSUME, metadata, options).await;
         let (sender, receiver) = opened.map_err(Status::from)?;
         let call = Call {
+            opened: Instant::now(),
             sender,
             receiver,
             batch: Vec::new(),
