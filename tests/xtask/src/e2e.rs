@@ -25,7 +25,7 @@ enum Tool {
     Strace,
 }
 
-const SUITES: [Suite; 13] = [
+const SUITES: [Suite; 14] = [
     suite("js/service"),
     suite("js/bad-input"),
     suite("js/chat"),
