@@ -5,9 +5,11 @@
 //!
 //! - [`service`]: the service's end.
 //! - [`translate`]: between the two, both ways, for both ends.
+//! - [`upstream`]: the application's end.
 
 pub mod service;
 pub mod translate;
+pub mod upstream;
 
 /// The path of the call whose response is the stream of events.
 pub const REGISTER: &str = "/WpsRpc/register";
