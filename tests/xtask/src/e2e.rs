@@ -25,7 +25,7 @@ enum Tool {
     Strace,
 }
 
-const SUITES: [Suite; 15] = [
+const SUITES: &[Suite] = &[
     suite("js/service"),
     suite("js/bad-input"),
     suite("js/chat"),

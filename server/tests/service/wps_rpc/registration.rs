@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use headwater_proto::wps_rpc::{RegisterMessage, UserExistsRequest};
-use headwater_rpc::{CallOptions, Code};
+use headwater_rpc::{CallOptions, Client, Code};
 
-use crate::support::*;
+use crate::{support::*, upstreams::echoed};
 
 #[tokio::test]
 async fn s1_01_an_application_without_a_port_registers_and_gets_events() {
@@ -161,4 +161,31 @@ async fn a_service_that_leaves_ends_the_stream_when_all_is_said() {
     assert_eq!(app.end().await, Ok(()), "in order");
     drop(client);
     assert!(soon("the drain", draining).await.expect("no panic"));
+}
+
+#[tokio::test]
+async fn a_server_that_stops_ends_the_stream_once_what_it_sent_has_ended() {
+    let stage = Stage::start().await;
+    let (client, server) = headwater_in_process::pair();
+    let (client, server) = (Client::new(client), stage.service.upstream_server(server));
+    let (connecting, serving) = (client.clone(), server.clone());
+    tokio::spawn(async move { connecting.connect().await });
+    let serving = tokio::spawn(async move { serving.serve().await });
+    let app = App::register(client, &token(&[]), registration()).await;
+    let mut app = app.expect("registered");
+    let mut client = app.admit(stage.knock("chat")).await;
+    client.event("say", "?", 1).await;
+    let said = app.said().await;
+    server.begin_graceful_shutdown();
+    quiet().await;
+    assert_eq!(stage.service.counts(), (1, 1), "it may still answer");
+    // Elsewhere: to the service it is the same registration.
+    let other = stage.rpc_client(Over::InProcess).await;
+    let message = reply(&said.connection_id, 0, "in time");
+    let answered: Result<(), _> = call(&other, &token(&[]), "ackMessage", message).await;
+    assert_eq!(answered, Ok(()));
+    assert_eq!(client.json().await, echoed("in time"));
+    assert_eq!(app.end().await, Ok(()), "in order");
+    let served = soon("the end of the server", serving).await;
+    assert_eq!(served.expect("no panic"), Ok(()));
 }
