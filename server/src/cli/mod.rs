@@ -6,6 +6,7 @@ mod run;
 mod serve;
 mod tls;
 mod token;
+mod upstreams;
 
 use std::process::ExitCode;
 

@@ -124,7 +124,7 @@ impl ServerTransport for UrlServer {
 }
 
 /// What a server of this URL proves itself by, where it has to.
-#[cfg(feature = "tls")]
+#[cfg(any(feature = "http2", feature = "websocket"))]
 pub(crate) fn certificate(
     url: &Url,
     options: &ServerOptions,
