@@ -7,6 +7,7 @@ use headwater::{
     Service, ServiceConfig,
     auth::{AccessKey, AccessKeys},
 };
+use headwater_rpc::tls::ServerTlsConfig;
 use headwater_transports::ServerOptions;
 
 use super::{
@@ -33,9 +34,15 @@ pub(super) struct Serve {
     ///
     /// http:// and https:// are gRPC over HTTP/2, without and with TLS; h3:// is HTTP/3;
     /// https+h3:// is both on one port, for upstreams that speak HTTP/3 where UDP gets through; ws:// and wss:// are WebSocket,
-    /// without and with TLS; unix:PATH is HTTP/2 over a Unix socket. Port 0 takes a free one.
+    /// without and with TLS; unix:PATH is HTTP/2 over a Unix socket; grpc-web+http:// and grpc-web+https:// are gRPC-Web, by
+    /// which a page in a browser can call what upstreams can. Port 0 takes a free one.
     #[arg(long, default_value = "http://127.0.0.1:8081", value_name = "URL")]
     listen_upstream: Vec<String>,
+    /// An origin whose pages may call by gRPC-Web, such as https://admin.example.org; repeatable, `*` is every one. Without
+    /// it none may. They need a token of an upstream all the same, which can do everything: it is nothing for the public.
+    #[cfg(feature = "grpc-web")]
+    #[arg(long = "web-origin", value_name = "ORIGIN")]
+    web_origins: Vec<String>,
     /// The key that tokens are signed with: 32 bytes or more. Without it a fresh one is made at each start.
     #[arg(
         long,
@@ -100,11 +107,7 @@ impl Serve {
         let identity = self.tls.identity()?;
         let tls = identity.as_ref().map(|identity| &identity.config);
         let clients = self.listen_clients.bind(tls).await?;
-        let options = ServerOptions {
-            tls: tls.cloned(),
-            ..ServerOptions::default()
-        };
-        let upstreams = upstreams::bind(&self.listen_upstream, &options).await?;
+        let upstreams = upstreams::bind(&self.listen_upstream, &self.server_options(tls)).await?;
         let config = self.config(&key, clients.endpoint())?;
         let endpoint = config.endpoints[0].clone();
         let service = Service::new(config);
@@ -125,6 +128,20 @@ impl Serve {
         }
         println!("{ready}");
         running.until_told(self.drain_timeout).await
+    }
+
+    fn server_options(&self, tls: Option<&ServerTlsConfig>) -> ServerOptions {
+        #[cfg_attr(
+            not(feature = "grpc-web"),
+            expect(unused_mut, reason = "there is nothing else to set")
+        )]
+        let mut options = ServerOptions {
+            tls: tls.cloned(),
+            ..ServerOptions::default()
+        };
+        #[cfg(feature = "grpc-web")]
+        options.grpc_web.origins.clone_from(&self.web_origins);
+        options
     }
 
     fn config(&self, key: &AccessKey, own_endpoint: String) -> Result<ServiceConfig, Error> {

@@ -16,6 +16,8 @@ use headwater_websocket::WebSocketClientConfig;
 
 #[cfg(all(feature = "http2", feature = "http3"))]
 use crate::both;
+#[cfg(feature = "grpc-web")]
+use crate::grpc_web;
 #[cfg(feature = "http2")]
 use crate::http2;
 #[cfg(feature = "http3")]
@@ -74,6 +76,10 @@ pub fn client(url: &str, options: &ClientOptions) -> Result<ClientBuilder, UrlEr
         Scheme::HttpsH3 => both::client(&url, options),
         #[cfg(not(all(feature = "http2", feature = "http3")))]
         Scheme::HttpsH3 => Err(UrlError::NotBuilt(url.scheme())),
+        #[cfg(feature = "grpc-web")]
+        Scheme::GrpcWebHttp | Scheme::GrpcWebHttps => grpc_web::client(&url, options),
+        #[cfg(not(feature = "grpc-web"))]
+        Scheme::GrpcWebHttp | Scheme::GrpcWebHttps => Err(UrlError::NotBuilt(url.scheme())),
         #[cfg(feature = "websocket")]
         Scheme::Ws | Scheme::Wss => websocket::client(&url, options),
         #[cfg(not(feature = "websocket"))]

@@ -18,6 +18,10 @@ pub enum Scheme {
     H3,
     /// HTTP/3, and HTTP/2 with TLS where UDP is blocked; a server takes both.
     HttpsH3,
+    /// gRPC-Web without TLS.
+    GrpcWebHttp,
+    /// gRPC-Web with TLS.
+    GrpcWebHttps,
     /// WebSocket without TLS.
     Ws,
     /// WebSocket with TLS.
@@ -27,12 +31,14 @@ pub enum Scheme {
 }
 
 /// All schemes, in the order in which people are told of them.
-const SCHEMES: [Scheme; 8] = [
+const SCHEMES: [Scheme; 10] = [
     Scheme::Http,
     Scheme::Https,
     Scheme::Unix,
     Scheme::H3,
     Scheme::HttpsH3,
+    Scheme::GrpcWebHttp,
+    Scheme::GrpcWebHttps,
     Scheme::Ws,
     Scheme::Wss,
     Scheme::InProcess,
@@ -49,6 +55,8 @@ impl Scheme {
             Self::Unix => "unix",
             Self::H3 => "h3",
             Self::HttpsH3 => "https+h3",
+            Self::GrpcWebHttp => "grpc-web+http",
+            Self::GrpcWebHttps => "grpc-web+https",
             Self::Ws => "ws",
             Self::Wss => "wss",
             Self::InProcess => "inproc",
@@ -61,6 +69,7 @@ impl Scheme {
             Self::Http | Self::Https | Self::Unix => "http2",
             Self::HttpsH3 if !cfg!(feature = "http2") => "http2",
             Self::H3 | Self::HttpsH3 => "http3",
+            Self::GrpcWebHttp | Self::GrpcWebHttps => "grpc-web",
             Self::Ws | Self::Wss => "websocket",
             Self::InProcess => "in-process",
         }
@@ -72,6 +81,7 @@ impl Scheme {
             Self::Http | Self::Https | Self::Unix => cfg!(feature = "http2"),
             Self::H3 => cfg!(feature = "http3"),
             Self::HttpsH3 => cfg!(all(feature = "http2", feature = "http3")),
+            Self::GrpcWebHttp | Self::GrpcWebHttps => cfg!(feature = "grpc-web"),
             Self::Ws | Self::Wss => cfg!(feature = "websocket"),
             Self::InProcess => cfg!(feature = "in-process"),
         }
@@ -80,8 +90,8 @@ impl Scheme {
     /// Whether its connections are always by TLS, so that a server needs a certificate.
     pub const fn has_tls(self) -> bool {
         match self {
-            Self::Https | Self::H3 | Self::HttpsH3 | Self::Wss => true,
-            Self::Http | Self::Unix | Self::Ws | Self::InProcess => false,
+            Self::Https | Self::H3 | Self::HttpsH3 | Self::GrpcWebHttps | Self::Wss => true,
+            Self::Http | Self::Unix | Self::GrpcWebHttp | Self::Ws | Self::InProcess => false,
         }
     }
 
@@ -93,8 +103,8 @@ impl Scheme {
     /// The port of URLs that name none.
     const fn port(self) -> Option<u16> {
         match self {
-            Self::Http | Self::Ws => Some(80),
-            Self::Https | Self::H3 | Self::HttpsH3 | Self::Wss => Some(443),
+            Self::Http | Self::GrpcWebHttp | Self::Ws => Some(80),
+            Self::Https | Self::H3 | Self::HttpsH3 | Self::GrpcWebHttps | Self::Wss => Some(443),
             Self::Unix | Self::InProcess => None,
         }
     }

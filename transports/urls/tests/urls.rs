@@ -102,6 +102,8 @@ async fn u_10_one_server_listens_on_every_transport_at_once() {
         (&unix, "unix:"),
         ("h3://127.0.0.1:0", "ipv4:127.0.0.1:"),
         ("https+h3://127.0.0.1:0", "ipv4:127.0.0.1:"),
+        ("grpc-web+http://127.0.0.1:0", "ipv4:127.0.0.1:"),
+        ("grpc-web+https://127.0.0.1:0", "ipv4:127.0.0.1:"),
         ("ws://127.0.0.1:0", "ipv4:127.0.0.1:"),
         ("wss://127.0.0.1:0", "ipv4:127.0.0.1:"),
         ("inproc://server", "in-process:"),
