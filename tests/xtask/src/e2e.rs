@@ -25,7 +25,7 @@ enum Tool {
     Strace,
 }
 
-const SUITES: [Suite; 13] = [
+const SUITES: [Suite; 14] = [
     suite("js/service"),
     suite("js/bad-input"),
     suite("js/chat"),
@@ -35,6 +35,10 @@ const SUITES: [Suite; 13] = [
     },
     Suite {
         name: "js/demo",
+        tool: Tool::Chromium,
+    },
+    Suite {
+        name: "js/grpc-web",
         tool: Tool::Chromium,
     },
     suite("js/zrpc"),
