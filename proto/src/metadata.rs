@@ -28,7 +28,8 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 );
 
 /// Names that HTTP or gRPC itself uses in the header block, beside all that begin with `grpc-` or `:`.
-const RESERVED: [&str; 12] = [
+const RESERVED: [&str; 13] = [
+    "alt-svc",
     "connection",
     "content-length",
     "content-type",

@@ -7,6 +7,7 @@ mod run;
 mod serve;
 mod tls;
 mod token;
+mod upstreams;
 
 use std::process::ExitCode;
 
@@ -27,7 +28,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    Serve(serve::Serve),
+    Serve(Box<serve::Serve>),
     Demo(demo::Demo),
     Token(token::Token),
 }

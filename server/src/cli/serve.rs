@@ -8,7 +8,7 @@ use headwater::{
     auth::{AccessKey, AccessKeys},
 };
 use headwater_rpc::tls::ServerTlsConfig;
-use headwater_transports::{Scheme, ServerOptions, Url, UrlError, UrlServer};
+use headwater_transports::ServerOptions;
 
 use super::{
     Error,
@@ -16,6 +16,7 @@ use super::{
     clients::ListenClients,
     run::{self, Running, seconds},
     tls::Tls,
+    upstreams,
 };
 
 /// Runs the service.
@@ -32,10 +33,17 @@ pub(super) struct Serve {
     listen_clients: ListenClients,
     /// Where upstreams dial in; repeatable: all of them are served at once. The scheme chooses how:
     ///
-    /// http:// and https:// are gRPC over HTTP/2, without and with TLS; h3:// is HTTP/3; ws:// and wss:// are WebSocket,
-    /// without and with TLS; unix:PATH is HTTP/2 over a Unix socket. Port 0 takes a free one.
+    /// http:// and https:// are gRPC over HTTP/2, without and with TLS; h3:// is HTTP/3;
+    /// https+h3:// is both on one port, for upstreams that speak HTTP/3 where UDP gets through; ws:// and wss:// are WebSocket,
+    /// without and with TLS; unix:PATH is HTTP/2 over a Unix socket; grpc-web+http:// and grpc-web+https:// are gRPC-Web, by
+    /// which a page in a browser can call what upstreams can. Port 0 takes a free one.
     #[arg(long, default_value = "http://127.0.0.1:8081", value_name = "URL")]
     listen_upstream: Vec<String>,
+    /// An origin whose pages may call by gRPC-Web, such as https://admin.example.org; repeatable, `*` is every one. Without
+    /// it none may. They need a token of an upstream all the same, which can do everything: it is nothing for the public.
+    #[cfg(feature = "grpc-web")]
+    #[arg(long = "web-origin", value_name = "ORIGIN")]
+    web_origins: Vec<String>,
     /// The key that tokens are signed with: 32 bytes or more. Without it a fresh one is made at each start.
     #[arg(
         long,
@@ -89,6 +97,8 @@ Examples:
   headwater serve --listen-upstream https://0.0.0.0:8443 --tls-cert server.pem --tls-key server.key \\
                   --tls-client-ca upstreams.pem
       Upstreams have to show a certificate too.
+  headwater serve --listen-upstream https+h3://0.0.0.0:8443 --tls-cert server.pem --tls-key server.key
+      HTTP/3, and HTTP/2 where UDP is blocked, on one port. Upstreams dial the same URL.
   headwater serve --allow-anonymous-channels --fanout-channel news
       Push channels for clients that have no token; every consumer of the channel `news` has every message.";
 
@@ -102,7 +112,7 @@ impl Serve {
         let identity = self.tls.identity()?;
         let tls = identity.as_ref().map(|identity| &identity.config);
         let clients = self.listen_clients.bind(tls).await?;
-        let upstreams = self.bind_upstreams(tls).await?;
+        let upstreams = upstreams::bind(&self.listen_upstream, &self.server_options(tls)).await?;
         let config = self.config(&key, clients.endpoint())?;
         let endpoint = config.endpoints[0].clone();
         let service = Service::new(config);
@@ -126,20 +136,18 @@ impl Serve {
         running.until_told(self.drain_timeout).await
     }
 
-    async fn bind_upstreams(&self, tls: Option<&ServerTlsConfig>) -> Result<Vec<UrlServer>, Error> {
-        let options = ServerOptions {
+    fn server_options(&self, tls: Option<&ServerTlsConfig>) -> ServerOptions {
+        #[cfg_attr(
+            not(feature = "grpc-web"),
+            expect(unused_mut, reason = "there is nothing else to set")
+        )]
+        let mut options = ServerOptions {
             tls: tls.cloned(),
             ..ServerOptions::default()
         };
-        let mut servers = Vec::new();
-        for url in &self.listen_upstream {
-            if Url::parse(url).is_ok_and(|url| url.scheme() == Scheme::InProcess) {
-                return Err("--listen-upstream: inproc:// is for programs that embed the service; nobody else could reach it".into());
-            }
-            let bound = UrlServer::bind(url, &options).await;
-            servers.push(bound.map_err(|error| cannot_listen(url, &error))?);
-        }
-        Ok(servers)
+        #[cfg(feature = "grpc-web")]
+        options.grpc_web.origins.clone_from(&self.web_origins);
+        options
     }
 
     fn config(&self, key: &AccessKey, own_endpoint: String) -> Result<ServiceConfig, Error> {
@@ -168,13 +176,4 @@ impl Serve {
             ..ServiceConfig::new(AccessKeys::new(key.clone(), secondary))
         })
     }
-}
-
-fn cannot_listen(url: &str, error: &UrlError) -> String {
-    let hint = if matches!(error, UrlError::NoCertificate(_)) {
-        ": give --tls-cert and --tls-key, or --dev-tls"
-    } else {
-        ""
-    };
-    format!("cannot listen for upstreams on {url}: {error}{hint}")
 }

@@ -1,11 +1,13 @@
 // `headwater demo` as a person meets it: two tabs of a real browser chat through the page that it serves.
 
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
+import https from "node:https";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
-import { CHROMIUM, PATIENCE_MS, Service, chromium } from "./harness.mjs";
+import { CHROMIUM, PATIENCE_MS, Service, chromium, within } from "./harness.mjs";
 
 // The sandbox needs rights that a build machine's root has not; the rest keeps the browser from calling home.
 const FLAGS = [
@@ -25,7 +27,9 @@ describe("headwater demo in a browser", () => {
   before(async () => {
     service = await Service.start("demo", []);
     profile = await mkdtemp(path.join(tmpdir(), "headwater-chromium-"));
-    browser = await chromium.launchPersistentContext(profile, { executablePath: CHROMIUM(), headless: true, args: FLAGS });
+    // The certificate of the test over TLS is made up at its start, so the browser cannot know it.
+    const options = { executablePath: CHROMIUM(), headless: true, args: FLAGS, ignoreHTTPSErrors: true };
+    browser = await chromium.launchPersistentContext(profile, options);
     browser.setDefaultTimeout(PATIENCE_MS);
   });
   after(async () => {
@@ -37,10 +41,10 @@ describe("headwater demo in a browser", () => {
   const failures = [];
 
   // A tab in which someone of this name is connected.
-  async function tab(name) {
+  async function tab(name, { clients } = service) {
     const page = await browser.newPage();
     page.on("pageerror", (error) => failures.push(error.message));
-    await page.goto(service.clients);
+    await page.goto(clients);
     await connected(page);
     await page.fill("#name", name);
     await page.press("#name", "Tab");
@@ -89,6 +93,21 @@ describe("headwater demo in a browser", () => {
     await connected(bob);
     await say(ann, "welcome back");
     await hears(bob, "ann: welcome back");
+  });
+
+  test("over TLS two tabs exchange messages, and who has the printed certificate trusts the page", async (t) => {
+    const secure = new Service(process.env.HEADWATER_BIN, ["demo", "--dev-tls", "--listen-clients", "https://127.0.0.1:0"]);
+    await secure.untilReady();
+    t.after(() => secure.stop());
+    assert.match(secure.clients, /^https:/);
+    const ca = readFileSync(secure.root);
+    const answered = new Promise((done, failed) => https.get(secure.clients, { ca }, done).on("error", failed));
+    assert.equal((await within(answered, "the page")).statusCode, 200);
+    const [ann, bob] = [await tab("ann", secure), await tab("bob", secure)];
+    await say(ann, "is this private?");
+    await hears(bob, "ann: is this private?");
+    assert.match(await bob.evaluate("socket.url"), /^wss:/);
+    assert.deepEqual(failures, []);
   });
 
   test("the page fits a phone", async () => {

@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import http2 from "node:http2";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { describe, test } from "node:test";
@@ -51,6 +52,7 @@ describe("transports", () => {
 
   test("one service takes upstreams at several URLs at once", async (t) => {
     const more = UPSTREAM_URLS.filter((url) => !/^(inproc|http):/.test(url));
+    more.push("https+h3://127.0.0.1:0", "grpc-web+http://127.0.0.1:0");
     const service = await Service.start("serve", [
       "--access-key", KEY, "--dev-tls", ...more.flatMap((url) => ["--listen-upstream", url]),
     ]);
@@ -64,6 +66,30 @@ describe("transports", () => {
       client.stop();
       assert.equal(await upstream.stop(), 0, url);
     }
+  });
+
+  test("S4-85 what listens by HTTP/2 announces the HTTP/3 beside it, as Node's own client reads it", async (t) => {
+    const announced = async (...urls) => {
+      const args = ["--access-key", KEY, "--dev-tls", ...urls.flatMap((url) => ["--listen-upstream", url])];
+      const service = await Service.start("serve", args);
+      t.after(() => service.stop());
+      const [, url, other] = service.upstreams;
+      const session = http2.connect(url.replace("https+h3:", "https:"), { ca: readFileSync(service.root) });
+      t.after(() => session.close());
+      const stream = session.request({ ":method": "POST", ":path": "/no.Service/Method", "content-type": "application/grpc" });
+      const headers = new Promise((done, failed) => stream.on("response", done).on("error", failed));
+      stream.end();
+      return [(await within(headers, "an answer"))["alt-svc"], url, other].map(String);
+    };
+    const port = (url) => url.split(":").at(-1);
+    const [beside, , http3] = await announced("https://127.0.0.1:0", "h3://127.0.0.1:0");
+    assert.equal(beside, `h3=":${port(http3)}"; ma=86400`);
+    const [same, both] = await announced("https+h3://127.0.0.1:0");
+    assert.equal(same, `h3=":${port(both)}"; ma=86400`, "of the same port");
+    const [none] = await announced("https://127.0.0.1:0");
+    assert.equal(none, "undefined", "there is none");
+    const [elsewhere] = await announced("https://127.0.0.1:0", "h3://[::1]:0");
+    assert.equal(elsewhere, "undefined", "it is at another host");
   });
 
   test("clients come over TLS to a certificate that was made up", async (t) => {

@@ -37,6 +37,10 @@ const SUITES: &[Suite] = &[
         name: "js/demo",
         tool: Tool::Chromium,
     },
+    Suite {
+        name: "js/grpc-web",
+        tool: Tool::Chromium,
+    },
     suite("js/zrpc"),
     suite("python/chat"),
     suite("python/upstream"),

@@ -253,6 +253,10 @@ impl Router {
         then(table.routes.get(path).or(table.fallback.as_ref()))
     }
 
+    pub(crate) fn shape(&self, path: &str) -> Option<Shape> {
+        self.read().routes.get(path).map(|route| route.shape)
+    }
+
     /// Has the calls of a server end with the methods that they are of.
     pub(crate) fn join(&self, calls: &Arc<Registry>) {
         let mut table = self.write();

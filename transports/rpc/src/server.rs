@@ -138,6 +138,12 @@ impl Acceptor {
         self.inner.router.methods_since(known)
     }
 
+    /// How many messages the method at this path has each way; `None` if the server has no such method. For transports that
+    /// cannot carry all shapes.
+    pub fn shape(&self, path: &str) -> Option<Shape> {
+        self.inner.router.shape(path)
+    }
+
     /// Makes a call of a stream: its handler starts in a task of its own, and what it sends is in the result.
     pub fn accept(&self, accepted: AcceptedStream) -> Outbound {
         let AcceptedStream {

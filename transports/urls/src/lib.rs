@@ -9,9 +9,22 @@
 //! | `https://HOST:PORT` | HTTP/2 with TLS | `http2` |
 //! | `unix:PATH`, `unix:///PATH` | HTTP/2 over a Unix socket | `http2` |
 //! | `h3://HOST:PORT` | HTTP/3, always with TLS 1.3 | `http3` |
+//! | `https+h3://HOST:PORT` | HTTP/3, and HTTP/2 with TLS where UDP is blocked | `http2` and `http3` |
+//! | `grpc-web+http://HOST:PORT` | gRPC-Web, for browsers, over HTTP/1.1 and HTTP/2; and gRPC over HTTP/2 | `grpc-web` |
+//! | `grpc-web+https://HOST:PORT` | the same with TLS | `grpc-web` |
 //! | `ws://HOST:PORT` | pw_rpc's packets over WebSocket | `websocket` |
 //! | `wss://HOST:PORT` | the same with TLS | `websocket` |
 //! | `inproc://NAME` | the same process, by the names that both sides were given | `in-process` |
+//!
+//! A client of `https+h3://` tries HTTP/3 first, at the same port, and after a second HTTP/2. Where HTTP/3 failed it is left
+//! alone for 5 minutes, and after each further failure for twice as long, up to a day. Over HTTP/2, it moves to HTTP/3 once
+//! an answer announces that (`alt-svc: h3=":PORT"`, RFC 7838) and it works: new calls go there, open ones end where they
+//! are. A server of `https+h3://` listens on one port of TCP and of UDP, and announces that. It is a scheme of its own, so
+//! that `https://` stays what it says: one connection of TCP, and no datagram that a network might drop or log.
+//!
+//! A server of `grpc-web+http://` is a listener of its own, since what stands on HTTP/1.1, CORS and another framing is not for
+//! upstreams, and should be reachable by other people. A client of it speaks gRPC over HTTP/2, for what browsers have to make
+//! do with is of no use elsewhere.
 //!
 //! Features only add. A URL whose transport is not built is an error that names the feature; with `in-process` alone, no
 //! network is built in.
@@ -54,8 +67,12 @@
     )
 )]
 
+#[cfg(all(feature = "http2", feature = "http3"))]
+mod both;
 mod client;
 mod error;
+#[cfg(feature = "grpc-web")]
+mod grpc_web;
 #[cfg(feature = "http2")]
 mod http2;
 #[cfg(feature = "http3")]

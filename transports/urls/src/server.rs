@@ -3,6 +3,8 @@
 use std::fmt;
 
 use async_trait::async_trait;
+#[cfg(feature = "grpc-web")]
+use headwater_grpc_web::GrpcWebServerConfig;
 #[cfg(feature = "http2")]
 use headwater_http2::Http2ServerConfig;
 #[cfg(feature = "http3")]
@@ -15,6 +17,10 @@ use headwater_rpc::{Acceptor, RegisteredMethod, ServerTransport, Status};
 #[cfg(feature = "websocket")]
 use headwater_websocket::WebSocketServerConfig;
 
+#[cfg(all(feature = "http2", feature = "http3"))]
+use crate::both;
+#[cfg(feature = "grpc-web")]
+use crate::grpc_web;
 #[cfg(feature = "http2")]
 use crate::http2;
 #[cfg(feature = "http3")]
@@ -28,15 +34,18 @@ use crate::{Scheme, Url, UrlError};
 /// What servers need beside their URL. Fields come with features, so end a literal with `..Default::default()`.
 #[derive(Debug, Clone, Default)]
 pub struct ServerOptions {
-    /// How servers of `https://`, `h3://` and `wss://` prove who they are. Default: none, with which such URLs are refused.
+    /// How servers of `https://`, `h3://`, `https+h3://`, `grpc-web+https://` and `wss://` prove who they are. Default: none, with which such URLs are refused.
     #[cfg(feature = "tls")]
     pub tls: Option<ServerTlsConfig>,
-    /// The bounds of servers of `http://`, `https://` and `unix:`.
+    /// The bounds of servers of `http://`, `https://` and `unix:`, and of the HTTP/2 of `https+h3://`.
     #[cfg(feature = "http2")]
     pub http2: Http2ServerConfig,
-    /// The bounds of servers of `h3://`.
+    /// The bounds of servers of `h3://`, and of the HTTP/3 of `https+h3://`.
     #[cfg(feature = "http3")]
     pub http3: Http3ServerConfig,
+    /// The bounds of servers of `grpc-web+http://` and `grpc-web+https://`, and whose pages may call them.
+    #[cfg(feature = "grpc-web")]
+    pub grpc_web: GrpcWebServerConfig,
     /// The bounds of servers of `ws://` and `wss://`, and what they speak to clients that name no subprotocol.
     #[cfg(feature = "websocket")]
     pub websocket: WebSocketServerConfig,
@@ -70,6 +79,14 @@ impl UrlServer {
             Scheme::H3 => http3::bind(&url, options).await,
             #[cfg(not(feature = "http3"))]
             Scheme::H3 => Err(UrlError::NotBuilt(url.scheme())),
+            #[cfg(all(feature = "http2", feature = "http3"))]
+            Scheme::HttpsH3 => both::bind(&url, options).await,
+            #[cfg(not(all(feature = "http2", feature = "http3")))]
+            Scheme::HttpsH3 => Err(UrlError::NotBuilt(url.scheme())),
+            #[cfg(feature = "grpc-web")]
+            Scheme::GrpcWebHttp | Scheme::GrpcWebHttps => grpc_web::bind(&url, options).await,
+            #[cfg(not(feature = "grpc-web"))]
+            Scheme::GrpcWebHttp | Scheme::GrpcWebHttps => Err(UrlError::NotBuilt(url.scheme())),
             #[cfg(feature = "websocket")]
             Scheme::Ws | Scheme::Wss => websocket::bind(&url, options).await,
             #[cfg(not(feature = "websocket"))]
@@ -118,7 +135,7 @@ impl ServerTransport for UrlServer {
 }
 
 /// What a server of this URL proves itself by, where it has to.
-#[cfg(feature = "tls")]
+#[cfg(any(feature = "http2", feature = "websocket"))]
 pub(crate) fn certificate(
     url: &Url,
     options: &ServerOptions,

@@ -16,6 +16,12 @@ pub enum Scheme {
     Unix,
     /// HTTP/3.
     H3,
+    /// HTTP/3, and HTTP/2 with TLS where UDP is blocked; a server takes both.
+    HttpsH3,
+    /// gRPC-Web without TLS.
+    GrpcWebHttp,
+    /// gRPC-Web with TLS.
+    GrpcWebHttps,
     /// WebSocket without TLS.
     Ws,
     /// WebSocket with TLS.
@@ -25,11 +31,14 @@ pub enum Scheme {
 }
 
 /// All schemes, in the order in which people are told of them.
-const SCHEMES: [Scheme; 7] = [
+const SCHEMES: [Scheme; 10] = [
     Scheme::Http,
     Scheme::Https,
     Scheme::Unix,
     Scheme::H3,
+    Scheme::HttpsH3,
+    Scheme::GrpcWebHttp,
+    Scheme::GrpcWebHttps,
     Scheme::Ws,
     Scheme::Wss,
     Scheme::InProcess,
@@ -45,17 +54,22 @@ impl Scheme {
             Self::Https => "https",
             Self::Unix => "unix",
             Self::H3 => "h3",
+            Self::HttpsH3 => "https+h3",
+            Self::GrpcWebHttp => "grpc-web+http",
+            Self::GrpcWebHttps => "grpc-web+https",
             Self::Ws => "ws",
             Self::Wss => "wss",
             Self::InProcess => "inproc",
         }
     }
 
-    /// The feature of this crate that brings its transport.
+    /// The feature of this crate that brings its transport; of the one that needs two, the one that is missing.
     pub const fn feature(self) -> &'static str {
         match self {
             Self::Http | Self::Https | Self::Unix => "http2",
-            Self::H3 => "http3",
+            Self::HttpsH3 if !cfg!(feature = "http2") => "http2",
+            Self::H3 | Self::HttpsH3 => "http3",
+            Self::GrpcWebHttp | Self::GrpcWebHttps => "grpc-web",
             Self::Ws | Self::Wss => "websocket",
             Self::InProcess => "in-process",
         }
@@ -66,6 +80,8 @@ impl Scheme {
         match self {
             Self::Http | Self::Https | Self::Unix => cfg!(feature = "http2"),
             Self::H3 => cfg!(feature = "http3"),
+            Self::HttpsH3 => cfg!(all(feature = "http2", feature = "http3")),
+            Self::GrpcWebHttp | Self::GrpcWebHttps => cfg!(feature = "grpc-web"),
             Self::Ws | Self::Wss => cfg!(feature = "websocket"),
             Self::InProcess => cfg!(feature = "in-process"),
         }
@@ -74,8 +90,8 @@ impl Scheme {
     /// Whether its connections are always by TLS, so that a server needs a certificate.
     pub const fn has_tls(self) -> bool {
         match self {
-            Self::Https | Self::H3 | Self::Wss => true,
-            Self::Http | Self::Unix | Self::Ws | Self::InProcess => false,
+            Self::Https | Self::H3 | Self::HttpsH3 | Self::GrpcWebHttps | Self::Wss => true,
+            Self::Http | Self::Unix | Self::GrpcWebHttp | Self::Ws | Self::InProcess => false,
         }
     }
 
@@ -87,8 +103,8 @@ impl Scheme {
     /// The port of URLs that name none.
     const fn port(self) -> Option<u16> {
         match self {
-            Self::Http | Self::Ws => Some(80),
-            Self::Https | Self::H3 | Self::Wss => Some(443),
+            Self::Http | Self::GrpcWebHttp | Self::Ws => Some(80),
+            Self::Https | Self::H3 | Self::HttpsH3 | Self::GrpcWebHttps | Self::Wss => Some(443),
             Self::Unix | Self::InProcess => None,
         }
     }
@@ -146,6 +162,14 @@ impl Url {
     /// What comes after the scheme: a host with or without a port, the path of a Unix socket, or a name.
     pub fn rest(&self) -> &str {
         &self.rest
+    }
+
+    /// The host and the port, which is that of the scheme if there is none.
+    #[cfg(all(feature = "http2", feature = "http3"))]
+    pub(crate) fn host_with_port(&self) -> Option<(String, u16)> {
+        let whole = self.host_and_port();
+        let (host, port) = whole.rsplit_once(':')?;
+        Some((host.to_owned(), port.parse().ok()?))
     }
 
     /// The host with its port, or with that of the scheme if it has none.

@@ -101,6 +101,9 @@ async fn u_10_one_server_listens_on_every_transport_at_once() {
         ("https://127.0.0.1:0", "ipv4:127.0.0.1:"),
         (&unix, "unix:"),
         ("h3://127.0.0.1:0", "ipv4:127.0.0.1:"),
+        ("https+h3://127.0.0.1:0", "ipv4:127.0.0.1:"),
+        ("grpc-web+http://127.0.0.1:0", "ipv4:127.0.0.1:"),
+        ("grpc-web+https://127.0.0.1:0", "ipv4:127.0.0.1:"),
         ("ws://127.0.0.1:0", "ipv4:127.0.0.1:"),
         ("wss://127.0.0.1:0", "ipv4:127.0.0.1:"),
         ("inproc://server", "in-process:"),
@@ -119,7 +122,7 @@ async fn u_10_one_server_listens_on_every_transport_at_once() {
 #[tokio::test]
 async fn the_port_that_was_taken_is_told() {
     let place = Place::new();
-    for scheme in ["http", "https", "h3", "ws", "wss"] {
+    for scheme in ["http", "https", "h3", "https+h3", "ws", "wss"] {
         for host in ["127.0.0.1", "localhost"] {
             let url = place
                 .serve(&format!("{scheme}://{host}:0/"), &router())
@@ -177,7 +180,7 @@ async fn a_server_with_tls_needs_a_certificate_and_a_client_that_trusts_it() {
 #[tokio::test]
 async fn an_address_that_is_taken_is_said_to_be() {
     let place = Place::new();
-    for scheme in ["http", "https", "h3", "ws", "wss", "inproc"] {
+    for scheme in ["http", "https", "h3", "https+h3", "ws", "wss", "inproc"] {
         let url = place
             .serve(&format!("{scheme}://127.0.0.1:0"), &router())
             .await;
@@ -241,7 +244,9 @@ fn a_scheme_that_nobody_knows_is_answered_with_those_that_are_there() {
 /// The features decide; and who meets a URL that the build does not know learns which one is missing.
 #[test]
 fn a_transport_that_is_not_built_names_its_feature() {
-    for scheme in ["http", "https", "unix", "h3", "ws", "wss", "inproc"] {
+    for scheme in [
+        "http", "https", "unix", "h3", "https+h3", "ws", "wss", "inproc",
+    ] {
         match Url::parse(&format!("{scheme}:///x")).err() {
             Some(UrlError::NotBuilt(missing)) => {
                 assert_eq!(missing.name(), scheme);

@@ -15,6 +15,7 @@ use h2::client::SendRequest;
 use headwater_rpc::{
     Code, Status,
     channel::{Address, Connection, Connector},
+    http::Alternatives,
 };
 use http::uri::{Authority, Scheme};
 use tokio::{sync::oneshot, time::timeout};
@@ -55,6 +56,7 @@ pub struct Http2Connector {
     origin: Origin,
     tls: Option<TlsDialer>,
     pace: Pace,
+    alternatives: Option<Alternatives>,
 }
 
 impl Http2Connector {
@@ -93,7 +95,18 @@ impl Http2Connector {
             },
             tls,
             pace: Pace::new(interval),
+            alternatives: None,
         })
+    }
+
+    /// Writes down here what the servers' answers announce (`alt-svc`, RFC 7838), for whoever follows it, such as a
+    /// [`Fallback`](headwater_rpc::http::Fallback).
+    #[must_use]
+    pub fn announcing_to(self, alternatives: Alternatives) -> Self {
+        Self {
+            alternatives: Some(alternatives),
+            ..self
+        }
     }
 
     async fn dial(&self, address: &Address) -> Result<Box<dyn Stream>, Status> {
@@ -141,7 +154,7 @@ impl Http2Connector {
             Poll::Pending => Poll::Pending,
         });
         heard.await.map_err(|error| no_connection(&error))?;
-        let shared = Shared::new(sender);
+        let shared = Shared::new(sender, self.alternatives.clone());
         let keepalive = connection.ping_pong().zip(self.config.keepalive.clone());
         let keepalive = keepalive.map(|(ping_pong, config)| {
             let watch = keepalive::watch(ping_pong, config, self.pace.clone(), Arc::clone(&shared));

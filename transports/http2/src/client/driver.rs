@@ -194,7 +194,7 @@ mod tests {
         let builder = h2::client::Builder::new();
         let handshake = builder.handshake::<_, Payload>(socket).await;
         let (sender, connection) = handshake.expect("the stream is open");
-        let shared = Shared::new(sender);
+        let shared = Shared::new(sender, None);
         let driver = Driver::new(connection, Arc::clone(&shared), reads, None);
         (shared, driver)
     }

@@ -28,7 +28,7 @@ pub(crate) struct ResponseInbound {
     message_bytes_max: usize,
     /// A request that `h2` may still hold for want of a window. A reset that is implied would wait behind it.
     held: Option<SendStream<Payload>>,
-    _permit: Permit,
+    permit: Permit,
 }
 
 enum State {
@@ -48,12 +48,13 @@ impl ResponseInbound {
             state: State::Waiting(response),
             message_bytes_max,
             held,
-            _permit: permit,
+            permit,
         }
     }
 
     fn responded(&mut self, response: Response<RecvStream>) -> Result<Frame, Closed> {
         let (head, body) = response.into_parts();
+        self.permit.answered(&head.headers);
         if let Some(trailers) = headers::to_trailers(&head.headers) {
             return Ok(Frame::end(trailers));
         }

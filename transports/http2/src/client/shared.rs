@@ -11,7 +11,8 @@ use std::{
 
 use futures_util::task::AtomicWaker;
 use h2::{Reason, client::SendRequest};
-use headwater_rpc::{Code, Status};
+use headwater_rpc::{Code, Status, http::Alternatives};
+use http::HeaderMap;
 use tokio::{
     sync::{Semaphore, TryAcquireError, watch},
     time::Instant,
@@ -43,13 +44,18 @@ pub(crate) struct Shared {
     /// The driver's task runs, and will look at its signals.
     running: AtomicBool,
     closed: watch::Sender<Option<Status>>,
+    /// Who wants to know what the server announces.
+    alternatives: Option<Alternatives>,
     started: Instant,
     /// When something was last heard of the peer, in milliseconds after the start.
     heard: AtomicU64,
 }
 
 impl Shared {
-    pub(crate) fn new(sender: SendRequest<Payload>) -> Arc<Self> {
+    pub(crate) fn new(
+        sender: SendRequest<Payload>,
+        alternatives: Option<Alternatives>,
+    ) -> Arc<Self> {
         let allowed = allowed(&sender);
         Arc::new(Self {
             sender: Mutex::new(Some(sender)),
@@ -63,6 +69,7 @@ impl Shared {
             driver: AtomicWaker::new(),
             running: AtomicBool::new(false),
             closed: watch::Sender::new(None),
+            alternatives,
             started: Instant::now(),
             heard: AtomicU64::new(0),
         })
@@ -268,6 +275,15 @@ impl Drop for Waiting<'_> {
 
 /// A stream's place among those that the peer allows.
 pub(crate) struct Permit(Arc<Shared>);
+
+impl Permit {
+    /// These are the headers of the answer on its stream.
+    pub(crate) fn answered(&self, headers: &HeaderMap) {
+        if let Some(alternatives) = &self.0.alternatives {
+            alternatives.announce(headers);
+        }
+    }
+}
 
 impl Drop for Permit {
     fn drop(&mut self) {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use headwater_rpc::http::AltSvc;
+
 /// The largest window of a stream or a connection (RFC 9113, 6.9.1).
 const WINDOW_BYTES_MAX: u32 = u32::MAX >> 1;
 
@@ -67,6 +69,9 @@ pub struct Http2ServerConfig {
     /// What a client may send on all streams together before it is read. What was read and is no whole message yet is
     /// held beside it: at most `concurrent_streams_max` times the limit of a message, 512 MiB by default. Much larger than one stream's, for else one unread stream stops all others; 2 GiB at most. Default: 16 MiB.
     pub connection_window_bytes: u32,
+    /// Where the same host can be reached by HTTP/3, which every answer then says (`alt-svc`, RFC 7838; RFC 9114, 3.1.1):
+    /// a server of HTTP/3 with the same certificate and the same router. Default: none.
+    pub alt_svc: Option<AltSvc>,
 }
 
 impl Default for Http2ServerConfig {
@@ -89,6 +94,7 @@ impl Default for Http2ServerConfig {
             frame_bytes_max: 1 << 20,
             stream_window_bytes: 4 << 20,
             connection_window_bytes: 16 << 20,
+            alt_svc: None,
         }
     }
 }

@@ -11,7 +11,11 @@ use std::{
     time::Duration,
 };
 
-use headwater_rpc::{Acceptor, Peer, http::jittered, tls::TlsServer};
+use headwater_rpc::{
+    Acceptor, Peer,
+    http::{AltSvc, jittered},
+    tls::TlsServer,
+};
 use hyper::server::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::{
@@ -248,6 +252,7 @@ async fn drive(
         acceptor: context.acceptor.clone(),
         mounts: Arc::clone(&context.mounts),
         connection: Arc::clone(connection),
+        alt_svc: config.alt_svc.map(AltSvc::to_header),
     };
     let http = http(config).serve_connection(TokioIo::new(io), service);
     let mut http = pin!(http);

@@ -32,6 +32,8 @@ pub(super) struct CallService {
     pub(super) acceptor: Acceptor,
     pub(super) mounts: Arc<Mounts>,
     pub(super) connection: Arc<Connection>,
+    /// What every answer announces.
+    pub(super) alt_svc: Option<HeaderValue>,
 }
 
 impl hyper::service::Service<Request<Incoming>> for CallService {
@@ -47,7 +49,12 @@ impl hyper::service::Service<Request<Incoming>> for CallService {
                 .accept(request)
                 .map_or_else(Answer::Refused, Answer::new),
         };
-        Responding { answer, stream }
+        let alt_svc = self.alt_svc.clone();
+        Responding {
+            answer,
+            stream,
+            alt_svc,
+        }
     }
 }
 
@@ -121,6 +128,22 @@ pub(super) struct Responding {
     answer: Answer,
     /// `None` once it is with the answer's body.
     stream: Option<OpenStream>,
+    alt_svc: Option<HeaderValue>,
+}
+
+impl Responding {
+    /// The answer as it goes out.
+    fn give(&mut self, response: Response<Content>) -> Response<ServerBody> {
+        let (mut head, content) = response.into_parts();
+        if let Some(alt_svc) = self.alt_svc.take() {
+            head.headers.insert(header::ALT_SVC, alt_svc);
+        }
+        let body = ServerBody {
+            content,
+            stream: self.stream.take(),
+        };
+        Response::from_parts(head, body)
+    }
 }
 
 enum Answer {
@@ -143,11 +166,7 @@ impl Future for Responding {
         if let Answer::Mounted(answer) = &mut self.answer {
             let Ok(response) = ready!(answer.as_mut().poll(cx));
             self.answer = Answer::Given;
-            let stream = self.stream.take();
-            return Poll::Ready(Ok(response.map(|body| ServerBody {
-                content: Content::Mounted(body),
-                stream,
-            })));
+            return Poll::Ready(Ok(self.give(response.map(Content::Mounted))));
         }
         let pulled = match &mut self.answer {
             Answer::Call(outbound, encoded) => ready!(outbound.poll_encoded(cx, encoded)),
@@ -160,11 +179,7 @@ impl Future for Responding {
                 unreachable!("a future is not polled after it is ready")
             }
         };
-        let stream = self.stream.take();
-        Poll::Ready(Ok(response.map(|body| ServerBody {
-            content: Content::Call(body),
-            stream,
-        })))
+        Poll::Ready(Ok(self.give(response.map(Content::Call))))
     }
 }
 

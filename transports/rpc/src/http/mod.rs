@@ -4,12 +4,15 @@
 //! ends, and each transport says that itself.
 
 mod age;
+mod alt_svc;
 mod fallback;
 pub mod headers;
 mod messages;
+mod moving;
 mod unsendable;
 
 pub use age::jittered;
+pub use alt_svc::{AltSvc, Alternatives};
 pub use fallback::{Fallback, FallbackConfig};
 pub use messages::{Messages, Part, Source, poll_as_frames};
 pub use unsendable::Unsendable;

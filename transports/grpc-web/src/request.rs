@@ -1,0 +1,136 @@
+//! What a client sends, from the body of its request to frames.
+
+use std::{
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use headwater_rpc::{
+    Closed, Inbound, Received, Violation,
+    http::{Messages, Part, Source, poll_as_frames},
+};
+use http::{Request, header::CONTENT_TYPE};
+use http_body::{Body as _, Frame, SizeHint};
+use hyper::body::Incoming;
+use tonic::body::Body;
+
+/// What is known of a request before its framing is undone.
+#[derive(Clone)]
+pub(crate) struct Origin {
+    /// It is gRPC-Web, and not gRPC.
+    pub(crate) is_web: bool,
+    lost: Arc<AtomicBool>,
+}
+
+/// Looks at a request before anybody changes it.
+pub(crate) fn mark(request: Request<Incoming>) -> Request<RequestBody> {
+    let kind = request.headers().get(CONTENT_TYPE);
+    let is_web = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc-web"));
+    let lost = Arc::new(AtomicBool::new(false));
+    let (mut head, incoming) = request.into_parts();
+    let body = RequestBody {
+        incoming,
+        lost: Arc::clone(&lost),
+    };
+    head.extensions.insert(Origin { is_web, lost });
+    Request::from_parts(head, body)
+}
+
+/// The body as it came, which remembers when the connection broke: base64 that is none is the client's fault, and all that
+/// is decoded later fails alike.
+pub(crate) struct RequestBody {
+    incoming: Incoming,
+    lost: Arc<AtomicBool>,
+}
+
+impl http_body::Body for RequestBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let frame = ready!(Pin::new(&mut self.incoming).poll_frame(cx));
+        if matches!(frame, Some(Err(_))) {
+            self.lost.store(true, Ordering::Relaxed);
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}
+
+/// The body without the framing of gRPC-Web, as a source.
+struct BodySource {
+    body: Body,
+    lost: Arc<AtomicBool>,
+}
+
+impl Source for BodySource {
+    fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Part, Closed>>> {
+        loop {
+            let frame = match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+                None => return Poll::Ready(None),
+                Some(Ok(frame)) => frame,
+                Some(Err(_)) if self.lost.load(Ordering::Relaxed) => {
+                    let closed = Closed::broken("the connection was lost");
+                    return Poll::Ready(Some(Err(closed)));
+                }
+                Some(Err(_)) => {
+                    let closed = Closed::violation(Violation::Undecodable);
+                    return Poll::Ready(Some(Err(closed)));
+                }
+            };
+            match frame.into_data().map_err(Frame::into_trailers) {
+                Ok(data) => return Poll::Ready(Some(Ok(Part::Data(data)))),
+                Err(Ok(trailers)) => return Poll::Ready(Some(Ok(Part::Trailers(trailers)))),
+                // A kind of frame that says nothing to gRPC.
+                Err(Err(_)) => {}
+            }
+        }
+    }
+}
+
+/// The requests of a call.
+pub(crate) struct RequestInbound(Messages<BodySource>);
+
+impl RequestInbound {
+    pub(crate) fn new(body: Body, origin: &Origin, message_bytes_max: usize) -> Self {
+        let lost = Arc::clone(&origin.lost);
+        Self(Messages::requests(
+            BodySource { body, lost },
+            message_bytes_max,
+        ))
+    }
+}
+
+impl Inbound for RequestInbound {
+    fn poll_frames(
+        &mut self,
+        cx: &mut Context<'_>,
+        frames: &mut Vec<headwater_rpc::Frame>,
+    ) -> Poll<Result<(), Closed>> {
+        poll_as_frames(self, cx, frames)
+    }
+
+    fn poll_received(
+        &mut self,
+        cx: &mut Context<'_>,
+        received: &mut Received,
+    ) -> Poll<Result<(), Closed>> {
+        let before = received.len();
+        self.0.poll_more(cx, received, before)
+    }
+}
