@@ -32,6 +32,7 @@ impl WebSocketConnection {
             idle_timeout: None,
             call_window_bytes: config.call_window_bytes,
             calls_max: 0,
+            method_calls_max: None,
             is_extended: config.subprotocol == super::Subprotocol::Headwater,
         };
         let session = Session::new(line, side, Arc::clone(shared.desk()), config);

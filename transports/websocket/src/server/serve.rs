@@ -21,6 +21,7 @@ pub(super) async fn serve(accepted: Accepted, services: Arc<ServiceList>, is_ext
         idle_timeout: config.idle_timeout,
         call_window_bytes: config.call_window_bytes,
         calls_max: config.calls_max,
+        method_calls_max: config.method_calls_max,
         is_extended,
     };
     let side = Side::Server(ServerSide::new(acceptor, peer, services));

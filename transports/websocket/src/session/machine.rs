@@ -70,6 +70,7 @@ impl Machine {
         let bounds = EndpointConfig {
             role: Some(role),
             calls_max: config.calls_max,
+            method_calls_max: config.method_calls_max.unwrap_or(usize::MAX),
             receive_window: window,
             ..EndpointConfig::default()
         };

@@ -56,6 +56,8 @@ pub(crate) struct SessionConfig {
     pub(crate) call_window_bytes: usize,
     /// Of the peer's.
     pub(crate) calls_max: usize,
+    /// Of these, of one method.
+    pub(crate) method_calls_max: Option<usize>,
     /// The peer is known to have Headwater's extension.
     pub(crate) is_extended: bool,
 }

@@ -138,6 +138,7 @@ pub(super) const fn bounds() -> SessionConfig {
         idle_timeout: None,
         call_window_bytes: 256 << 10,
         calls_max: 100,
+        method_calls_max: None,
         is_extended: true,
     }
 }
