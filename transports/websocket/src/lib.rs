@@ -45,6 +45,8 @@
 //! # fn text(status: Status) -> String { status.message.to_string() }
 //! ```
 //!
+//! Tests of services and clients need no socket: the feature `testing` has what pw_rpc's own kit has.
+//!
 //! # The accepting side
 //!
 //! A port that serves HTTP/1.1, the opening handshake, and the socket after it, with TLS or without:
@@ -105,6 +107,8 @@ mod server;
 mod session;
 mod socket;
 mod subprotocol;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod tls;
 mod wire;
 mod writer;

@@ -32,7 +32,7 @@ struct State {
 }
 
 impl Shared {
-    pub(super) fn new(window: Credit) -> Arc<Self> {
+    pub(crate) fn new(window: Credit) -> Arc<Self> {
         Arc::new(Self {
             desk: Arc::default(),
             window,
@@ -48,7 +48,7 @@ impl Shared {
     }
 
     /// Has the session open a call. Gives it back if it takes none.
-    pub(super) fn open(
+    pub(crate) fn open(
         self: &Arc<Self>,
         headers: RequestHeaders,
         outbound: Outbound,
@@ -100,7 +100,7 @@ impl Shared {
     }
 
     /// Waits until no calls are taken, and says why.
-    pub(super) async fn closed(&self) -> Status {
+    pub(crate) async fn closed(&self) -> Status {
         let mut closed = self.closed.subscribe();
         let closed = closed.wait_for(Option::is_some).await;
         let status = closed.ok().and_then(|closed| closed.clone());
@@ -119,7 +119,7 @@ impl Shared {
 }
 
 /// The responses of a call, which counts as held until this is dropped.
-pub(super) struct CallInbound {
+pub(crate) struct CallInbound {
     inbound: MailboxInbound,
     shared: Arc<Shared>,
 }
