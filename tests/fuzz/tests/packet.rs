@@ -21,7 +21,7 @@ use headwater_fuzz::{
 };
 use headwater_proto::{
     Code, Metadata, Status,
-    pw_rpc::{PacketType, RpcPacket, channel_id, remap_channel_id},
+    pw_rpc::{PacketType, RpcPacket, StreamId, channel_id, remap_channel_id},
 };
 use proptest::{collection::vec, prelude::*, test_runner::TestCaseError};
 
@@ -43,8 +43,16 @@ fn read(bytes: &[u8]) -> Result<(), TestCaseError> {
     let mut changed = bytes.to_vec();
     let _ = remap_channel_id(&mut changed, 5);
     let Ok(packet) = RpcPacket::read(Bytes::copy_from_slice(bytes)) else {
+        prop_assert_eq!(StreamId::read(bytes), None);
         return Ok(());
     };
+    if let Some((id, message)) = StreamId::read(bytes) {
+        let expected = RpcPacket {
+            payload: Bytes::copy_from_slice(message),
+            ..id.packet()
+        };
+        prop_assert_eq!(&packet, &expected);
+    }
     let again = RpcPacket::read(packet.to_bytes());
     prop_assert_eq!(&again, &Ok(packet.clone()));
     // Groups, which nobody has written since protobuf's first version, are not looked into.
