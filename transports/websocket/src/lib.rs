@@ -114,12 +114,14 @@ mod wire;
 mod writer;
 pub mod zrpc;
 
-pub use client::{Subprotocol, WebSocketClient, WebSocketClientConfig, WebSocketConnector};
+pub use client::{
+    DialledServer, Subprotocol, WebSocketClient, WebSocketClientConfig, WebSocketConnector,
+};
 pub use handshake::{Handshake, NotOffered};
 pub use listener::{Listener, ListenerConfig};
 pub use reader::{ReadError, Reader};
 pub use rejection::Rejection;
-pub use server::{WebSocketServer, WebSocketServerConfig};
+pub use server::{AcceptedConnection, SocketClient, WebSocketServer, WebSocketServerConfig};
 pub use socket::{NotUpgraded, Peer, Socket};
 pub use subprotocol::Unnamed;
 pub use writer::Writer;

@@ -1,6 +1,6 @@
 //! Making a connection.
 
-use std::time::Duration;
+use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use headwater_rpc::{
@@ -21,6 +21,7 @@ use super::{
     channel::invalid,
     connection::WebSocketConnection,
     line::DialledLine,
+    serving::Serving,
     socket::{Socket, Stream, dial},
 };
 use crate::ALPN;
@@ -31,11 +32,11 @@ const READ_BUFFER_BYTES: usize = 64 << 10;
 const WRITE_BUFFER_BYTES: usize = 128 << 10;
 
 /// Makes connections to the servers of one URL.
-#[derive(Debug)]
 pub struct WebSocketConnector {
     config: WebSocketClientConfig,
     uri: Uri,
     tls: Option<TlsClient>,
+    serving: Arc<Serving>,
 }
 
 impl WebSocketConnector {
@@ -63,7 +64,13 @@ impl WebSocketConnector {
             config: config.clone(),
             uri,
             tls,
+            serving: Arc::default(),
         })
+    }
+
+    /// What its connections know of the server on them.
+    pub(super) const fn serving(&self) -> &Arc<Serving> {
+        &self.serving
     }
 
     async fn dial(&self, address: &Address) -> Result<Box<dyn Stream>, Status> {
@@ -103,6 +110,8 @@ impl WebSocketConnector {
         Ok(WebSocketConnection::start(
             DialledLine::new(socket),
             &self.config,
+            &self.serving,
+            address,
         ))
     }
 }
@@ -115,6 +124,15 @@ impl Connector for WebSocketConnector {
             Ok(connected) => Ok(Box::new(connected?)),
             Err(_) => Err(no_connection(&format!("not connected within {limit:?}"))),
         }
+    }
+}
+
+impl fmt::Debug for WebSocketConnector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WebSocketConnector")
+            .field("config", &self.config)
+            .field("uri", &self.uri)
+            .finish_non_exhaustive()
     }
 }
 

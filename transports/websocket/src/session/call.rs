@@ -6,12 +6,17 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use headwater_core::{call::Credit, packet::CallKey};
+use headwater_core::{
+    call::Credit,
+    packet::{CallKey, Role},
+};
 use headwater_rpc::{Closed, Code, Frame, Outbound, Pulled, ResetWatch};
 
 use super::{bell::Bell, mailbox::Mailbox};
 
 pub(super) struct Call {
+    /// What this side is in it.
+    pub(super) role: Role,
     bell: Arc<Bell>,
     waker: Waker,
     pub(super) mailbox: Arc<Mailbox>,
@@ -39,9 +44,10 @@ pub(super) enum Said {
 }
 
 impl Call {
-    pub(super) fn new(key: CallKey, bell: Arc<Bell>, mailbox: Arc<Mailbox>) -> Self {
+    pub(super) fn new(key: CallKey, role: Role, bell: Arc<Bell>, mailbox: Arc<Mailbox>) -> Self {
         bell.name(key.0);
         Self {
+            role,
             waker: bell.waker(),
             bell,
             mailbox,

@@ -37,7 +37,7 @@ pub(crate) use self::{
     line::{Line, Over},
     mailbox::{Mailbox, MailboxInbound},
     services::ServiceList,
-    side::{ClientSide, Opening, ServerSide, Side},
+    side::{ClientSide, Opening, ServerSide, Side, Unrequested},
 };
 
 /// With this much unwritten, no further frames of calls are taken.

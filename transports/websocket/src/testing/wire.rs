@@ -130,7 +130,7 @@ impl ServerTransport for MemoryServer {
         let line = take(&self.line)?;
         let services = Arc::new(ServiceList::new(acceptor.clone()));
         let peer = Peer::new("memory:client", "memory:server");
-        let side = Side::Server(ServerSide::new(acceptor, peer, services));
+        let side = Side::accepted(ServerSide::new(acceptor, peer, services), None);
         let session = Session::new(line, side, Arc::default(), BOUNDS);
         let mut stopping = self.stopping.subscribe();
         session
@@ -168,7 +168,7 @@ impl ClientTransport for MemoryClient {
         let line = take(&self.line)?;
         let shared = Arc::clone(&self.shared);
         let desk = Arc::clone(shared.desk());
-        let side = Side::Client(ClientSide { shared });
+        let side = Side::dialled(ClientSide { shared }, None);
         let session = Session::new(line, side, desk, BOUNDS);
         session.run(std::future::pending()).await;
         Ok(())

@@ -161,7 +161,7 @@ impl Fake {
         };
         let services = Arc::new(ServiceList::new(acceptor.clone()));
         let side = ServerSide::new(acceptor, Peer::new("there", "here"), services);
-        let session = Session::new(line, Side::Server(side), Arc::default(), config);
+        let session = Session::new(line, Side::accepted(side, None), Arc::default(), config);
         let (stopping, mut stopped) = watch::channel(false);
         let session = tokio::spawn(session.run(async move {
             let _ = stopped.wait_for(|stopping| *stopping).await;
