@@ -64,7 +64,7 @@ impl WebSocketConnector {
             config: config.clone(),
             uri,
             tls,
-            serving: Arc::default(),
+            serving: Serving::new(),
         })
     }
 
@@ -107,12 +107,10 @@ impl WebSocketConnector {
     async fn connect_unbounded(&self, address: &Address) -> Result<WebSocketConnection, Status> {
         let stream = self.dial(address).await?;
         let socket = self.handshake(Socket::new(stream)).await?;
-        Ok(WebSocketConnection::start(
-            DialledLine::new(socket),
-            &self.config,
-            &self.serving,
-            address,
-        ))
+        let line = DialledLine::new(socket);
+        let server = self.serving.side(address).await;
+        let server = server.map(|side| (side, Arc::clone(&self.serving)));
+        Ok(WebSocketConnection::start(line, &self.config, server))
     }
 }
 

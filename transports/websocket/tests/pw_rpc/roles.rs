@@ -99,13 +99,13 @@ impl Dialler {
         let transport = WebSocketClient::new(&format!("ws://{addr}"), &config);
         let transport = transport.expect("a valid url");
         let server = Server::new(transport.server(), router, ServerConfig::default());
-        let running = server.clone();
-        let serving = tokio::spawn(async move { running.serve().await });
-        // It serves before there is a socket.
-        tokio::task::yield_now().await;
         let channel = transport.channel().clone();
         let (client, connecting) = run(Client::new(transport));
         channel.wake();
+        // The socket waits for it, however late it comes.
+        tokio::task::yield_now().await;
+        let running = server.clone();
+        let serving = tokio::spawn(async move { running.serve().await });
         Self {
             client,
             server,
@@ -311,6 +311,28 @@ async fn s5_61_a_client_that_stops_lets_the_calls_that_it_serves_end() {
     assert_eq!(next(&mut receiver).await, Ok(vec![]));
     let served = within("the server", &mut dialler.serving).await;
     assert_eq!(served.expect("no panic"), Ok(()));
+}
+
+/// S5-61: one server serves on a client's sockets, and sockets wait for it, unless it is gone.
+#[tokio::test]
+async fn s5_61_a_socket_waits_for_its_server_and_not_for_one_that_is_gone() {
+    let mut caller = Caller::start(router()).await;
+    let url = format!("ws://{}", caller.addr);
+    let transport = WebSocketClient::new(&url, &WebSocketClientConfig::default());
+    let transport = transport.expect("a valid url");
+    let (first, second) = (transport.server(), transport.server());
+    let second = Server::new(second, router(), ServerConfig::default());
+    let served = within("a second server", second.serve()).await;
+    let code = served.map_err(|status| status.code);
+    assert_eq!(code, Err(Code::FailedPrecondition), "there is one");
+    drop(second);
+    let (client, _connecting) = run(Client::new(transport));
+    let call = tokio::spawn(async move { unary(&client, ECHO, "x").await });
+    let _connection = caller.connection().await;
+    assert!(!call.is_finished(), "its socket waits");
+    drop(first);
+    let answered = within("the call", call).await.expect("no panic");
+    assert_eq!(answered, Ok("x".into()));
 }
 
 /// S5-61, S5-60: what is served on a dialled socket has its bounds too.
