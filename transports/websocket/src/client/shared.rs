@@ -10,7 +10,7 @@ use std::{
 };
 
 use headwater_core::call::Credit;
-use headwater_rpc::{Closed, Code, Frame, Inbound, Outbound, RequestHeaders, Status};
+use headwater_rpc::{Closed, Code, Frame, Inbound, Outbound, Received, RequestHeaders, Status};
 use tokio::sync::watch;
 
 use crate::session::{Bell, Desk, Mailbox, MailboxInbound, Opening};
@@ -131,6 +131,14 @@ impl Inbound for CallInbound {
         frames: &mut Vec<Frame>,
     ) -> Poll<Result<(), Closed>> {
         self.inbound.poll_frames(cx, frames)
+    }
+
+    fn poll_received(
+        &mut self,
+        cx: &mut Context<'_>,
+        received: &mut Received,
+    ) -> Poll<Result<(), Closed>> {
+        self.inbound.poll_received(cx, received)
     }
 }
 
