@@ -10,7 +10,9 @@ use std::{
 };
 
 use headwater_core::call::Credit;
-use headwater_rpc::{Closed, Code, Frame, Inbound, IncomingCall, Outbound, RequestHeaders, Status};
+use headwater_rpc::{
+    Closed, Code, Frame, Inbound, IncomingCall, Outbound, Received, RequestHeaders, Status,
+};
 use tokio::sync::{Notify, oneshot, watch};
 
 use crate::session::{Bell, Desk, Mailbox, MailboxInbound, Opening, Unrequested};
@@ -199,6 +201,14 @@ impl Inbound for CallInbound {
         frames: &mut Vec<Frame>,
     ) -> Poll<Result<(), Closed>> {
         self.inbound.poll_frames(cx, frames)
+    }
+
+    fn poll_received(
+        &mut self,
+        cx: &mut Context<'_>,
+        received: &mut Received,
+    ) -> Poll<Result<(), Closed>> {
+        self.inbound.poll_received(cx, received)
     }
 }
 

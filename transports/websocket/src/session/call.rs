@@ -10,9 +10,13 @@ use headwater_core::{
     call::Credit,
     packet::{CallKey, Role},
 };
-use headwater_rpc::{Closed, Code, Frame, Outbound, Pulled, ResetWatch};
+use headwater_rpc::{Closed, Code, Encoded, Outbound, Pulled, ResetWatch};
 
-use super::{bell::Bell, mailbox::Mailbox};
+use super::{
+    bell::Bell,
+    mailbox::Mailbox,
+    piece::{Piece, pieces},
+};
 
 pub(super) struct Call {
     /// What this side is in it.
@@ -21,11 +25,11 @@ pub(super) struct Call {
     waker: Waker,
     pub(super) mailbox: Arc<Mailbox>,
     /// What came, and is not in the mailbox yet.
-    pub(super) incoming: Vec<Frame>,
+    pub(super) incoming: Vec<Piece>,
     /// What the call sends, until all of it was taken.
     outbound: Option<Sending>,
     /// What was taken and waits for room.
-    pub(super) held: VecDeque<Frame>,
+    pub(super) held: VecDeque<Piece>,
 }
 
 struct Sending {
@@ -35,8 +39,8 @@ struct Sending {
 
 /// What a call has to say next.
 pub(super) enum Said {
-    /// Frames were appended to what is held.
-    Frames,
+    /// Something was appended to what is held.
+    Pieces,
     /// The call was reset on this side.
     Reset(Code),
     /// Nothing, before its bell rings again.
@@ -68,7 +72,7 @@ impl Call {
     }
 
     /// Takes what the call sends, if there is room for it; or else looks only if the call is over.
-    pub(super) fn pull(&mut self, has_room: bool, frames: &mut Vec<Frame>) -> Said {
+    pub(super) fn pull(&mut self, has_room: bool) -> Said {
         let Some(sending) = &mut self.outbound else {
             return Said::Nothing;
         };
@@ -76,14 +80,14 @@ impl Call {
         if !has_room && sending.reset.poll_reset(&mut cx).is_pending() {
             return Said::Nothing;
         }
-        match sending.outbound.poll_frames(&mut cx, frames) {
+        let mut encoded = Encoded::default();
+        match sending.outbound.poll_encoded(&mut cx, &mut encoded) {
             Poll::Ready(Pulled::Frames) => {
-                let is_last = matches!(frames.last(), Some(Frame::End(_)));
-                self.held.extend(frames.drain(..));
-                if is_last {
+                if encoded.end.is_some() {
                     self.outbound = None;
                 }
-                Said::Frames
+                pieces(encoded, |piece| self.held.push_back(piece));
+                Said::Pieces
             }
             Poll::Ready(Pulled::Reset(code)) => Said::Reset(code),
             Poll::Ready(Pulled::Done) => {

@@ -5,7 +5,6 @@ use std::{
     sync::Arc,
 };
 
-use bytes::Bytes;
 use headwater_core::{
     Time,
     call::Credit,
@@ -18,7 +17,7 @@ use headwater_proto::pw_rpc::PacketType;
 use headwater_rpc::{Closed, Frame, Reached};
 
 use super::{
-    Desk, Line, Over, SessionConfig, Side, UNWRITTEN_BYTES,
+    Desk, Line, Over, Piece, SessionConfig, Side, UNWRITTEN_BYTES,
     begin::unsendable,
     call::{Call, Said},
 };
@@ -52,7 +51,6 @@ pub(super) struct Machine {
     /// Calls to be looked at.
     pub(super) queue: VecDeque<CallKey>,
     rung: Vec<u64>,
-    frames: Vec<Frame>,
     /// Bytes that were pushed since all was written.
     unwritten: usize,
     /// Of these, bytes of errors.
@@ -93,7 +91,6 @@ impl Machine {
             touched: Vec::new(),
             queue: VecDeque::new(),
             rung: Vec::new(),
-            frames: Vec::new(),
             unwritten: 0,
             replies: 0,
             is_draining: false,
@@ -169,15 +166,15 @@ impl Machine {
     pub(super) fn receive(
         &mut self,
         line: &mut impl Line,
-        messages: impl ExactSizeIterator<Item = Bytes>,
+        inputs: impl ExactSizeIterator<Item = Input>,
     ) {
-        if messages.len() == 0 {
+        if inputs.len() == 0 {
             return;
         }
         self.update_services();
-        for message in messages {
+        for input in inputs {
             // The time of a call is kept by its own machine, so this one is not told it.
-            self.endpoint.handle(Input::Packet(message), Time::ZERO);
+            self.endpoint.handle(input, Time::ZERO);
             self.drain_outputs(line);
         }
     }
@@ -221,6 +218,7 @@ impl Machine {
                         self.replies += bytes;
                     }
                 }
+                Output::TransmitRun { id, run } => self.unwritten += line.push_run(&id, &run),
                 Output::Event(event) => self.on_event(event),
             }
         }
@@ -229,7 +227,8 @@ impl Machine {
     fn on_event(&mut self, event: Event) {
         match event {
             Event::Opened { key, opened } => self.opened(key, opened),
-            Event::Frame { key, frame } => self.came(key, frame),
+            Event::Frame { key, frame } => self.came(key, Piece::Frame(frame)),
+            Event::Run { key, run } => self.came(key, Piece::Run(run)),
             Event::Closed { key, closed } => {
                 // If nobody has taken it yet, nobody will.
                 if let Some(call) = self.calls.remove(&key) {
@@ -248,15 +247,16 @@ impl Machine {
         }
     }
 
-    fn came(&mut self, key: CallKey, frame: Frame) {
+    fn came(&mut self, key: CallKey, came: Piece) {
         let Some(call) = self.calls.get_mut(&key) else {
             return;
         };
-        let is_last = matches!(frame, Frame::End(_)) && call.role == Role::Client;
+        let is_end = matches!(came, Piece::Frame(Frame::End(_)));
+        let is_last = is_end && call.role == Role::Client;
         if call.incoming.is_empty() {
             self.touched.push(key);
         }
-        call.incoming.push(frame);
+        call.incoming.push(came);
         if is_last && let Some(mut call) = self.calls.remove(&key) {
             call.deliver();
         }
@@ -303,8 +303,8 @@ impl Machine {
             return Ok(());
         };
         let has_room = call.held.is_empty() && self.endpoint.is_writable(key);
-        match call.pull(has_room, &mut self.frames) {
-            Said::Frames => {
+        match call.pull(has_room) {
+            Said::Pieces => {
                 // For what it has next, once this is on its way.
                 self.queue.push_back(key);
                 self.send_held(key)
@@ -324,20 +324,28 @@ impl Machine {
             return Ok(());
         };
         let role = call.role;
-        while let Some(frame) = call.held.front() {
-            if frame.credit().messages > 0 && !self.endpoint.is_writable(key) {
+        while let Some(piece) = call.held.pop_front() {
+            if piece.credit().messages > 0 && !self.endpoint.is_writable(key) {
                 // The machine tells when it is.
+                call.held.push_front(piece);
                 return Ok(());
             }
-            let Some(frame) = call.held.pop_front() else {
-                return Ok(());
-            };
-            let is_last = matches!(frame, Frame::End(_));
-            self.endpoint.send(key, frame)?;
-            if is_last && role == Role::Server {
-                // What waits in the machine needs nobody.
-                self.calls.remove(&key);
-                return Ok(());
+            match piece {
+                Piece::Run(mut run) => {
+                    self.endpoint.send_run(key, &mut run)?;
+                    if !run.is_empty() {
+                        call.held.push_front(Piece::Run(run));
+                    }
+                }
+                Piece::Frame(frame) => {
+                    let is_last = matches!(frame, Frame::End(_));
+                    self.endpoint.send(key, frame)?;
+                    if is_last && role == Role::Server {
+                        // What waits in the machine needs nobody.
+                        self.calls.remove(&key);
+                        return Ok(());
+                    }
+                }
             }
         }
         Ok(())

@@ -9,7 +9,8 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use headwater_proto::pw_rpc::RpcPacket;
+use headwater_core::packet::{Arrivals, Run};
+use headwater_proto::pw_rpc::{RpcPacket, StreamId};
 use headwater_rpc::{
     Acceptor, ClientTransport, Code, Inbound, Outbound, Peer, RequestHeaders, ServerTransport,
     Status,
@@ -63,21 +64,22 @@ impl MemoryLine {
 }
 
 impl Line for MemoryLine {
-    fn poll_messages(
+    fn poll_packets(
         &mut self,
         cx: &mut Context<'_>,
-        messages: &mut Vec<Bytes>,
+        arrivals: &mut Arrivals,
     ) -> Poll<Result<(), Over>> {
-        let before = messages.len();
+        let mut is_first = true;
         loop {
             match self.came.poll_recv(cx) {
-                Poll::Ready(Some(message)) => messages.push(message),
-                Poll::Ready(None) if messages.len() == before => {
+                Poll::Ready(Some(message)) => arrivals.push(&message),
+                Poll::Ready(None) if is_first => {
                     return Poll::Ready(Err(Over::gone("the other side was dropped")));
                 }
-                Poll::Pending if messages.len() == before => return Poll::Pending,
+                Poll::Pending if is_first => return Poll::Pending,
                 Poll::Ready(None) | Poll::Pending => break,
             }
+            is_first = false;
         }
         self.signs += 1;
         Poll::Ready(Ok(()))
@@ -90,6 +92,15 @@ impl Line for MemoryLine {
     fn push(&mut self, packet: &RpcPacket) -> usize {
         (self.sink)(packet.clone());
         packet.to_bytes().len()
+    }
+
+    fn push_run(&mut self, id: &StreamId, run: &Run) -> usize {
+        let packets = run.messages().map(|message| {
+            let mut packet = id.packet();
+            packet.payload = Bytes::copy_from_slice(message);
+            self.push(&packet)
+        });
+        packets.sum()
     }
 
     fn push_ping(&mut self) {}

@@ -7,6 +7,7 @@
 )]
 
 mod clients;
+mod dialled;
 mod floods;
 mod frames;
 mod plain_clients;

@@ -48,6 +48,7 @@ impl Lasting {
         while let Some(output) = self.endpoint.poll_output() {
             match output {
                 Output::Transmit(packet) => socket.says(&packet).await,
+                Output::TransmitRun { .. } => panic!("nothing is sent as a run"),
                 Output::Event(event) => self.events.push(event),
             }
         }

@@ -8,7 +8,8 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use headwater_proto::pw_rpc::{MethodId, PacketType, RpcPacket};
+use headwater_core::packet::{Arrivals, Run};
+use headwater_proto::pw_rpc::{MethodId, PacketType, RpcPacket, StreamId};
 use headwater_rpc::{Acceptor, Peer, Router, Server, ServerConfig, ServerTransport, Status};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -48,12 +49,13 @@ struct FakeLine {
 }
 
 impl Line for FakeLine {
-    fn poll_messages(
+    fn poll_packets(
         &mut self,
         cx: &mut Context<'_>,
-        messages: &mut Vec<Bytes>,
+        arrivals: &mut Arrivals,
     ) -> Poll<Result<(), Over>> {
         let mut is_first = true;
+        let mut count = 0;
         loop {
             let came = match self.came.poll_recv(cx) {
                 Poll::Ready(came) => came,
@@ -65,9 +67,10 @@ impl Line for FakeLine {
             match came {
                 Some(Came::Message(message)) => {
                     self.log.lock().unwrap().messages += 1;
-                    messages.push(message);
+                    arrivals.push(&message);
+                    count += 1;
                     // About what one read takes.
-                    if messages.len() == 1000 {
+                    if count == 1000 {
                         return Poll::Ready(Ok(()));
                     }
                 }
@@ -89,6 +92,15 @@ impl Line for FakeLine {
         log.unflushed += bytes;
         log.unflushed_most = log.unflushed_most.max(log.unflushed);
         bytes
+    }
+
+    fn push_run(&mut self, id: &StreamId, run: &Run) -> usize {
+        let packets = run.messages().map(|message| {
+            let mut packet = id.packet();
+            packet.payload = Bytes::copy_from_slice(message);
+            self.push(&packet)
+        });
+        packets.sum()
     }
 
     fn push_ping(&mut self) {
