@@ -15,7 +15,8 @@ use crate::session::{ServerSide, ServiceList};
 /// It makes no connections: those are the client's, which has one with its first call, or when its channel is woken
 /// ([`Channel::wake`](headwater_rpc::channel::Channel::wake)). From the moment that this is made, sockets wait for the
 /// server to serve before they carry calls; one that was there before serves nothing. A socket that the client leaves, idle
-/// or at its end, takes no new calls, and ends with those that are open.
+/// or at its end, takes no new calls, and ends with those that are open. Of its [`Peer`] a handler knows the address that was
+/// dialled, and no certificates.
 pub struct DialledServer {
     serving: Arc<Serving>,
     /// The first of its client, which is the one that serves.
