@@ -283,9 +283,38 @@ async fn s5_61_a_server_that_stops_lets_the_calls_of_both_roles_end() {
     assert_eq!(ended.map_err(|status| status.code), Err(Code::Unavailable));
 }
 
-/// S5-61: a client that stops lets the calls that it serves end, and takes no new ones.
+/// S5-61: a client that stops lets the calls that are served on its socket end, and no new ones come.
 #[tokio::test]
 async fn s5_61_a_client_that_stops_lets_the_calls_that_it_serves_end() {
+    let mut caller = Caller::start(router()).await;
+    let config = WebSocketClientConfig::default();
+    let mut dialler = Dialler::start(caller.addr, router(), config).await;
+    let (back, connecting) = caller.calls().await;
+    let (sender, mut receiver) = open(&back, TALK).await;
+    sender.try_send("x".into()).expect("it is open");
+    assert_eq!(next(&mut receiver).await, Ok(vec!["x".into()]));
+    dialler.client.begin_graceful_shutdown();
+    let stopped = within("the client", &mut dialler.connecting).await;
+    assert_eq!(stopped.expect("no panic"), Ok(()));
+    within("a refusal", async {
+        while unary(&back, ECHO, "late").await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    sender.try_send("y".into()).expect("it is open");
+    assert_eq!(next(&mut receiver).await, Ok(vec!["y".into()]));
+    sender.finish(Ok(()), Metadata::new()).expect("it is open");
+    assert_eq!(next(&mut receiver).await, Ok(vec![]));
+    drop((sender, receiver));
+    let ended = within("the socket to end", connecting).await;
+    let ended = ended.expect("no panic").map_err(|status| status.code);
+    assert_eq!(ended, Err(Code::Unavailable), "nothing holds it any more");
+}
+
+/// S5-61: a server on a dialled socket that stops lets its calls end and takes no new ones; the client's own go on.
+#[tokio::test]
+async fn s5_61_a_server_on_a_dialled_socket_stops_alone() {
     let mut caller = Caller::start(router()).await;
     let config = WebSocketClientConfig::default();
     let mut dialler = Dialler::start(caller.addr, router(), config).await;
