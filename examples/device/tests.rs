@@ -92,7 +92,9 @@ fn hear(client: &mut Endpoint, packets: Vec<Bytes>) -> Vec<Event> {
         while let Some(output) = client.poll_output() {
             match output {
                 Output::Event(event) => events.push(event),
-                Output::Transmit(packet) => panic!("the client has nothing to say: {packet:?}"),
+                Output::Transmit(_) | Output::TransmitRun { .. } => {
+                    panic!("the client has nothing to say: {output:?}")
+                }
             }
         }
     }

@@ -146,6 +146,8 @@ impl Line {
                 self.packets.push(packet.to_bytes());
                 None
             }
+            // Nothing is sent as a run.
+            Output::TransmitRun { .. } => None,
             Output::Event(event) => Some(event),
         }
     }

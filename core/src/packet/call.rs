@@ -6,13 +6,14 @@ use core::{mem, time::Duration};
 use bytes::Bytes;
 use headwater_proto::{
     Metadata,
-    pw_rpc::{MethodId, PacketType, RpcPacket, encode_metadata},
+    pw_rpc::{MethodId, PacketType, RpcPacket, StreamId, encode_metadata},
 };
 
 use super::{
     config::{PeerKind, Role},
     credit::{ReceiveCredit, SendCredit},
     parts::SendError,
+    run::Run,
 };
 use crate::call::{Credit, Frame, Shape, Trailers};
 
@@ -29,6 +30,23 @@ impl Address {
     pub(super) fn packet(self, packet_type: PacketType) -> RpcPacket {
         RpcPacket::new(packet_type, self.channel, self.method, self.call_id)
     }
+
+    /// What its packets that are nothing but messages have in common.
+    fn stream(self) -> StreamId {
+        StreamId {
+            from_server: self.role == Role::Server,
+            channel_id: self.channel,
+            method: self.method,
+            call_id: self.call_id,
+        }
+    }
+}
+
+/// A part of what a call sends.
+#[derive(Debug)]
+enum Piece {
+    Frame(Frame),
+    Run(Run),
 }
 
 /// What a REQUEST that has not gone yet will say.
@@ -47,7 +65,7 @@ pub(super) struct PacketCall {
     pub(super) registered: bool,
     /// Client: its request has not gone yet.
     pub(super) opening: Option<Opening>,
-    queue: VecDeque<Frame>,
+    queue: VecDeque<Piece>,
     queued: Credit,
     /// The application found the queue full, and `Writable` is owed.
     full: bool,
@@ -136,8 +154,36 @@ impl PacketCall {
         }
         self.begun = true;
         self.queued = self.queued.add(frame.credit());
-        self.queue.push_back(frame);
+        self.queue.push_back(Piece::Frame(frame));
         Ok(())
+    }
+
+    /// Takes messages in from the front of a run, as far as there is room. What is left makes it owe `Writable`.
+    pub(super) fn push_run(&mut self, run: &mut Run, bound: Credit) -> Result<(), SendError> {
+        let is_too_many = self.sends_one() && (self.messages_queued || run.credit().messages > 1);
+        if self.ending || is_too_many {
+            return Err(SendError::Misuse);
+        }
+        let queued = self.queued;
+        let taken = run.split_while(|taken| {
+            let used = queued.add(taken);
+            used.messages < bound.messages && used.bytes < bound.bytes
+        });
+        self.full = !run.is_empty();
+        if !taken.is_empty() {
+            self.begun = true;
+            self.messages_queued = true;
+            self.queued = self.queued.add(taken.credit());
+            self.queue.push_back(Piece::Run(taken));
+        }
+        Ok(())
+    }
+
+    const fn sends_one(&self) -> bool {
+        match self.address.role {
+            Role::Client => self.shape.one_request(),
+            Role::Server => self.shape.one_response(),
+        }
     }
 
     fn check(&self, frame: &Frame, peer: PeerKind) -> Result<(), SendError> {
@@ -148,17 +194,41 @@ impl PacketCall {
             Frame::Compressed(_) if peer != PeerKind::Extended => {
                 return Err(SendError::Compressed);
             }
-            Frame::Message(_) | Frame::Compressed(_) => {
-                let one = if is_client {
-                    self.shape.one_request()
-                } else {
-                    self.shape.one_response()
-                };
-                !(one && self.messages_queued)
-            }
+            Frame::Message(_) | Frame::Compressed(_) => !(self.sends_one() && self.messages_queued),
             Frame::End(_) => true,
         };
         allowed.then_some(()).ok_or(SendError::Misuse)
+    }
+
+    /// The messages that it sends next, if they go in packets that say nothing else.
+    pub(super) fn next_run(&mut self, peer: PeerKind) -> Option<(StreamId, Run)> {
+        let is_begun = match self.address.role {
+            Role::Client => self.opening.is_none() && !self.ended,
+            Role::Server => self.answered || peer == PeerKind::Plain,
+        };
+        let is_extended = peer == PeerKind::Extended;
+        if !is_begun || (self.sends_one() && !is_extended) {
+            return None;
+        }
+        let credit = self.send_credit;
+        let is_last = matches!(self.queue.get(1), Some(Piece::Frame(Frame::End(_))));
+        let Piece::Run(run) = self.queue.front_mut()? else {
+            return None;
+        };
+        // The last message goes in one packet with the end behind it.
+        let messages_max = run.credit().messages - usize::from(is_last && is_extended);
+        let front = run.split_while(|taken| {
+            taken.messages < messages_max && (!is_extended || credit.is_left_after(taken))
+        });
+        if run.is_empty() {
+            self.queue.pop_front();
+        }
+        if front.is_empty() {
+            return None;
+        }
+        self.queued = self.queued.less(front.credit());
+        self.send_credit.spend(front.credit());
+        Some((self.address.stream(), front))
     }
 
     /// What it sends next, if it can send now.
@@ -312,16 +382,27 @@ impl PacketCall {
     fn front_is_message(&self) -> bool {
         matches!(
             self.queue.front(),
-            Some(Frame::Message(_) | Frame::Compressed(_))
+            Some(Piece::Run(_) | Piece::Frame(Frame::Message(_) | Frame::Compressed(_)))
         )
     }
 
     fn pop_message(&mut self, packet: &mut RpcPacket) {
-        let Some(frame) = self.queue.pop_front() else {
-            return;
+        let frame = match self.queue.front_mut() {
+            Some(Piece::Run(run)) => {
+                let message = run.pop().unwrap_or_default();
+                if run.is_empty() {
+                    self.queue.pop_front();
+                }
+                Frame::Message(message)
+            }
+            Some(Piece::Frame(_)) => match self.pop_frame_if(|_| true) {
+                Some(frame) => frame,
+                None => return,
+            },
+            None => return,
         };
         self.queued = self.queued.less(frame.credit());
-        self.send_credit.spend(frame.credit().bytes);
+        self.send_credit.spend(frame.credit());
         match frame {
             Frame::Message(message) => packet.payload = message,
             Frame::Compressed(message) => {
@@ -333,22 +414,26 @@ impl PacketCall {
     }
 
     fn pop_headers(&mut self) -> Option<Metadata> {
-        let front = self
-            .queue
-            .pop_front_if(|front| matches!(front, Frame::Headers(_)));
-        match front? {
+        match self.pop_frame_if(|front| matches!(front, Frame::Headers(_)))? {
             Frame::Headers(metadata) => Some(metadata),
             Frame::Message(_) | Frame::Compressed(_) | Frame::End(_) => None,
         }
     }
 
     fn pop_end(&mut self) -> Option<Box<Trailers>> {
-        let front = self
-            .queue
-            .pop_front_if(|front| matches!(front, Frame::End(_)));
-        match front? {
+        match self.pop_frame_if(|front| matches!(front, Frame::End(_)))? {
             Frame::End(trailers) => Some(trailers),
             Frame::Message(_) | Frame::Compressed(_) | Frame::Headers(_) => None,
+        }
+    }
+
+    fn pop_frame_if(&mut self, is_meant: impl Fn(&Frame) -> bool) -> Option<Frame> {
+        let front = self
+            .queue
+            .pop_front_if(|front| matches!(front, Piece::Frame(frame) if is_meant(frame)));
+        match front? {
+            Piece::Frame(frame) => Some(frame),
+            Piece::Run(_) => None,
         }
     }
 }

@@ -150,14 +150,18 @@ impl Endpoint {
         }
     }
 
-    pub(super) fn next_packet(&mut self, key: CallKey) -> Option<RpcPacket> {
+    /// What this call sends next.
+    pub(super) fn next_of(&mut self, key: CallKey) -> Option<Output> {
         let call = self.calls.get_mut(&key)?;
         call.listed = false;
         let channel = self.channels.get(call.address.channel)?;
         if !channel.output_works {
             return None;
         }
-        let packet = call.next_packet(channel.peer)?;
+        let output = match call.next_run(channel.peer) {
+            Some((id, run)) => Output::TransmitRun { id, run },
+            None => Output::Transmit(call.next_packet(channel.peer)?),
+        };
         call.known_to_peer = true;
         if call.take_writable(self.config.send_queue) {
             self.outputs
@@ -169,7 +173,7 @@ impl Endpoint {
         } else if has_queued {
             self.list(key);
         }
-        Some(packet)
+        Some(output)
     }
 
     pub(super) fn output_works(&mut self, id: u32) {

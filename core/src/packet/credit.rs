@@ -26,9 +26,15 @@ impl SendCredit {
         self.messages > 0 && self.bytes > 0
     }
 
-    pub(super) fn spend(&mut self, message_bytes: usize) {
-        self.messages = self.messages.saturating_sub(1);
-        self.bytes = self.bytes.saturating_sub(signed(message_bytes));
+    /// Some of both is left when this has been spent.
+    pub(super) fn is_left_after(mut self, spent: Credit) -> bool {
+        self.spend(spent);
+        self.is_left()
+    }
+
+    pub(super) fn spend(&mut self, credit: Credit) {
+        self.messages = self.messages.saturating_sub(signed(credit.messages));
+        self.bytes = self.bytes.saturating_sub(signed(credit.bytes));
     }
 
     pub(super) fn granted(&mut self, credit: pw_rpc::Credit) {
@@ -65,6 +71,16 @@ impl ReceiveCredit {
             self.unread.messages >= self.window.messages || self.unread.bytes >= self.window.bytes;
         self.unread = self.unread.add(Credit::message(message_bytes));
         !full
+    }
+
+    /// Counts messages that came together, if the window has room for all of them; `false` if it has not.
+    pub(super) const fn receive_all(&mut self, credit: Credit) -> bool {
+        let unread = self.unread.add(credit);
+        let fits = unread.messages <= self.window.messages && unread.bytes <= self.window.bytes;
+        if fits {
+            self.unread = unread;
+        }
+        fits
     }
 
     /// The application is done with this much, of what came. A peer that does not count is owed nothing for it.

@@ -16,6 +16,7 @@ use super::{
     channels::Channels,
     config::{ChannelConfig, EndpointConfig, PeerKind, Role},
     parts::{CallKey, ChannelError, Input, Output, Request, SendError},
+    run::Run,
     services::Services,
 };
 use crate::{
@@ -78,6 +79,7 @@ impl Endpoint {
         self.now = self.now.max(now);
         match input {
             Input::Packet(bytes) => self.receive(bytes),
+            Input::Run { id, run } => self.receive_run(id, run),
             Input::OutputFailed { channel } => {
                 if let Some(channel) = self.channels.get_mut(channel) {
                     channel.output_works = false;
@@ -100,8 +102,8 @@ impl Endpoint {
                 return Some(Output::Transmit(reply));
             }
             let key = self.ready.pop_front()?;
-            if let Some(packet) = self.next_packet(key) {
-                return Some(Output::Transmit(packet));
+            if let Some(output) = self.next_of(key) {
+                return Some(output);
             }
         }
     }
@@ -282,6 +284,30 @@ impl Endpoint {
             return Err(SendError::TooLarge);
         }
         call.push(frame, channel.peer, self.config.send_queue)?;
+        self.list(key);
+        Ok(())
+    }
+
+    /// Sends messages from the front of a run, up to the first that the queue has no room for. What is left goes when
+    /// [`super::Event::Writable`] has come.
+    ///
+    /// # Errors
+    ///
+    /// As [`Endpoint::send`], but never `Blocked`. Then nothing was taken.
+    pub fn send_run(&mut self, key: CallKey, run: &mut Run) -> Result<(), SendError> {
+        let call = self.calls.get_mut(&key).ok_or(SendError::Ended)?;
+        let channel = self.channels.get(call.address.channel);
+        let channel = channel.ok_or(SendError::NoChannel)?;
+        if !channel.output_works {
+            return Err(SendError::Output);
+        }
+        let packet_bytes_max = channel.config.packet_bytes_max;
+        let is_too_large =
+            |message: &[u8]| message.len().saturating_add(PACKET_OVERHEAD_BYTES) > packet_bytes_max;
+        if packet_bytes_max < usize::MAX && run.messages().any(is_too_large) {
+            return Err(SendError::TooLarge);
+        }
+        call.push_run(run, self.config.send_queue)?;
         self.list(key);
         Ok(())
     }

@@ -5,7 +5,9 @@
 //! into packets, and takes what it receives out of them. Which frame a call may send when, its time limit and its number of
 //! messages are for the call's own machine ([`crate::call`]).
 //!
-//! A driver hands in each message that comes ([`Input::Packet`]) and writes each [`Output::Transmit`].
+//! A driver hands in each message that comes ([`Input::Packet`]) and writes each [`Output::Transmit`]. One for which every
+//! message counts does so with many at once ([`Run`]): it hands in what [`Arrivals`] makes of
+//! all that came, sends with [`Endpoint::send_run`], and writes each [`Output::TransmitRun`].
 //!
 //! - **What pw_rpc lacks** is in the extension of [`headwater_proto::pw_rpc`]: metadata, messages of statuses, time limits,
 //!   compression, credit. A peer that does not know it is not disturbed ([`PeerKind`]).
@@ -61,6 +63,7 @@
 //! ]);
 //! ```
 
+mod arrivals;
 mod call;
 mod calls;
 mod channels;
@@ -70,14 +73,17 @@ mod credit;
 mod endpoint;
 mod parts;
 mod receive;
+mod run;
 mod server;
 mod services;
 #[cfg(test)]
 mod tests;
 
+pub use arrivals::Arrivals;
 pub use config::{ChannelConfig, EndpointConfig, ExtensionUse, INITIAL_WINDOW, PeerKind, Role};
 pub use endpoint::Endpoint;
 pub use parts::{
     CallKey, ChannelError, Event, Input, Opened, Output, Rejection, Request, SendError,
 };
+pub use run::Run;
 pub use services::{AddError, Method, Services};

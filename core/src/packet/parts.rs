@@ -4,8 +4,12 @@ use alloc::{boxed::Box, sync::Arc};
 use core::time::Duration;
 
 use bytes::Bytes;
-use headwater_proto::{Code, Metadata, pw_rpc::RpcPacket};
+use headwater_proto::{
+    Code, Metadata,
+    pw_rpc::{RpcPacket, StreamId},
+};
 
+use super::Run;
 use crate::call::{Closed, Frame, Shape};
 
 /// One call of an endpoint: a number that no other call of it ever has.
@@ -18,6 +22,14 @@ pub struct CallKey(pub u64);
 pub enum Input {
     /// The peer sent this packet.
     Packet(Bytes),
+    /// The peer sent a packet for each of these messages, one after the other. It is as if each had come by itself, but
+    /// their call is looked up once.
+    Run {
+        /// What the packets have in common.
+        id: StreamId,
+        /// The messages.
+        run: Run,
+    },
     /// What carries this channel's packets does not take any for now. Nothing is transmitted, and sends fail with
     /// [`SendError::Output`], until [`Input::OutputWorks`].
     OutputFailed {
@@ -42,6 +54,14 @@ pub enum Input {
 pub enum Output {
     /// Send this to the peer.
     Transmit(RpcPacket),
+    /// Send each of these messages to the peer, in a packet of its own. Only what came with
+    /// [`super::Endpoint::send_run`] goes so.
+    TransmitRun {
+        /// What the packets have in common.
+        id: StreamId,
+        /// The messages.
+        run: Run,
+    },
     /// Tell the application.
     Event(Event),
 }
@@ -64,6 +84,13 @@ pub enum Event {
         key: CallKey,
         /// What.
         frame: Frame,
+    },
+    /// The peer sent these messages, which came as an [`Input::Run`]: as a [`Frame::Message`] each.
+    Run {
+        /// The call.
+        key: CallKey,
+        /// The messages.
+        run: Run,
     },
     /// Server: the client would like the call to end, whose requests have ended. A hint; nothing needs to be done.
     CompletionRequested {

@@ -3,13 +3,15 @@
 use bytes::Bytes;
 use headwater_proto::{
     Code, Metadata, Status,
-    pw_rpc::{Extension, PacketType, RpcPacket, UNASSIGNED_CHANNEL_ID, decode_metadata},
+    pw_rpc::{Extension, PacketType, RpcPacket, StreamId, UNASSIGNED_CHANNEL_ID, decode_metadata},
 };
 
 use super::{
+    call::Address,
     config::{PeerKind, Role},
     endpoint::Endpoint,
     parts::{CallKey, ChannelError, Event, Rejection},
+    run::Run,
 };
 use crate::call::{EndedBy, Frame, Violation};
 
@@ -21,6 +23,54 @@ impl Endpoint {
         if let Err(rejection) = self.take(packet) {
             self.event(Event::Rejected(rejection));
         }
+    }
+
+    pub(super) fn receive_run(&mut self, id: StreamId, run: Run) {
+        let run = match self.take_run(&id, run) {
+            Ok(()) => return,
+            Err(run) => run,
+        };
+        for message in run.into_messages() {
+            let mut packet = id.packet();
+            packet.payload = message;
+            if let Err(rejection) = self.take(packet) {
+                self.event(Event::Rejected(rejection));
+            }
+        }
+    }
+
+    /// Hands messages of one call to the application together, unless something is to be decided about one of them.
+    fn take_run(&mut self, id: &StreamId, run: Run) -> Result<(), Run> {
+        let role = match id.from_server {
+            true => Role::Client,
+            false => Role::Server,
+        };
+        let address = Address {
+            role,
+            channel: id.channel_id,
+            method: id.method,
+            call_id: id.call_id,
+        };
+        let channel = self.channels.get(id.channel_id);
+        let peer = channel.map_or(PeerKind::Unknown, |channel| channel.peer);
+        let key = self.index.get(&address).copied();
+        let Some((key, call)) = key.and_then(|key| Some((key, self.calls.get_mut(&key)?))) else {
+            return Err(run);
+        };
+        let (is_begun, is_one) = match role {
+            Role::Client => (
+                call.headers_received && peer != PeerKind::Unknown,
+                call.shape.one_response(),
+            ),
+            Role::Server => (!call.half_closed, call.shape.one_request()),
+        };
+        let is_one = is_one && peer != PeerKind::Extended;
+        if !is_begun || is_one || !call.receive_credit.receive_all(run.credit()) {
+            return Err(run);
+        }
+        call.known_to_peer = true;
+        self.event(Event::Run { key, run });
+        Ok(())
     }
 
     fn take(&mut self, mut packet: RpcPacket) -> Result<(), Rejection> {

@@ -5,6 +5,7 @@
 //! field 16, the [`Extension`]: metadata, the message and details of a status, a time limit, credit, half-close in the same
 //! packet as a message, and the announcement that a server is going away. A peer without it skips the field.
 //!
+//! - **Streams.** Most packets are nothing but a message of a stream: [`StreamId`] reads and writes those faster.
 //! - **Who knows the extension.** Whoever sends one. [`PacketType::ClientExtension`] and [`PacketType::ServerExtension`]
 //!   go only to a peer that has.
 //! - **Ids.** [`MethodId`] holds the hashes of a service's full name and of a method's name ([`ids::hash`]).
@@ -19,6 +20,7 @@ mod channel_id;
 mod extension;
 pub mod ids;
 mod packet;
+mod stream;
 
 #[allow(
     missing_docs,
@@ -34,6 +36,7 @@ pub use channel_id::{RemapError, channel_id, remap_channel_id};
 pub use extension::{decode_metadata, encode_metadata};
 pub use ids::MethodId;
 pub use packet::Undecodable;
+pub use stream::{StreamId, StreamLayout};
 pub use wire::{Credit, Extension, PacketType, RpcPacket};
 
 /// No channel has this id.

@@ -1,4 +1,4 @@
-//! What a client sends, from bytes to messages.
+//! What the peer sends, from bytes to messages.
 
 use alloc::{boxed::Box, string::String};
 use core::fmt;
@@ -7,7 +7,7 @@ use bytes::{Buf, Bytes, BytesMut};
 
 use super::{
     MessageKind, Opcode,
-    frame::{self, Header, unmask},
+    frame::{self, Header, Sender, unmask},
     partial::Partial,
 };
 
@@ -18,7 +18,7 @@ const SHARED_BYTES_MIN: usize = 4096;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DecoderConfig {
     /// The longest message, in bytes, all its fragments together. Default: 1 MiB. A longer one is refused by the header
-    /// of the frame that makes it too long, before its payload takes any memory; so this is about what one client can
+    /// of the frame that makes it too long, before its payload takes any memory; so this is about what one peer can
     /// make the decoder hold (a partial message takes at most twice what has come of it).
     pub message_bytes_max: usize,
 }
@@ -31,7 +31,7 @@ impl Default for DecoderConfig {
     }
 }
 
-/// What a client sent.
+/// What the peer sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Incoming {
     /// A whole message.
@@ -43,19 +43,19 @@ pub enum Incoming {
     },
     /// Answer it with [`encode_pong`](super::encode_pong) and the same bytes.
     Ping(Bytes),
-    /// The answer to a ping, or unasked: either way the client is alive.
+    /// The answer to a ping, or unasked: either way the peer is alive.
     Pong(Bytes),
-    /// The last that this client says. Answer it with [`encode_close`](super::encode_close), unless a close frame was
+    /// The last that this peer says. Answer it with [`encode_close`](super::encode_close), unless a close frame was
     /// sent before, and end the connection.
     Close {
-        /// Why; `None` if the client did not say. The answer usually repeats it.
+        /// Why; `None` if the peer did not say. The answer usually repeats it.
         code: Option<u16>,
         /// Why, for people; at most 123 bytes.
         reason: String,
     },
 }
 
-/// The client broke the protocol. Tell it with [`encode_close`](super::encode_close), and end the connection.
+/// The peer broke the protocol. Tell it with [`encode_close`](super::encode_close), and end the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Violation {
     /// 1002 (protocol), 1007 (not UTF-8) or 1009 (too long): RFC 6455, section 7.4.1.
@@ -90,16 +90,17 @@ impl fmt::Display for Violation {
 
 impl core::error::Error for Violation {}
 
-/// Reads what one client sends: [`Decoder::push`] what came, then [`Decoder::poll`] until it gives `None`.
+/// Reads what one peer sends: [`Decoder::push`] what came, then [`Decoder::poll`] until it gives `None`.
 ///
 /// **Memory.** What is pushed at once is copied once, into one buffer of that size, and unmasked there. A payload of
 /// 4 KiB or more is a slice of that buffer and keeps all of it alive, with the other payloads of its turn; a shorter one
-/// is copied out and holds nothing but itself, so that a client cannot make one small event hold the memory of a whole
+/// is copied out and holds nothing but itself, so that a peer cannot make one small event hold the memory of a whole
 /// read. (Copying 128 bytes is not dearer than counting references.) A message that comes in several turns or fragments
 /// is gathered in a buffer of its own. Polled until `None`, a decoder between two messages holds no memory but itself.
 #[derive(Debug)]
 pub struct Decoder {
     config: DecoderConfig,
+    sender: Sender,
     /// Bytes from the start of a frame on; empty while the payload of `partial` is being gathered.
     buffer: BytesMut,
     /// Whether nothing has been taken from `buffer` yet.
@@ -111,16 +112,27 @@ pub struct Decoder {
 #[derive(Debug, Clone, Copy)]
 enum State {
     Open,
-    /// The client has said its last: what follows a close frame is ignored (RFC 6455, section 5.5.1).
+    /// The peer has said its last: what follows a close frame is ignored (RFC 6455, section 5.5.1).
     Closed,
     Failed(Violation),
 }
 
 impl Decoder {
-    /// A decoder at the first byte after the handshake.
+    /// A decoder of what a client sends, at the first byte after the handshake.
     pub fn new(config: DecoderConfig) -> Self {
+        Self::of(Sender::Client, config)
+    }
+
+    /// A decoder of what a server sends, at the first byte after the handshake. A frame that is masked is refused
+    /// (RFC 6455, section 5.1).
+    pub fn of_server(config: DecoderConfig) -> Self {
+        Self::of(Sender::Server, config)
+    }
+
+    fn of(sender: Sender, config: DecoderConfig) -> Self {
         Self {
             config,
+            sender,
             buffer: BytesMut::new(),
             fresh: false,
             partial: None,
@@ -148,12 +160,12 @@ impl Decoder {
         }
     }
 
-    /// The next thing that the client sent, in its order; `None` if more must be pushed first, and for ever after a
+    /// The next thing that the peer sent, in its order; `None` if more must be pushed first, and for ever after a
     /// [`Incoming::Close`].
     ///
     /// # Errors
     ///
-    /// [`Violation`] where the client broke the protocol; every later call gives it again.
+    /// [`Violation`] where the peer broke the protocol; every later call gives it again.
     pub fn poll(&mut self) -> Result<Option<Incoming>, Violation> {
         match self.state {
             State::Open => {}
@@ -167,6 +179,50 @@ impl Decoder {
             Err(violation) => self.fail(violation),
         }
         found
+    }
+
+    /// [`Decoder::poll`], which first lends every binary message to `take` that is one frame of less than 4 KiB and all
+    /// here, as far as these come first. It spares each of them a buffer of its own.
+    ///
+    /// A short message may come out of this as well: one that came in pieces.
+    ///
+    /// # Errors
+    ///
+    /// As [`Decoder::poll`].
+    pub fn poll_short(
+        &mut self,
+        mut take: impl FnMut(&[u8]),
+    ) -> Result<Option<Incoming>, Violation> {
+        self.lend_short(&mut take);
+        self.poll()
+    }
+
+    fn lend_short(&mut self, take: &mut impl FnMut(&[u8])) {
+        if self.partial.is_some() {
+            return;
+        }
+        let bytes_max = self.config.message_bytes_max.min(SHARED_BYTES_MIN - 1);
+        let mut taken = 0;
+        let buffer = &mut self.buffer[..];
+        while let Some(rest) = buffer.get_mut(taken..)
+            // What is wrong is found again, by `poll`.
+            && let Ok(Some(header)) = Header::parse(rest, self.sender)
+            && header.last
+            && header.opcode == Opcode::Binary
+            && header.payload_len <= bytes_max as u64
+        {
+            let end = header.len + header.payload_len as usize;
+            let Some(payload) = rest.get_mut(header.len..end) else {
+                break;
+            };
+            unmask(payload, header.mask);
+            take(payload);
+            taken += end;
+        }
+        if taken > 0 {
+            self.fresh = false;
+            self.buffer.advance(taken);
+        }
     }
 
     /// Whether nothing is held: the last byte pushed was the last of a message or of a control frame between messages.
@@ -185,7 +241,7 @@ impl Decoder {
                 // All that came is in the partial message already.
                 return Ok(None);
             }
-            let Some(header) = Header::parse(&self.buffer)? else {
+            let Some(header) = Header::parse(&self.buffer, self.sender)? else {
                 return Ok(None);
             };
             if frame::is_control(header.opcode) {

@@ -1,8 +1,12 @@
-//! What a server writes: frames without a mask (RFC 6455, section 5.1), each message in one frame.
+//! What is written, each message in one frame: by a server without a mask, and by a client with one (RFC 6455, section
+//! 5.1).
 
 use alloc::vec::Vec;
 
-use super::{MessageKind, Opcode, frame::CONTROL_BYTES_MAX};
+use super::{
+    MessageKind, Opcode,
+    frame::{CONTROL_BYTES_MAX, Header, Sender, unmask},
+};
 
 /// Room that [`begin_message`] leaves for the header: right for payloads of 126 to 65,535 bytes, which then never move.
 const HEADER_ROOM: usize = 4;
@@ -18,6 +22,38 @@ pub struct Mark(usize);
 pub fn append_header(opcode: Opcode, payload_len: usize, out: &mut Vec<u8>) {
     let (header, len) = header(opcode, payload_len);
     out.extend_from_slice(&header[..len]);
+}
+
+/// [`append_header`] with the key of a mask, as a client writes it. The payload follows, masked ([`mask`]).
+#[inline]
+pub fn append_masked_header(opcode: Opcode, payload_len: usize, key: [u8; 4], out: &mut Vec<u8>) {
+    let start = out.len();
+    append_header(opcode, payload_len, out);
+    if let Some(second) = out.get_mut(start + 1) {
+        *second |= 0x80;
+    }
+    out.extend_from_slice(&key);
+}
+
+/// Masks a payload, or takes the mask off (RFC 6455, section 5.3). A client needs a new key for each frame, which nobody
+/// can foresee.
+#[inline]
+pub fn mask(payload: &mut [u8], key: [u8; 4]) {
+    unmask(payload, key);
+}
+
+/// Masks a whole frame that was written without: all of `out` from `start` on.
+///
+/// # Panics
+///
+/// If that is no frame.
+pub fn mask_frame(start: usize, key: [u8; 4], out: &mut Vec<u8>) {
+    let header = Header::parse(&out[start..], Sender::Server);
+    let header = header.ok().flatten().expect("a frame stands there");
+    let payload = start + header.len;
+    out[start + 1] |= 0x80;
+    unmask(&mut out[payload..], key);
+    out.splice(payload..payload, key);
 }
 
 /// Appends one whole message.
@@ -109,7 +145,10 @@ fn header(opcode: Opcode, payload_len: usize) -> ([u8; 10], usize) {
 mod tests {
     use alloc::vec;
 
-    use super::*;
+    use super::{
+        super::{Decoder, DecoderConfig, Incoming},
+        *,
+    };
 
     #[test]
     fn the_length_takes_the_fewest_bytes() {
@@ -137,6 +176,30 @@ mod tests {
             out.extend_from_slice(&payload);
             finish_message(MessageKind::Binary, mark, &mut out);
             assert!(out == whole, "payload of {len} bytes");
+        }
+    }
+
+    #[test]
+    fn what_is_masked_is_what_a_server_reads() {
+        let key = [1, 2, 3, 4];
+        for len in [0, 1, 125, 126, 65_535, 65_536] {
+            let payload: Vec<u8> = (0..len).map(|i| i as u8).collect();
+            let mut later = vec![9];
+            encode_message(MessageKind::Binary, &payload, &mut later);
+            mask_frame(1, key, &mut later);
+            let mut at_once = vec![9];
+            append_masked_header(Opcode::Binary, len, key, &mut at_once);
+            let start = at_once.len();
+            at_once.extend_from_slice(&payload);
+            mask(&mut at_once[start..], key);
+            assert!(later == at_once, "payload of {len} bytes");
+            let mut decoder = Decoder::new(DecoderConfig::default());
+            decoder.push(&later[1..]);
+            let expected = Incoming::Message {
+                kind: MessageKind::Binary,
+                data: payload.into(),
+            };
+            assert_eq!(decoder.poll(), Ok(Some(expected)), "payload of {len} bytes");
         }
     }
 

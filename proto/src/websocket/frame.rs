@@ -7,21 +7,29 @@ use super::{Incoming, Opcode, Violation};
 /// The longest payload of a control frame (RFC 6455, section 5.5).
 pub(super) const CONTROL_BYTES_MAX: usize = 125;
 
-/// The header of a frame that a client sent.
+/// Who sends frames, which says whether they are masked (RFC 6455, section 5.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sender {
+    Client,
+    Server,
+}
+
+/// The header of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Header {
     pub(super) last: bool,
     pub(super) opcode: Opcode,
+    /// Zeros where there is none.
     pub(super) mask: [u8; 4],
     pub(super) payload_len: u64,
-    /// The length of the header itself, 6 to 14 bytes.
+    /// The length of the header itself, 2 to 14 bytes.
     pub(super) len: usize,
 }
 
 impl Header {
     /// The header at the start of `bytes`; `None` while bytes are missing. What can be refused by the first two bytes is.
     #[inline]
-    pub(super) fn parse(bytes: &[u8]) -> Result<Option<Self>, Violation> {
+    pub(super) fn parse(bytes: &[u8], sender: Sender) -> Result<Option<Self>, Violation> {
         let &[first, second, ref rest @ ..] = bytes else {
             return Ok(None);
         };
@@ -30,8 +38,17 @@ impl Header {
         }
         let last = first & 0x80 != 0;
         let opcode = opcode(first & 0x0f)?;
-        if second & 0x80 == 0 {
-            return Err(Violation::protocol("a frame of a client must be masked"));
+        let is_masked = second & 0x80 != 0;
+        match (sender, is_masked) {
+            (Sender::Client, true) | (Sender::Server, false) => {}
+            (Sender::Client, false) => {
+                return Err(Violation::protocol("a frame of a client must be masked"));
+            }
+            (Sender::Server, true) => {
+                return Err(Violation::protocol(
+                    "a frame of a server must not be masked",
+                ));
+            }
         }
         let short_len = second & 0x7f;
         if is_control(opcode) {
@@ -47,15 +64,17 @@ impl Header {
         let Some((payload_len, rest)) = payload_len(short_len, rest)? else {
             return Ok(None);
         };
-        let Some(&mask) = rest.first_chunk::<4>() else {
-            return Ok(None);
+        let (mask, rest) = match (is_masked, rest.split_first_chunk()) {
+            (false, _) => ([0; 4], rest),
+            (true, Some((mask, rest))) => (*mask, rest),
+            (true, None) => return Ok(None),
         };
         Ok(Some(Self {
             last,
             opcode,
             mask,
             payload_len,
-            len: bytes.len() - rest.len() + mask.len(),
+            len: bytes.len() - rest.len(),
         }))
     }
 }
@@ -109,6 +128,9 @@ fn payload_len(short: u8, rest: &[u8]) -> Result<Option<(u64, &[u8])>, Violation
 pub(super) fn unmask(bytes: &mut [u8], mask: [u8; 4]) {
     let [a, b, c, d] = mask;
     let word = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
+    if word == 0 {
+        return;
+    }
     let (words, rest) = bytes.as_chunks_mut::<8>();
     for bytes in words {
         *bytes = (u64::from_ne_bytes(*bytes) ^ word).to_ne_bytes();
@@ -177,11 +199,32 @@ mod tests {
         ];
         for header in headers {
             for cut in 0..header.len() {
-                assert_eq!(Header::parse(&header[..cut]), Ok(None), "{header:?} {cut}");
+                let parsed = Header::parse(&header[..cut], Sender::Client);
+                assert_eq!(parsed, Ok(None), "{header:?} {cut}");
             }
-            let parsed = Header::parse(header).unwrap().unwrap();
+            let parsed = Header::parse(header, Sender::Client).unwrap().unwrap();
             assert_eq!(parsed.len, header.len());
             assert_eq!(parsed.mask, [1, 2, 3, 4]);
+        }
+    }
+
+    #[test]
+    fn only_what_a_client_sends_is_masked() {
+        let masked = [0x81, 0x80, 1, 2, 3, 4];
+        let plain = [0x81, 0x00];
+        for (bytes, sender, is_right) in [
+            (&masked[..], Sender::Client, true),
+            (&masked, Sender::Server, false),
+            (&plain, Sender::Client, false),
+            (&plain, Sender::Server, true),
+        ] {
+            let parsed = Header::parse(bytes, sender);
+            let Ok(header) = parsed else {
+                assert!(!is_right, "{bytes:?} of {sender:?}");
+                continue;
+            };
+            assert!(is_right, "{bytes:?} of {sender:?}");
+            assert_eq!(header.expect("whole").len, bytes.len());
         }
     }
 

@@ -1,6 +1,7 @@
-//! The frames and messages of RFC 6455, as the accepting side reads and writes them. No IO, no handshake, no extensions.
+//! The frames and messages of RFC 6455. No IO, no handshake, no extensions.
 //!
-//! [`Decoder`] turns what a client sends into messages; the `encode_*` functions append what a server sends to a buffer.
+//! [`Decoder`] turns what a client or a server sends into messages; the `encode_*` functions append what a server sends to a
+//! buffer, and [`mask_frame`] makes that what a client sends.
 //!
 //! ```
 //! use headwater_proto::websocket::{Decoder, DecoderConfig, Incoming, MessageKind, encode_message};
@@ -25,8 +26,8 @@ mod partial;
 
 pub use decode::{Decoder, DecoderConfig, Incoming, Violation};
 pub use encode::{
-    Mark, append_header, begin_message, encode_close, encode_message, encode_ping, encode_pong,
-    finish_message,
+    Mark, append_header, append_masked_header, begin_message, encode_close, encode_message,
+    encode_ping, encode_pong, finish_message, mask, mask_frame,
 };
 pub use frame::close_code_is_valid;
 

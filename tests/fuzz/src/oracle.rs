@@ -28,6 +28,33 @@ pub enum End<R> {
     Refused(R),
 }
 
+/// Our decoder, with the bytes at once, and short binary messages lent.
+pub fn ours_lent(bytes: &[u8], message_bytes_max: usize) -> Reading<Violation> {
+    let mut decoder = Decoder::new(DecoderConfig { message_bytes_max });
+    let mut found = Vec::new();
+    decoder.push(bytes);
+    loop {
+        let lent = |data: &[u8]| {
+            found.push(Incoming::Message {
+                kind: MessageKind::Binary,
+                data: data.to_vec().into(),
+            });
+        };
+        match decoder.poll_short(lent) {
+            Ok(Some(incoming)) => found.push(incoming),
+            Ok(None) => {
+                let is_closed = matches!(found.last(), Some(Incoming::Close { .. }));
+                let end = if is_closed { End::Closed } else { End::Open };
+                return Reading { found, end };
+            }
+            Err(violation) => {
+                let end = End::Refused(violation);
+                return Reading { found, end };
+            }
+        }
+    }
+}
+
 /// Our decoder, with the bytes in these pieces.
 pub fn ours<'a>(
     pieces: impl IntoIterator<Item = &'a [u8]>,

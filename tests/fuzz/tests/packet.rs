@@ -10,8 +10,8 @@ use headwater_core::{
     Time,
     call::{Closed, Credit, Frame, Shape, Trailers},
     packet::{
-        CallKey, ChannelConfig, Endpoint, EndpointConfig, Event, ExtensionUse, INITIAL_WINDOW,
-        Input, Method, Output, Request, Role, Services,
+        self, Arrivals, CallKey, ChannelConfig, Endpoint, EndpointConfig, Event, ExtensionUse,
+        INITIAL_WINDOW, Input, Method, Output, Request, Role, Services,
     },
 };
 use headwater_fuzz::{
@@ -21,7 +21,8 @@ use headwater_fuzz::{
 };
 use headwater_proto::{
     Code, Metadata, Status,
-    pw_rpc::{PacketType, RpcPacket, channel_id, remap_channel_id},
+    grpc::framing,
+    pw_rpc::{PacketType, RpcPacket, StreamId, channel_id, remap_channel_id},
 };
 use proptest::{collection::vec, prelude::*, test_runner::TestCaseError};
 
@@ -43,8 +44,16 @@ fn read(bytes: &[u8]) -> Result<(), TestCaseError> {
     let mut changed = bytes.to_vec();
     let _ = remap_channel_id(&mut changed, 5);
     let Ok(packet) = RpcPacket::read(Bytes::copy_from_slice(bytes)) else {
+        prop_assert_eq!(StreamId::read(bytes), None);
         return Ok(());
     };
+    if let Some((id, message)) = StreamId::read(bytes) {
+        let expected = RpcPacket {
+            payload: Bytes::copy_from_slice(message),
+            ..id.packet()
+        };
+        prop_assert_eq!(&packet, &expected);
+    }
     let again = RpcPacket::read(packet.to_bytes());
     prop_assert_eq!(&again, &Ok(packet.clone()));
     // Groups, which nobody has written since protobuf's first version, are not looked into.
@@ -97,6 +106,14 @@ fn services(mask: u8) -> Arc<Services> {
         }
     }
     Arc::new(services)
+}
+
+/// A packet, as a driver hands it in that takes all that comes together.
+fn arrived(packet: &[u8]) -> Input {
+    let mut arrivals = Arrivals::default();
+    arrivals.push(packet);
+    let input = arrivals.drain().next();
+    input.expect("a packet is an input")
 }
 
 /// An endpoint, and what its application knows of its calls.
@@ -161,7 +178,7 @@ impl Run {
     fn happens(&mut self, operation: &Operation) -> Result<(), TestCaseError> {
         match operation {
             Operation::Packet(bytes) => {
-                let input = Input::Packet(Bytes::copy_from_slice(bytes));
+                let input = arrived(bytes);
                 self.last = Some(input.clone());
                 self.endpoint.handle(input, Time::ZERO);
                 let outputs = self.drain()?;
@@ -263,8 +280,15 @@ impl Run {
                     endpoint.handle(packet, Time::ZERO);
                 }
             }
-            _ => {
+            20 => {
                 let _ = endpoint.open_channel(channel, ChannelConfig::default());
+            }
+            _ => {
+                let mut bytes = Vec::new();
+                for _ in 0..=byte {
+                    framing::encode(b"message", false, &mut bytes);
+                }
+                let _ = endpoint.send_run(key, &mut packet::Run::take(&mut bytes.into()));
             }
         }
     }
@@ -285,6 +309,14 @@ impl Run {
             count += 1;
             match output {
                 Output::Transmit(packet) => self.transmit(&packet)?,
+                Output::TransmitRun { id, run } => {
+                    self.reached.insert("sent a run".to_owned());
+                    for message in run.into_messages() {
+                        let mut packet = id.packet();
+                        packet.payload = message;
+                        self.transmit(&packet)?;
+                    }
+                }
                 Output::Event(event) => self.told(event)?,
             }
         }
@@ -329,6 +361,18 @@ impl Run {
                     self.reached.insert("ended".to_owned());
                     self.live.remove(&key);
                 }
+            }
+            Event::Run { key, run } => {
+                self.reached.insert("a run".to_owned());
+                let Some((_, unread)) = self.live.get_mut(&key) else {
+                    return Err(TestCaseError::fail(format!("{key:?} is over: {run:?}")));
+                };
+                unread.messages += run.credit().messages;
+                unread.bytes += run.credit().bytes;
+                prop_assert!(
+                    unread.messages <= INITIAL_WINDOW.messages,
+                    "more than the window"
+                );
             }
             Event::Closed { key, closed } => {
                 let code = closed.status.code;

@@ -4,7 +4,7 @@
 
 use headwater_fuzz::{
     corpus,
-    oracle::{End, Reading, ours, tungstenite_client, tungstenite_server},
+    oracle::{End, Reading, ours, ours_lent, tungstenite_client, tungstenite_server},
     runner,
     stream::{Stream, frames, noise},
 };
@@ -20,6 +20,7 @@ const MESSAGE_BYTES_MAX: [usize; 2] = [300, 100_000];
 /// Compares what was made of the same bytes.
 fn agree(bytes: &[u8], message_bytes_max: usize) -> Result<(), TestCaseError> {
     let ours = ours([bytes], message_bytes_max);
+    prop_assert_eq!(&ours_lent(bytes, message_bytes_max), &ours);
     let mut theirs = tungstenite_server(bytes, message_bytes_max);
     if theirs.end == End::Open && ours.end != End::Open {
         // Difference 1: we refuse as soon as it is clear that no continuation can be accepted: by the first two bytes

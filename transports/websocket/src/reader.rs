@@ -111,32 +111,31 @@ impl Reader {
         turn: &mut Vec<Incoming>,
     ) -> Poll<Result<(), ReadError>> {
         let before = turn.len();
-        loop {
-            // First what came with the handshake, and the violation that ended the turn before.
-            let decoded = self.decode(turn);
-            if turn.len() > before {
-                return Poll::Ready(Ok(()));
+        // First what came with the handshake, and the violation that ended the turn before.
+        let decoded = self.poll_until(context, |decoder| {
+            let decoded = decode(decoder, turn);
+            match turn.len() > before {
+                true => Some(Ok(())),
+                false => decoded.err().map(Err),
             }
-            decoded.map_err(ReadError::Violation)?;
-            let Self { half, decoder, .. } = self;
-            let read = SCRATCH.with_borrow_mut(|scratch| {
-                let mut buffer = ReadBuf::new(scratch);
-                ready!(half.poll_read(context, &mut buffer))?;
-                decoder.push(buffer.filled());
-                Poll::Ready(io::Result::Ok(buffer.filled().len()))
-            });
-            if ready!(read)? == 0 {
-                return Poll::Ready(Err(ReadError::Ended));
-            }
-            self.reads += 1;
-        }
+        });
+        Poll::Ready(ready!(decoded)?.map_err(ReadError::Violation))
     }
 
-    fn decode(&mut self, turn: &mut Vec<Incoming>) -> Result<(), Violation> {
-        while let Some(incoming) = self.decoder.poll()? {
-            turn.push(incoming);
-        }
-        Ok(())
+    /// [`poll_until`] of this half.
+    pub(crate) fn poll_until<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        decode: impl FnMut(&mut Decoder) -> Option<T>,
+    ) -> Poll<Result<T, ReadError>> {
+        let Self {
+            half,
+            decoder,
+            reads,
+            ..
+        } = self;
+        let read = |buffer: &mut ReadBuf<'_>| half.poll_read(context, buffer);
+        poll_until(decoder, reads, read, decode)
     }
 
     /// Reads and drops what still comes, until the client closes the TCP connection or it breaks.
@@ -158,14 +157,52 @@ impl Reader {
     }
 
     pub(crate) fn poll_drain(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        SCRATCH.with_borrow_mut(|scratch| {
-            loop {
-                let mut buffer = ReadBuf::new(scratch);
-                let read = ready!(self.half.poll_read(context, &mut buffer));
-                if read.is_err() || buffer.filled().is_empty() {
-                    return Poll::Ready(());
-                }
-            }
-        })
+        poll_rest(|buffer| self.half.poll_read(context, buffer))
     }
+}
+
+fn decode(decoder: &mut Decoder, turn: &mut Vec<Incoming>) -> Result<(), Violation> {
+    while let Some(incoming) = decoder.poll()? {
+        turn.push(incoming);
+    }
+    Ok(())
+}
+
+/// Reads until `decode` finds something in what came. `reads` counts what did.
+pub(crate) fn poll_until<T>(
+    decoder: &mut Decoder,
+    reads: &mut u64,
+    mut read: impl FnMut(&mut ReadBuf<'_>) -> Poll<io::Result<()>>,
+    mut decode: impl FnMut(&mut Decoder) -> Option<T>,
+) -> Poll<Result<T, ReadError>> {
+    loop {
+        if let Some(found) = decode(decoder) {
+            return Poll::Ready(Ok(found));
+        }
+        let read = SCRATCH.with_borrow_mut(|scratch| {
+            let mut buffer = ReadBuf::new(scratch);
+            ready!(read(&mut buffer))?;
+            decoder.push(buffer.filled());
+            Poll::Ready(io::Result::Ok(buffer.filled().len()))
+        });
+        if ready!(read)? == 0 {
+            return Poll::Ready(Err(ReadError::Ended));
+        }
+        *reads += 1;
+    }
+}
+
+/// Reads and drops what still comes, until the end.
+pub(crate) fn poll_rest(
+    mut read: impl FnMut(&mut ReadBuf<'_>) -> Poll<io::Result<()>>,
+) -> Poll<()> {
+    SCRATCH.with_borrow_mut(|scratch| {
+        loop {
+            let mut buffer = ReadBuf::new(scratch);
+            let read = ready!(read(&mut buffer));
+            if read.is_err() || buffer.filled().is_empty() {
+                return Poll::Ready(());
+            }
+        }
+    })
 }

@@ -21,6 +21,7 @@ mod extension;
 mod lifecycle;
 mod pair;
 mod random;
+mod runs;
 mod server;
 mod services;
 mod unrequested;
@@ -56,6 +57,15 @@ fn shape_of(path: &str) -> Shape {
 
 fn message(text: &'static str) -> Frame {
     Frame::Message(Bytes::from_static(text.as_bytes()))
+}
+
+/// These messages together.
+fn run(messages: impl IntoIterator<Item = Bytes>) -> Run {
+    let mut bytes = Vec::new();
+    for message in messages {
+        headwater_proto::grpc::framing::encode(&message, false, &mut bytes);
+    }
+    Run::take(&mut bytes.into())
 }
 
 fn end() -> Frame {

@@ -70,6 +70,7 @@ fn one_way(
                 to.handle(input, Time::ZERO);
                 packets.push(packet);
             }
+            Output::TransmitRun { .. } => panic!("no run was sent: {output:?}"),
             Output::Event(event) => events.push(event),
         }
     }

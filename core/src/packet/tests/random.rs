@@ -21,6 +21,12 @@ enum Step {
         side: usize,
         call: usize,
     },
+    /// One side sends the next messages of one of its calls together.
+    SendRun {
+        side: usize,
+        call: usize,
+        messages: usize,
+    },
     /// One side ends what it sends in one of its calls.
     End {
         side: usize,
@@ -40,10 +46,11 @@ enum Step {
         side: usize,
         call: usize,
     },
-    /// So many packets arrive at one side.
+    /// So many packets arrive at one side, each by itself or all at once.
     Arrive {
         side: usize,
         packets: usize,
+        at_once: bool,
     },
 }
 
@@ -53,11 +60,14 @@ fn steps() -> impl Strategy<Value = Step> {
     prop_oneof![
         2 => (side(), 0..METHODS.len()).prop_map(|(side, method)| Step::Call { side, method }),
         16 => (side(), call()).prop_map(|(side, call)| Step::Send { side, call }),
+        4 => (side(), call(), 1..5_usize)
+            .prop_map(|(side, call, messages)| Step::SendRun { side, call, messages }),
         3 => (side(), call(), any::<bool>()).prop_map(|(side, call, ok)| Step::End { side, call, ok }),
         1 => (side(), call()).prop_map(|(side, call)| Step::Cancel { side, call }),
         1 => (side(), call()).prop_map(|(side, call)| Step::Abandon { side, call }),
         4 => (side(), call()).prop_map(|(side, call)| Step::Consume { side, call }),
-        12 => (side(), 0..6_usize).prop_map(|(side, packets)| Step::Arrive { side, packets }),
+        12 => (side(), 0..6_usize, any::<bool>())
+            .prop_map(|(side, packets, at_once)| Step::Arrive { side, packets, at_once }),
     ]
 }
 
@@ -110,6 +120,13 @@ struct Side {
     plain: bool,
 }
 
+/// What a call says for the nth time.
+fn text(key: CallKey, count: usize) -> Bytes {
+    let mut text = format!("{} {} ", key.0, count).into_bytes();
+    text.resize(BYTES, b'.');
+    text.into()
+}
+
 /// Of a message: a few use up the credit that there is at the beginning.
 const BYTES: usize = 20_000;
 
@@ -138,8 +155,7 @@ impl Side {
         if seen.end_sent || (seen.sends_one() && seen.sent > 0) {
             return Ok(());
         }
-        let mut text = format!("{} {} ", key.0, seen.sent).into_bytes();
-        text.resize(BYTES, b'.');
+        let text = text(key, seen.sent);
         let is_over = seen.left || seen.over;
         let result = self.endpoint.send(key, Frame::Message(text.into()));
         match result {
@@ -151,6 +167,30 @@ impl Side {
             Err(SendError::Blocked) => prop_assert!(!self.endpoint.is_writable(key)),
             Err(error) => prop_assert!(false, "{error}"),
         }
+        Ok(())
+    }
+
+    fn send_run(&mut self, index: usize, messages: usize) -> Result<(), TestCaseError> {
+        let Some((key, seen)) = self.pick(index) else {
+            return Ok(());
+        };
+        if seen.end_sent || seen.sends_one() {
+            return self.send(index);
+        }
+        let texts = (seen.sent..).map(|count| text(key, count));
+        let is_over = seen.left || seen.over;
+        let mut run = run(texts.take(messages));
+        let result = self.endpoint.send_run(key, &mut run);
+        let expected = match is_over {
+            true => Err(SendError::Ended),
+            false => Ok(()),
+        };
+        prop_assert_eq!(result, expected);
+        if !run.is_empty() && !is_over {
+            prop_assert!(!self.endpoint.is_writable(key));
+        }
+        let sent = messages - run.credit().messages;
+        self.pick(index).expect("it is there").1.sent += sent;
         Ok(())
     }
 
@@ -201,7 +241,18 @@ impl Side {
         }
     }
 
-    fn arrive(&mut self, packets: usize) {
+    fn arrive(&mut self, packets: usize, at_once: bool) {
+        if at_once {
+            let count = packets.min(self.arriving.len());
+            let mut arrivals = Arrivals::default();
+            for packet in self.arriving.drain(..count) {
+                arrivals.push(&packet);
+            }
+            for input in arrivals.drain() {
+                self.endpoint.handle(input, Time::ZERO);
+            }
+            return;
+        }
         for _ in 0..packets {
             if let Some(bytes) = self.arriving.pop_front() {
                 self.endpoint.handle(Input::Packet(bytes), Time::ZERO);
@@ -221,6 +272,14 @@ impl Side {
                     to.push_back(packet.to_bytes());
                     continue;
                 }
+                Output::TransmitRun { id, run } => {
+                    for message in run.into_messages() {
+                        let mut packet = id.packet();
+                        packet.payload = message;
+                        to.push_back(packet.to_bytes());
+                    }
+                    continue;
+                }
                 Output::Event(event) => event,
             };
             self.told(event)?;
@@ -237,6 +296,11 @@ impl Side {
                 prop_assert!(before.is_none(), "{key:?} came twice");
             }
             Event::Frame { key, frame } => self.frame(key, frame)?,
+            Event::Run { key, run } => {
+                for message in run.into_messages() {
+                    self.frame(key, Frame::Message(message))?;
+                }
+            }
             Event::CompletionRequested { key } | Event::Writable { key } => {
                 prop_assert!(self.calls.contains_key(&key));
             }
@@ -293,11 +357,20 @@ fn act(sides: &mut [Side; 2], step: &Step) -> Result<(), TestCaseError> {
             side.calls.insert(key, Seen::new(Role::Client, shape));
         }
         Step::Send { side, call } => sides[side].send(call)?,
+        Step::SendRun {
+            side,
+            call,
+            messages,
+        } => sides[side].send_run(call, messages)?,
         Step::End { side, call, ok } => sides[side].end(call, ok)?,
         Step::Cancel { side, call } => sides[side].leave(call, false),
         Step::Abandon { side, call } => sides[side].leave(call, true),
         Step::Consume { side, call } => sides[side].consume(call),
-        Step::Arrive { side, packets } => sides[side].arrive(packets),
+        Step::Arrive {
+            side,
+            packets,
+            at_once,
+        } => sides[side].arrive(packets, at_once),
     }
     let [one, other] = sides;
     let (one_plain, other_plain) = (one.plain, other.plain);
@@ -346,7 +419,7 @@ proptest! {
                 for call in 0..sides[side].calls.len() {
                     act(&mut sides, &Step::Consume { side, call })?;
                 }
-                act(&mut sides, &Step::Arrive { side, packets: 10_000 })?;
+                act(&mut sides, &Step::Arrive { side, packets: 10_000, at_once: side == 0 })?;
             }
         }
         for (from, to) in [(0, 1), (1, 0)] {
@@ -364,7 +437,7 @@ proptest! {
         }
         for _ in 0..4 {
             for side in 0..2 {
-                act(&mut sides, &Step::Arrive { side, packets: 10_000 })?;
+                act(&mut sides, &Step::Arrive { side, packets: 10_000, at_once: side == 0 })?;
             }
         }
         for side in &sides {

@@ -44,13 +44,76 @@ fn decode_in(pieces_of: usize, bytes: &[u8]) -> (Vec<Incoming>, Option<u16>) {
     (found, None)
 }
 
-/// The same, and asserts that it does not matter how the bytes were cut.
+/// The same, with short messages lent.
+fn decode_lent(pieces_of: usize, bytes: &[u8]) -> (Vec<Incoming>, Option<u16>) {
+    let mut decoder = decoder(1 << 20);
+    let mut found = Vec::new();
+    for piece in bytes.chunks(pieces_of) {
+        decoder.push(piece);
+        loop {
+            let next = decoder.poll_short(|data| {
+                found.push(Incoming::Message {
+                    kind: MessageKind::Binary,
+                    data: Bytes::copy_from_slice(data),
+                });
+            });
+            match next {
+                Ok(Some(incoming)) => found.push(incoming),
+                Ok(None) => break,
+                Err(violation) => return (found, Some(violation.close_code)),
+            }
+        }
+    }
+    (found, None)
+}
+
+/// The same, and asserts that it does not matter how the bytes were cut, nor how the messages are taken.
 fn decode(bytes: &[u8]) -> (Vec<Incoming>, Option<u16>) {
     let whole = decode_in(bytes.len().max(1), bytes);
-    for size in [1, 2, 3, 5, 7, 64, 1000] {
+    for size in [1, 2, 3, 5, 7, 64, 1000, bytes.len().max(1)] {
         assert_eq!(decode_in(size, bytes), whole, "in pieces of {size}");
+        assert_eq!(decode_lent(size, bytes), whole, "lent, in pieces of {size}");
     }
     whole
+}
+
+#[test]
+fn short_binary_messages_are_lent_in_order_and_nothing_else_is() {
+    let long = vec![9; SHARED_BYTES_MIN];
+    let bytes = [
+        frame(0x82, b"one"),
+        frame(0x82, b""),
+        frame(0x81, b"text"),
+        frame(0x82, b"three"),
+        frame(0x89, b"ping"),
+        frame(0x82, &long),
+        frame(0x82, b"four"),
+    ]
+    .concat();
+    decode(&bytes);
+    let mut decoder = decoder(1 << 20);
+    decoder.push(&bytes);
+    let mut lent = Vec::new();
+    let mut given = 0;
+    while let Ok(Some(_)) = decoder.poll_short(|data| lent.push(data.to_vec())) {
+        given += 1;
+    }
+    assert_eq!(lent, [&b"one"[..], b"", b"three", b"four"]);
+    assert_eq!(given, 3, "the text, the ping and the long one");
+    assert!(decoder.is_idle(), "all was taken");
+}
+
+#[test]
+fn what_a_server_sends_has_no_mask() {
+    let config = DecoderConfig::default();
+    let mut bytes = Vec::new();
+    crate::websocket::encode_message(MessageKind::Text, b"Hello", &mut bytes);
+    let mut decoder = Decoder::of_server(config);
+    decoder.push(&bytes);
+    assert_eq!(decoder.poll(), Ok(Some(text("Hello"))));
+    decoder.push(&frame(0x81, b"Hello"));
+    let refused = decoder.poll().expect_err("it is masked");
+    assert_eq!(refused.close_code, 1002);
 }
 
 fn text(text: &str) -> Incoming {

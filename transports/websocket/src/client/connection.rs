@@ -9,8 +9,8 @@ use headwater_rpc::{
 };
 use tokio::task::AbortHandle;
 
-use super::{WebSocketClientConfig, line::DialledLine, shared::Shared};
-use crate::session::{ClientSide, Session, SessionConfig, Side, window};
+use super::{WebSocketClientConfig, line::DialledLine, serving::Serving, shared::Shared};
+use crate::session::{ClientSide, ServerSide, Session, SessionConfig, Side, window};
 
 /// A connection, whose session runs in a task of its own. Dropped, it breaks off what is open; if nothing is, the server
 /// is told goodbye.
@@ -20,22 +20,35 @@ pub(crate) struct WebSocketConnection {
 }
 
 impl WebSocketConnection {
-    /// Has a socket carry calls.
-    pub(super) fn start(line: DialledLine, config: &WebSocketClientConfig) -> Self {
+    /// Has a socket carry calls, and serve those of its peer, if there is a server.
+    pub(super) fn start(
+        line: DialledLine,
+        config: &WebSocketClientConfig,
+        server: Option<(ServerSide, Arc<Serving>)>,
+    ) -> Self {
         let shared = Shared::new(window(config.call_window_bytes));
-        let side = Side::Client(ClientSide {
+        let client = ClientSide {
             shared: Arc::clone(&shared),
-        });
+        };
+        let (server, serving) = server.unzip();
+        let side = Side::dialled(client, server);
         let config = SessionConfig {
             ping_interval: config.ping_interval,
             ping_timeout: config.ping_timeout,
             idle_timeout: None,
             call_window_bytes: config.call_window_bytes,
-            calls_max: 0,
+            calls_max: config.calls_max,
+            method_calls_max: config.method_calls_max,
             is_extended: config.subprotocol == super::Subprotocol::Headwater,
         };
         let session = Session::new(line, side, Arc::clone(shared.desk()), config);
-        let session = tokio::spawn(session.run(pending())).abort_handle();
+        let stopping = async move {
+            match serving {
+                Some(serving) => serving.stopping().await,
+                None => pending().await,
+            }
+        };
+        let session = tokio::spawn(session.run(stopping)).abort_handle();
         Self { shared, session }
     }
 }

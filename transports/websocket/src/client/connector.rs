@@ -1,6 +1,6 @@
 //! Making a connection.
 
-use std::time::Duration;
+use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use headwater_rpc::{
@@ -11,31 +11,24 @@ use headwater_rpc::{
 use http::{HeaderValue, Uri, header};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
-use tokio_tungstenite::{
-    WebSocketStream, client_async_with_config,
-    tungstenite::{client::IntoClientRequest as _, protocol::WebSocketConfig},
-};
+use tokio_tungstenite::{client_async, tungstenite::client::IntoClientRequest as _};
 
 use super::{
     WebSocketClientConfig,
     channel::invalid,
     connection::WebSocketConnection,
     line::DialledLine,
-    socket::{Socket, Stream, dial},
+    serving::Serving,
+    socket::{HandshakeStream, Stream, dial},
 };
 use crate::ALPN;
 
-/// Bytes that one read takes at most.
-const READ_BUFFER_BYTES: usize = 64 << 10;
-/// Bytes that are written at once when more waits.
-const WRITE_BUFFER_BYTES: usize = 128 << 10;
-
 /// Makes connections to the servers of one URL.
-#[derive(Debug)]
 pub struct WebSocketConnector {
     config: WebSocketClientConfig,
     uri: Uri,
     tls: Option<TlsClient>,
+    serving: Arc<Serving>,
 }
 
 impl WebSocketConnector {
@@ -63,7 +56,13 @@ impl WebSocketConnector {
             config: config.clone(),
             uri,
             tls,
+            serving: Serving::new(),
         })
+    }
+
+    /// What its connections know of the server on them.
+    pub(super) const fn serving(&self) -> &Arc<Serving> {
+        &self.serving
     }
 
     async fn dial(&self, address: &Address) -> Result<Box<dyn Stream>, Status> {
@@ -78,7 +77,8 @@ impl WebSocketConnector {
         Ok(Box::new(stream))
     }
 
-    async fn handshake(&self, socket: Socket) -> Result<WebSocketStream<Socket>, Status> {
+    /// The handshake is tungstenite's, and what comes after it is not.
+    async fn handshake(&self, stream: Box<dyn Stream>) -> Result<DialledLine, Status> {
         let request = (&self.uri).into_client_request();
         let mut request = request.map_err(|error| invalid(&error))?;
         if let Some(name) = self.config.subprotocol.name() {
@@ -86,24 +86,20 @@ impl WebSocketConnector {
             let headers = request.headers_mut();
             headers.insert(header::SEC_WEBSOCKET_PROTOCOL, name);
         }
-        let bytes_max = Some(self.config.message_bytes_max);
-        let config = WebSocketConfig::default()
-            .read_buffer_size(READ_BUFFER_BYTES)
-            .write_buffer_size(WRITE_BUFFER_BYTES)
-            .max_message_size(bytes_max)
-            .max_frame_size(bytes_max);
-        let handshake = client_async_with_config(request, socket, Some(config)).await;
+        let stream = HandshakeStream::new(stream);
+        let handshake = client_async(request, stream).await;
         let (socket, _) = handshake.map_err(|error| no_connection(&error))?;
-        Ok(socket)
+        let (stream, came) = socket.into_inner().into_parts();
+        let bytes_max = self.config.message_bytes_max;
+        Ok(DialledLine::new(stream, &came, bytes_max))
     }
 
     async fn connect_unbounded(&self, address: &Address) -> Result<WebSocketConnection, Status> {
         let stream = self.dial(address).await?;
-        let socket = self.handshake(Socket::new(stream)).await?;
-        Ok(WebSocketConnection::start(
-            DialledLine::new(socket),
-            &self.config,
-        ))
+        let line = self.handshake(stream).await?;
+        let server = self.serving.side(address).await;
+        let server = server.map(|side| (side, Arc::clone(&self.serving)));
+        Ok(WebSocketConnection::start(line, &self.config, server))
     }
 }
 
@@ -115,6 +111,15 @@ impl Connector for WebSocketConnector {
             Ok(connected) => Ok(Box::new(connected?)),
             Err(_) => Err(no_connection(&format!("not connected within {limit:?}"))),
         }
+    }
+}
+
+impl fmt::Debug for WebSocketConnector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WebSocketConnector")
+            .field("config", &self.config)
+            .field("uri", &self.uri)
+            .finish_non_exhaustive()
     }
 }
 

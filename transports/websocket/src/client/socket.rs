@@ -1,7 +1,7 @@
 //! What a connection stands on.
 
 use std::{
-    io, mem,
+    io,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -34,54 +34,82 @@ pub(super) async fn dial(address: &Address) -> io::Result<Box<dyn Stream>> {
     }
 }
 
-/// A stream that counts its peer's signs of life.
-pub(super) struct Socket {
+/// The most that a read of the handshake takes.
+const READ_BYTES: usize = 4096;
+
+/// A stream during the handshake. Whoever reads the answer gets no byte behind the empty line that ends it: a server may
+/// send its first frames together with it, and they are not for the handshake.
+pub(super) struct HandshakeStream {
     stream: Box<dyn Stream>,
-    signs: u64,
-    /// Nothing is taken for now.
-    is_blocked: bool,
+    /// What was read and not handed out.
+    rest: Vec<u8>,
+    line: Line,
 }
 
-impl Socket {
+/// How much of an empty line was seen. The end of a line is `\r\n`, or `\n` alone (RFC 9112, section 2.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Line {
+    Filled,
+    Begun,
+    Return,
+}
+
+impl HandshakeStream {
     pub(super) const fn new(stream: Box<dyn Stream>) -> Self {
         Self {
             stream,
-            signs: 0,
-            is_blocked: false,
+            rest: Vec::new(),
+            line: Line::Begun,
         }
     }
 
-    /// How often something was read, or taken after nothing was taken for a while.
-    pub(super) const fn signs(&self) -> u64 {
-        self.signs
+    /// The stream after the handshake, and what of it was read already.
+    pub(super) fn into_parts(self) -> (Box<dyn Stream>, Vec<u8>) {
+        (self.stream, self.rest)
+    }
+
+    /// Hands out what is there, as far as the next empty line.
+    fn hand_out(&mut self, buffer: &mut ReadBuf<'_>) {
+        let mut count = 0;
+        for byte in self.rest.iter().take(buffer.remaining()) {
+            count += 1;
+            match (self.line, byte) {
+                (Line::Begun | Line::Return, b'\n') => break,
+                (Line::Filled, b'\n') => self.line = Line::Begun,
+                (Line::Begun, b'\r') => self.line = Line::Return,
+                (Line::Filled | Line::Begun | Line::Return, _) => self.line = Line::Filled,
+            }
+        }
+        buffer.put_slice(&self.rest[..count]);
+        self.rest.drain(..count);
     }
 }
 
-impl AsyncRead for Socket {
+impl AsyncRead for HandshakeStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
-        if buffer.filled().len() > before {
-            self.signs += 1;
+        let this = &mut *self;
+        if this.rest.is_empty() {
+            let mut bytes = [0; READ_BYTES];
+            let mut read = ReadBuf::new(&mut bytes);
+            ready!(Pin::new(&mut this.stream).poll_read(cx, &mut read))?;
+            this.rest.extend_from_slice(read.filled());
         }
+        this.hand_out(buffer);
         Poll::Ready(Ok(()))
     }
 }
 
-impl AsyncWrite for Socket {
+impl AsyncWrite for HandshakeStream {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        let was_blocked = mem::replace(&mut self.is_blocked, written.is_pending());
-        self.signs += u64::from(was_blocked && written.is_ready());
-        written
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -100,18 +128,30 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_is_taken_late_is_a_sign_of_life() {
-        let (mut there, here) = tokio::io::duplex(10);
-        let mut socket = Socket::new(Box::new(here));
-        socket.write_all(&[0; 10]).await.expect("there is room");
-        assert_eq!(socket.signs(), 0, "it was only put into a buffer");
-        let write = socket.write_all(&[0; 5]);
-        let read = async { there.read_exact(&mut [0; 10]).await };
-        let (written, read) = tokio::join!(write, read);
-        assert!(written.is_ok() && read.is_ok());
-        assert_eq!(socket.signs(), 1, "somebody has made room");
-        there.write_all(b"x").await.expect("there is room");
-        socket.read_u8().await.expect("it is there");
-        assert_eq!(socket.signs(), 2, "somebody has said something");
+    async fn the_handshake_gets_no_frame() {
+        for (answer, chunk) in [
+            ("HTTP/1.1 101 x\r\na: b\r\n\r\n", 1000),
+            ("HTTP/1.1 101 x\na: b\n\n", 1),
+        ] {
+            let (mut there, here) = tokio::io::duplex(chunk);
+            let said = [answer.as_bytes(), b"\x82\x04\r\n\r\n"].concat();
+            let says = async { there.write_all(&said).await.map(|()| there) };
+            let reads = async {
+                let mut stream = HandshakeStream::new(Box::new(here));
+                let mut read = Vec::new();
+                while read.len() < answer.len() {
+                    let count = stream.read_buf(&mut read).await.expect("it is there");
+                    assert!(count > 0, "more comes");
+                }
+                assert_eq!(read, answer.as_bytes(), "and nothing else");
+                let (mut stream, mut rest) = stream.into_parts();
+                while rest.len() < 6 {
+                    stream.read_buf(&mut rest).await.expect("it is there");
+                }
+                assert_eq!(rest, b"\x82\x04\r\n\r\n", "nothing is lost");
+            };
+            let (said, ()) = tokio::join!(says, reads);
+            assert!(said.is_ok());
+        }
     }
 }

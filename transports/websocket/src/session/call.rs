@@ -6,21 +6,30 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use headwater_core::{call::Credit, packet::CallKey};
-use headwater_rpc::{Closed, Code, Frame, Outbound, Pulled, ResetWatch};
+use headwater_core::{
+    call::Credit,
+    packet::{CallKey, Role},
+};
+use headwater_rpc::{Closed, Code, Encoded, Outbound, Pulled, ResetWatch};
 
-use super::{bell::Bell, mailbox::Mailbox};
+use super::{
+    bell::Bell,
+    mailbox::Mailbox,
+    piece::{Piece, pieces},
+};
 
 pub(super) struct Call {
+    /// What this side is in it.
+    pub(super) role: Role,
     bell: Arc<Bell>,
     waker: Waker,
     pub(super) mailbox: Arc<Mailbox>,
     /// What came, and is not in the mailbox yet.
-    pub(super) incoming: Vec<Frame>,
+    pub(super) incoming: Vec<Piece>,
     /// What the call sends, until all of it was taken.
     outbound: Option<Sending>,
     /// What was taken and waits for room.
-    pub(super) held: VecDeque<Frame>,
+    pub(super) held: VecDeque<Piece>,
 }
 
 struct Sending {
@@ -30,8 +39,8 @@ struct Sending {
 
 /// What a call has to say next.
 pub(super) enum Said {
-    /// Frames were appended to what is held.
-    Frames,
+    /// Something was appended to what is held.
+    Pieces,
     /// The call was reset on this side.
     Reset(Code),
     /// Nothing, before its bell rings again.
@@ -39,9 +48,10 @@ pub(super) enum Said {
 }
 
 impl Call {
-    pub(super) fn new(key: CallKey, bell: Arc<Bell>, mailbox: Arc<Mailbox>) -> Self {
+    pub(super) fn new(key: CallKey, role: Role, bell: Arc<Bell>, mailbox: Arc<Mailbox>) -> Self {
         bell.name(key.0);
         Self {
+            role,
             waker: bell.waker(),
             bell,
             mailbox,
@@ -62,7 +72,7 @@ impl Call {
     }
 
     /// Takes what the call sends, if there is room for it; or else looks only if the call is over.
-    pub(super) fn pull(&mut self, has_room: bool, frames: &mut Vec<Frame>) -> Said {
+    pub(super) fn pull(&mut self, has_room: bool) -> Said {
         let Some(sending) = &mut self.outbound else {
             return Said::Nothing;
         };
@@ -70,14 +80,14 @@ impl Call {
         if !has_room && sending.reset.poll_reset(&mut cx).is_pending() {
             return Said::Nothing;
         }
-        match sending.outbound.poll_frames(&mut cx, frames) {
+        let mut encoded = Encoded::default();
+        match sending.outbound.poll_encoded(&mut cx, &mut encoded) {
             Poll::Ready(Pulled::Frames) => {
-                let is_last = matches!(frames.last(), Some(Frame::End(_)));
-                self.held.extend(frames.drain(..));
-                if is_last {
+                if encoded.end.is_some() {
                     self.outbound = None;
                 }
-                Said::Frames
+                pieces(encoded, |piece| self.held.push_back(piece));
+                Said::Pieces
             }
             Poll::Ready(Pulled::Reset(code)) => Said::Reset(code),
             Poll::Ready(Pulled::Done) => {

@@ -5,21 +5,21 @@ use std::{
     task::{Context, Poll},
 };
 
-use bytes::Bytes;
-use headwater_proto::pw_rpc::RpcPacket;
+use headwater_core::packet::{Arrivals, Run};
+use headwater_proto::pw_rpc::{RpcPacket, StreamId};
 
-/// A WebSocket that carries binary messages. It answers pings and close frames by itself.
+/// A WebSocket that carries packets, one in each binary message. It answers pings and close frames by itself.
 pub(crate) trait Line: Send {
-    /// Appends the binary messages that one read found; none, if it found something else. What a poll appends is about as
-    /// much as one read takes, 64 KiB, or one longer message.
+    /// Adds the packets that one read found; none, if it found something else. What a poll adds is about as much as one
+    /// read takes, 64 KiB, or one longer message.
     ///
     /// # Errors
     ///
-    /// Nothing more comes.
-    fn poll_messages(
+    /// Nothing more comes, after what was added.
+    fn poll_packets(
         &mut self,
         cx: &mut Context<'_>,
-        messages: &mut Vec<Bytes>,
+        arrivals: &mut Arrivals,
     ) -> Poll<Result<(), Over>>;
 
     /// How many signs of life the peer has given: something was read, or was taken after nothing was taken for a while,
@@ -28,6 +28,10 @@ pub(crate) trait Line: Send {
 
     /// Has a packet written next, as one binary message, and says how many bytes it has.
     fn push(&mut self, packet: &RpcPacket) -> usize;
+
+    /// Has each of these messages written next, in a packet and a binary message of its own, and says how many bytes they
+    /// have.
+    fn push_run(&mut self, id: &StreamId, run: &Run) -> usize;
 
     /// Has the peer asked for a sign of life.
     fn push_ping(&mut self);

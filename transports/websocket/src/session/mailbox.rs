@@ -7,9 +7,9 @@ use std::{
 };
 
 use headwater_core::{call::Credit, packet::INITIAL_WINDOW};
-use headwater_rpc::{Closed, Frame, Inbound};
+use headwater_rpc::{Closed, Frame, Inbound, Received};
 
-use super::bell::Bell;
+use super::{bell::Bell, piece::Piece};
 
 /// Shared by the session, which puts frames in, and the call's receiver. What it holds is bounded by what the session
 /// lets in: the window of the call.
@@ -23,7 +23,7 @@ pub(crate) struct Mailbox {
 
 #[derive(Debug, Default)]
 struct State {
-    frames: Vec<Frame>,
+    pieces: Vec<Piece>,
     closed: Option<Closed>,
     receiver: Option<Waker>,
     /// What was taken out since the session looked last.
@@ -57,15 +57,15 @@ impl Mailbox {
     }
 
     /// Moves all of these in. If nobody wants them, they are gone, and this much with them.
-    pub(crate) fn deliver(&self, frames: &mut Vec<Frame>) -> Credit {
+    pub(crate) fn deliver(&self, pieces: &mut Vec<Piece>) -> Credit {
         let mut state = self.lock();
         if state.is_dropped {
-            return sum(frames.drain(..).as_slice(), Credit::default());
+            return sum(pieces.drain(..).as_slice(), Credit::default());
         }
-        if state.frames.is_empty() {
-            mem::swap(&mut state.frames, frames);
+        if state.pieces.is_empty() {
+            mem::swap(&mut state.pieces, pieces);
         } else {
-            state.frames.append(frames);
+            state.pieces.append(pieces);
         }
         wake(state);
         Credit::default()
@@ -94,10 +94,10 @@ impl Mailbox {
 }
 
 /// This much, and what these use of a window.
-fn sum(frames: &[Frame], start: Credit) -> Credit {
-    frames.iter().fold(start, |sum, frame| Credit {
-        messages: sum.messages + frame.credit().messages,
-        bytes: sum.bytes + frame.credit().bytes,
+fn sum(pieces: &[Piece], start: Credit) -> Credit {
+    pieces.iter().fold(start, |sum, piece| Credit {
+        messages: sum.messages + piece.credit().messages,
+        bytes: sum.bytes + piece.credit().bytes,
     })
 }
 
@@ -126,20 +126,29 @@ impl Inbound for MailboxInbound {
         cx: &mut Context<'_>,
         frames: &mut Vec<Frame>,
     ) -> Poll<Result<(), Closed>> {
+        let mut received = Received::default();
+        let polled = self.poll_received(cx, &mut received);
+        received.into_frames(frames);
+        polled
+    }
+
+    fn poll_received(
+        &mut self,
+        cx: &mut Context<'_>,
+        received: &mut Received,
+    ) -> Poll<Result<(), Closed>> {
         let mut state = self.0.lock();
-        if state.frames.is_empty() {
+        if state.pieces.is_empty() {
             if let Some(closed) = state.closed.clone() {
                 return Poll::Ready(Err(closed));
             }
             state.receiver = Some(cx.waker().clone());
             return Poll::Pending;
         }
-        let taken = sum(&state.frames, state.taken);
+        let taken = sum(&state.pieces, state.taken);
         state.taken = taken;
-        if frames.is_empty() {
-            mem::swap(frames, &mut state.frames);
-        } else {
-            frames.append(&mut state.frames);
+        for piece in state.pieces.drain(..) {
+            piece.receive(received);
         }
         let Credit { messages, bytes } = taken;
         let told_from = match state.is_told {
@@ -161,8 +170,8 @@ impl Drop for MailboxInbound {
     fn drop(&mut self) {
         let mut state = self.0.lock();
         state.is_dropped = true;
-        let frames = mem::take(&mut state.frames);
-        state.taken = sum(&frames, state.taken);
+        let pieces = mem::take(&mut state.pieces);
+        state.taken = sum(&pieces, state.taken);
         drop(state);
         self.0.bell.ring();
     }

@@ -12,10 +12,13 @@ mod keepalive;
 mod line;
 mod machine;
 mod mailbox;
+mod outgoing;
+mod piece;
 mod services;
 mod side;
 
 use std::{
+    cell::Cell,
     future::poll_fn,
     io,
     sync::Arc,
@@ -23,7 +26,7 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
+use headwater_core::packet::Arrivals;
 use tokio::time::{Instant, timeout};
 
 pub(crate) use self::machine::window;
@@ -36,8 +39,10 @@ pub(crate) use self::{
     bell::{Bell, Desk},
     line::{Line, Over},
     mailbox::{Mailbox, MailboxInbound},
+    outgoing::{End, Outgoing},
+    piece::Piece,
     services::ServiceList,
-    side::{ClientSide, Opening, ServerSide, Side},
+    side::{ClientSide, Opening, ServerSide, Side, Unrequested},
 };
 
 /// With this much unwritten, no further frames of calls are taken.
@@ -46,6 +51,11 @@ const UNWRITTEN_BYTES: usize = 128 << 10;
 const REPLIES_BYTES: usize = 1 << 20;
 /// How long a peer may take to leave after it was told goodbye.
 const FAREWELL: Duration = Duration::from_secs(1);
+
+thread_local! {
+    /// What a read of this thread has found: a session that waits holds no buffer.
+    static SPARE: Cell<Arrivals> = Cell::default();
+}
 
 /// What bounds a session, as the configurations of server and client say it.
 #[derive(Debug, Clone, Copy)]
@@ -56,12 +66,14 @@ pub(crate) struct SessionConfig {
     pub(crate) call_window_bytes: usize,
     /// Of the peer's.
     pub(crate) calls_max: usize,
+    /// Of these, of one method.
+    pub(crate) method_calls_max: Option<usize>,
     /// The peer is known to have Headwater's extension.
     pub(crate) is_extended: bool,
 }
 
 /// How a session ends.
-enum End {
+enum Ending {
     /// The socket brings nothing more.
     Over(Over),
     /// This side is done with it, and the peer may know.
@@ -76,7 +88,6 @@ pub(crate) struct Session<L> {
     alarm: Alarm,
     idle_timeout: Option<Duration>,
     idle_since: Option<Instant>,
-    messages: Vec<Bytes>,
     /// Nothing is read before all is written.
     is_held_back: bool,
 }
@@ -91,7 +102,6 @@ impl<L: Line> Session<L> {
             alarm: Alarm::new(now),
             idle_timeout: config.idle_timeout,
             idle_since: None,
-            messages: Vec::new(),
             is_held_back: false,
         }
     }
@@ -110,12 +120,12 @@ impl<L: Line> Session<L> {
             }
         };
         let (code, why) = match end {
-            End::Over(over) => {
+            Ending::Over(over) => {
                 tracing::debug!(why = over.why, "a socket is over");
                 self.machine.close(&over);
                 (over.code.unwrap_or(1000), over.why)
             }
-            End::Done(code, why) => {
+            Ending::Done(code, why) => {
                 self.machine.close(&Over::gone(why));
                 (code, why.to_owned())
             }
@@ -126,19 +136,19 @@ impl<L: Line> Session<L> {
     }
 
     /// Does all that can be done now. Ready when the socket is over.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
         self.machine.desk().wait(cx);
         // Before it may be heard that the peer takes none.
         self.machine.open_calls();
         loop {
             let mut busy = match self.poll_read(cx) {
                 Poll::Ready(Ok(())) => true,
-                Poll::Ready(Err(over)) => return Poll::Ready(End::Over(over)),
+                Poll::Ready(Err(over)) => return Poll::Ready(Ending::Over(over)),
                 Poll::Pending => false,
             };
             self.machine.work(&mut self.line);
             match self.poll_flush(cx) {
-                Poll::Ready(Err(error)) => return Poll::Ready(End::Over(broke(&error))),
+                Poll::Ready(Err(error)) => return Poll::Ready(Ending::Over(broke(&error))),
                 Poll::Ready(Ok(())) => busy |= self.is_held_back || self.machine.has_work(),
                 Poll::Pending => {}
             }
@@ -148,7 +158,7 @@ impl<L: Line> Session<L> {
         }
         if self.machine.is_done() && self.line.is_flushed() {
             let (code, why) = self.machine.farewell();
-            return Poll::Ready(End::Done(code, why));
+            return Poll::Ready(Ending::Done(code, why));
         }
         self.poll_time(cx)
     }
@@ -159,11 +169,12 @@ impl<L: Line> Session<L> {
         if self.is_held_back {
             return Poll::Pending;
         }
-        let read = self.line.poll_messages(cx, &mut self.messages);
+        let mut arrivals = SPARE.take();
+        let read = self.line.poll_packets(cx, &mut arrivals);
         self.keepalive.heard(self.line.signs());
         // What came before the end counts.
-        let came = self.messages.drain(..);
-        self.machine.receive(&mut self.line, came);
+        self.machine.receive(&mut self.line, arrivals.drain());
+        SPARE.set(arrivals);
         read
     }
 
@@ -181,26 +192,26 @@ impl<L: Line> Session<L> {
     }
 
     /// Looks after the peer's life, and this socket's use.
-    fn poll_time(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+    fn poll_time(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
         loop {
             let now = Instant::now();
             let mut next = match self.keepalive.pulse(now) {
                 Pulse::Fine(at) => at,
                 Pulse::Lost => {
                     let why = format!("nothing was heard for {:?}", self.keepalive.bound());
-                    return Poll::Ready(End::Over(Over::with_code(1011, why)));
+                    return Poll::Ready(Ending::Over(Over::with_code(1011, why)));
                 }
                 Pulse::Ask => {
                     self.line.push_ping();
                     if let Poll::Ready(Err(error)) = self.poll_flush(cx) {
-                        return Poll::Ready(End::Over(broke(&error)));
+                        return Poll::Ready(Ending::Over(broke(&error)));
                     }
                     continue;
                 }
             };
             if let Some(at) = self.idle_until(now) {
                 if at <= now {
-                    return Poll::Ready(End::Done(1001, "no calls for a long time"));
+                    return Poll::Ready(Ending::Done(1001, "no calls for a long time"));
                 }
                 next = next.min(at);
             }

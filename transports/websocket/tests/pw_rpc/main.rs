@@ -7,9 +7,12 @@
 )]
 
 mod clients;
+mod dialled;
 mod floods;
 mod frames;
 mod plain_clients;
 mod plain_servers;
+mod roles;
 mod secure;
 mod support;
+mod unrequested;

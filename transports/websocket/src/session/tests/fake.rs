@@ -8,7 +8,8 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use headwater_proto::pw_rpc::{MethodId, PacketType, RpcPacket};
+use headwater_core::packet::{Arrivals, Run};
+use headwater_proto::pw_rpc::{MethodId, PacketType, RpcPacket, StreamId};
 use headwater_rpc::{Acceptor, Peer, Router, Server, ServerConfig, ServerTransport, Status};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -48,12 +49,13 @@ struct FakeLine {
 }
 
 impl Line for FakeLine {
-    fn poll_messages(
+    fn poll_packets(
         &mut self,
         cx: &mut Context<'_>,
-        messages: &mut Vec<Bytes>,
+        arrivals: &mut Arrivals,
     ) -> Poll<Result<(), Over>> {
         let mut is_first = true;
+        let mut count = 0;
         loop {
             let came = match self.came.poll_recv(cx) {
                 Poll::Ready(came) => came,
@@ -65,9 +67,10 @@ impl Line for FakeLine {
             match came {
                 Some(Came::Message(message)) => {
                     self.log.lock().unwrap().messages += 1;
-                    messages.push(message);
+                    arrivals.push(&message);
+                    count += 1;
                     // About what one read takes.
-                    if messages.len() == 1000 {
+                    if count == 1000 {
                         return Poll::Ready(Ok(()));
                     }
                 }
@@ -89,6 +92,15 @@ impl Line for FakeLine {
         log.unflushed += bytes;
         log.unflushed_most = log.unflushed_most.max(log.unflushed);
         bytes
+    }
+
+    fn push_run(&mut self, id: &StreamId, run: &Run) -> usize {
+        let packets = run.messages().map(|message| {
+            let mut packet = id.packet();
+            packet.payload = Bytes::copy_from_slice(message);
+            self.push(&packet)
+        });
+        packets.sum()
     }
 
     fn push_ping(&mut self) {
@@ -138,6 +150,7 @@ pub(super) const fn bounds() -> SessionConfig {
         idle_timeout: None,
         call_window_bytes: 256 << 10,
         calls_max: 100,
+        method_calls_max: None,
         is_extended: true,
     }
 }
@@ -160,7 +173,7 @@ impl Fake {
         };
         let services = Arc::new(ServiceList::new(acceptor.clone()));
         let side = ServerSide::new(acceptor, Peer::new("there", "here"), services);
-        let session = Session::new(line, Side::Server(side), Arc::default(), config);
+        let session = Session::new(line, Side::accepted(side, None), Arc::default(), config);
         let (stopping, mut stopped) = watch::channel(false);
         let session = tokio::spawn(session.run(async move {
             let _ = stopped.wait_for(|stopping| *stopping).await;
