@@ -14,7 +14,7 @@ use headwater_rpc::{
 };
 use http::uri::Authority;
 use quinn::{
-    ClientConfig, ConnectionError, Endpoint, EndpointConfig, TokioRuntime, TransportConfig,
+    ClientConfig, ConnectionError, Endpoint, EndpointConfig, TransportConfig,
     crypto::rustls::QuicClientConfig,
 };
 use tokio::time::timeout;
@@ -132,7 +132,7 @@ impl Http3Connector {
             SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
         };
         let socket = socket::bind_one(any, self.0.config.socket_buffer_bytes)?;
-        let runtime = Arc::new(TokioRuntime);
+        let runtime = socket::runtime();
         let endpoint = Endpoint::new(EndpointConfig::default(), None, socket, runtime)?;
         *slot = Some(endpoint.clone());
         Ok(endpoint)

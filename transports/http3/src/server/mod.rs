@@ -27,7 +27,7 @@ use async_trait::async_trait;
 use headwater_rpc::{
     Acceptor, Code, ServerTransport, Status, channel::Address, tls::ServerTlsConfig,
 };
-use quinn::{Endpoint, EndpointConfig, Incoming, TokioRuntime};
+use quinn::{Endpoint, EndpointConfig, Incoming};
 use tokio::{
     net::ToSocketAddrs,
     select,
@@ -88,7 +88,7 @@ impl Http3Server {
             EndpointConfig::default(),
             Some((*quic).clone()),
             socket,
-            Arc::new(TokioRuntime),
+            socket::runtime(),
         )?;
         Ok(Self {
             config,
