@@ -47,6 +47,8 @@ mod sections;
 mod server;
 mod socket;
 mod stream;
+#[cfg(unix)]
+mod udp;
 
 pub use client::{Http3Client, Http3ClientConfig, Http3Connector};
 pub use server::{Http3Server, Http3ServerConfig, Http3ServerCounters};

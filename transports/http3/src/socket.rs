@@ -3,8 +3,10 @@
 use std::{
     io,
     net::{SocketAddr, UdpSocket},
+    sync::Arc,
 };
 
+use quinn::Runtime;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{ToSocketAddrs, lookup_host};
 
@@ -34,4 +36,12 @@ pub(crate) fn bind_one(addr: SocketAddr, buffer_bytes: Option<usize>) -> io::Res
     socket.set_nonblocking(true)?;
     socket.bind(&addr.into())?;
     Ok(socket.into())
+}
+
+/// What quinn runs on.
+pub(crate) fn runtime() -> Arc<dyn Runtime> {
+    #[cfg(unix)]
+    return Arc::new(crate::udp::UdpRuntime);
+    #[cfg(not(unix))]
+    return Arc::new(quinn::TokioRuntime);
 }

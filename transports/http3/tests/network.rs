@@ -27,6 +27,7 @@ async fn s4_83_an_early_answer_survives_reordering_and_loss() {
             lost: 3,
             late: 25,
             seed,
+            ..Faults::default()
         };
         let network = Network::to(fixture.addr, faults).await;
         let (client, _) = fixture.client_at(network.addr, &fixture.client_config());
@@ -175,4 +176,40 @@ async fn a_lost_connection_is_no_end_of_a_stream() {
         (error.status.code, error.by),
         (Code::Unavailable, EndedBy::Transport)
     );
+}
+
+/// Between two on one machine there is no Ethernet: datagrams grow as far as they are taken (RFC 9000, 14.3).
+#[tokio::test]
+async fn datagrams_grow_where_no_network_is_between() {
+    let fixture = serve(Http3ServerConfig::default()).await;
+    let network = Network::to(fixture.addr, Faults::default()).await;
+    let (client, _) = fixture.client_at(network.addr, &fixture.client_config());
+    let message = "x".repeat(64 << 10);
+    while network.largest() < 6000 {
+        assert_eq!(
+            unary(&client, ECHO, &message).await,
+            Ok(message.clone().into())
+        );
+    }
+}
+
+/// What is tried beyond what arrives costs no call its messages.
+#[tokio::test]
+async fn a_path_that_takes_short_datagrams_alone_carries_calls_all_the_same() {
+    let fixture = serve(Http3ServerConfig::default()).await;
+    let faults = Faults {
+        bytes_max: Some(1300),
+        ..Faults::default()
+    };
+    let network = Network::to(fixture.addr, faults).await;
+    let (client, _) = fixture.client_at(network.addr, &fixture.client_config());
+    let message = "x".repeat(64 << 10);
+    for _ in 0..20 {
+        assert_eq!(
+            unary(&client, ECHO, &message).await,
+            Ok(message.clone().into())
+        );
+    }
+    let largest = network.largest();
+    assert!(largest > 1300, "longer ones were tried: {largest}");
 }

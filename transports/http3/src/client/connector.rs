@@ -13,10 +13,7 @@ use headwater_rpc::{
     tls::{TlsClient, rustls},
 };
 use http::uri::Authority;
-use quinn::{
-    ClientConfig, ConnectionError, Endpoint, EndpointConfig, TokioRuntime, TransportConfig,
-    crypto::rustls::QuicClientConfig,
-};
+use quinn::{ClientConfig, ConnectionError, Endpoint, crypto::rustls::QuicClientConfig};
 use tokio::time::timeout;
 
 use super::{
@@ -29,7 +26,7 @@ use super::{
 use crate::{
     ALPN, codes,
     qpack::QpackWatch,
-    quic::{self, CriticalStreams, Quic},
+    quic::{self, CriticalStreams, Quic, Transports},
     sections::ClientSections,
     socket,
 };
@@ -46,7 +43,7 @@ struct Inner {
     config: Http3ClientConfig,
     origin: Origin,
     tls: TlsClient,
-    transport: Arc<TransportConfig>,
+    transports: Transports,
     made: Mutex<Option<Made>>,
     endpoints: Mutex<Endpoints>,
 }
@@ -96,7 +93,7 @@ impl Http3Connector {
             config: config.clone(),
             origin: Origin { authority: parsed },
             tls,
-            transport: Arc::new(config.transport()),
+            transports: Transports::new(|| config.transport()),
             made: Mutex::new(None),
             endpoints: Mutex::default(),
         })))
@@ -132,8 +129,8 @@ impl Http3Connector {
             SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
         };
         let socket = socket::bind_one(any, self.0.config.socket_buffer_bytes)?;
-        let runtime = Arc::new(TokioRuntime);
-        let endpoint = Endpoint::new(EndpointConfig::default(), None, socket, runtime)?;
+        let runtime = socket::runtime();
+        let endpoint = Endpoint::new(quic::endpoint_config(), None, socket, runtime)?;
         *slot = Some(endpoint.clone());
         Ok(endpoint)
     }
@@ -146,8 +143,7 @@ impl Http3Connector {
         }
         let crypto = QuicClientConfig::try_from(Arc::clone(&now));
         let crypto = crypto.map_err(|error| no_connection(&error))?;
-        let mut quic = ClientConfig::new(Arc::new(crypto));
-        quic.transport_config(Arc::clone(&self.0.transport));
+        let quic = ClientConfig::new(Arc::new(crypto));
         *made = Some(Made {
             from: now,
             quic: quic.clone(),
@@ -160,7 +156,8 @@ impl Http3Connector {
             return Err(no_connection(&"QUIC goes over UDP only"));
         };
         let endpoint = self.endpoint(to).map_err(|error| no_connection(&error))?;
-        let config = self.quic_config().await?;
+        let mut config = self.quic_config().await?;
+        config.transport_config(self.0.transports.toward(to));
         let name = self.0.tls.server_name().to_str();
         let connecting = endpoint.connect_with(config, to, &name);
         let connecting = connecting.map_err(|error| no_connection(&error))?;

@@ -296,6 +296,10 @@ impl Source for ResponseSource {
             Err(fault) => Some(Err(self.fault(fault))),
         })
     }
+
+    fn is_drained(&self) -> bool {
+        self.reader.as_ref().is_some_and(FrameReader::is_drained)
+    }
 }
 
 impl Drop for ResponseSource {

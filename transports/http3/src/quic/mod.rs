@@ -7,12 +7,14 @@
 mod congestion;
 mod connection;
 mod critical;
+mod datagrams;
 mod uni;
 
 pub(crate) use self::{
     congestion::Congestion,
     connection::{Opener, Quic},
     critical::{Critical, CriticalStreams},
+    datagrams::{Transports, endpoint_config},
 };
 
 use std::sync::Arc;

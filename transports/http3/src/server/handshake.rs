@@ -24,8 +24,9 @@ pub(super) async fn begin(
     let _handshake = Handshake::begin(&context.handshakes);
     let limit = context.tls.config().handshake_timeout;
     let handshake = async {
-        let config = context.tls.current(&context.base).await;
-        let quic = incoming.accept_with(config)?.await?;
+        let peer = incoming.remote_address();
+        let config = context.tls.current(&context.base, peer).await;
+        let quic = incoming.accept_with(Arc::new(config))?.await?;
         let critical = CriticalStreams::default();
         let streams = Quic::new(quic.clone(), Arc::clone(&critical));
         let mut builder = h3::server::builder();

@@ -78,6 +78,10 @@ impl Source for RequestSource {
             });
         }
     }
+
+    fn is_drained(&self) -> bool {
+        self.reader.as_ref().is_some_and(FrameReader::is_drained)
+    }
 }
 
 impl Drop for RequestSource {

@@ -27,7 +27,7 @@ use async_trait::async_trait;
 use headwater_rpc::{
     Acceptor, Code, ServerTransport, Status, channel::Address, tls::ServerTlsConfig,
 };
-use quinn::{Endpoint, EndpointConfig, Incoming, TokioRuntime};
+use quinn::{Endpoint, Incoming};
 use tokio::{
     net::ToSocketAddrs,
     select,
@@ -41,7 +41,10 @@ use self::{
     serve::Context,
     tls::{BaseConfig, QuicTls},
 };
-use crate::socket;
+use crate::{
+    quic::{self, Transports},
+    socket,
+};
 
 pub(crate) use self::config::idle_timeout;
 
@@ -81,14 +84,15 @@ impl Http3Server {
     ) -> io::Result<Self> {
         let base = base(&config);
         let tls = QuicTls::load(tls, &base).await?;
-        let quic = tls.current(&base).await;
         let socket = socket::bind(addr, config.socket_buffer_bytes).await?;
         let addr = socket.local_addr()?;
+        // Each connection gets its own.
+        let quic = tls.current(&base, addr).await;
         let endpoint = Endpoint::new(
-            EndpointConfig::default(),
-            Some((*quic).clone()),
+            quic::endpoint_config(),
+            Some(quic),
             socket,
-            Arc::new(TokioRuntime),
+            socket::runtime(),
         )?;
         Ok(Self {
             config,
@@ -131,7 +135,7 @@ impl Http3Server {
 
 fn base(config: &Http3ServerConfig) -> BaseConfig {
     BaseConfig {
-        transport: Arc::new(config.transport()),
+        transports: Transports::new(|| config.transport()),
         incoming_max: config.incoming_max,
         incoming_bytes_max: config.incoming_bytes_max,
     }

@@ -2,13 +2,14 @@
 
 use std::{
     io,
+    net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
 };
 
 use headwater_rpc::tls::{ServerTlsConfig, TlsServer, rustls};
 use quinn::{ServerConfig, crypto::rustls::QuicServerConfig};
 
-use crate::ALPN;
+use crate::{ALPN, quic::Transports};
 
 /// What one connection may send before it is accepted: more than a client's first flight, whose certificates come later.
 const INCOMING_BYTES_EACH: u64 = 64 << 10;
@@ -21,7 +22,7 @@ pub(super) struct QuicTls {
 
 struct Made {
     from: Arc<rustls::ServerConfig>,
-    quic: Arc<ServerConfig>,
+    quic: ServerConfig,
 }
 
 impl QuicTls {
@@ -39,8 +40,8 @@ impl QuicTls {
         self.tls.config()
     }
 
-    /// The configuration for a connection that begins now.
-    pub(super) async fn current(&self, base: &BaseConfig) -> Arc<ServerConfig> {
+    /// The configuration for a connection that this peer begins now.
+    pub(super) async fn current(&self, base: &BaseConfig, peer: SocketAddr) -> ServerConfig {
         let now = self.tls.current().await;
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         if !Arc::ptr_eq(&made.from, &now) {
@@ -50,26 +51,28 @@ impl QuicTls {
             }
             made.from = now;
         }
-        Arc::clone(&made.quic)
+        let mut quic = made.quic.clone();
+        drop(made);
+        quic.transport_config(base.transports.toward(peer));
+        quic
     }
 }
 
 /// All of QUIC's configuration but its TLS.
 pub(super) struct BaseConfig {
-    pub(super) transport: Arc<quinn::TransportConfig>,
+    pub(super) transports: Transports,
     pub(super) incoming_max: usize,
     pub(super) incoming_bytes_max: u64,
 }
 
 impl BaseConfig {
-    fn with(&self, tls: &Arc<rustls::ServerConfig>) -> io::Result<Arc<ServerConfig>> {
+    fn with(&self, tls: &Arc<rustls::ServerConfig>) -> io::Result<ServerConfig> {
         let crypto = QuicServerConfig::try_from(Arc::clone(tls)).map_err(io::Error::other)?;
         let mut config = ServerConfig::with_crypto(Arc::new(crypto));
         config
-            .transport_config(Arc::clone(&self.transport))
             .max_incoming(self.incoming_max)
             .incoming_buffer_size(self.incoming_bytes_max.min(INCOMING_BYTES_EACH))
             .incoming_buffer_size_total(self.incoming_bytes_max);
-        Ok(Arc::new(config))
+        Ok(config)
     }
 }

@@ -102,6 +102,11 @@ impl FrameReader {
         self.phase == Phase::Ended
     }
 
+    /// Whether the last read found the end of what was there, and all of that was looked at.
+    pub(crate) const fn is_drained(&self) -> bool {
+        self.next_piece == self.pieces_end && self.pieces_end < READ_PIECES
+    }
+
     /// Wants no more. Says nothing to a peer that has said all.
     pub(crate) fn stop(&mut self, code: VarInt) {
         if self.phase != Phase::Ended {

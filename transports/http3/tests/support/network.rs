@@ -5,18 +5,22 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
 use tokio::{net::UdpSocket, sync::mpsc, task::JoinSet};
 
+/// What no datagram is longer than.
+const DATAGRAM_BYTES_MAX: usize = 64 << 10;
+
 /// Relays datagrams both ways.
 pub(crate) struct Network {
     /// Where clients find the server.
     pub(crate) addr: SocketAddr,
     silent: Arc<AtomicBool>,
+    largest: Arc<AtomicUsize>,
     tasks: JoinSet<()>,
 }
 
@@ -27,6 +31,8 @@ pub(crate) struct Faults {
     pub(crate) lost: u64,
     /// Of 100, how many come 1 to 5 ms late, behind others that were sent after them.
     pub(crate) late: u64,
+    /// Longer datagrams are lost, all of them.
+    pub(crate) bytes_max: Option<usize>,
     pub(crate) seed: u64,
 }
 
@@ -34,6 +40,7 @@ pub(crate) struct Faults {
 struct Path {
     faults: Faults,
     silent: Arc<AtomicBool>,
+    largest: Arc<AtomicUsize>,
     random: Arc<AtomicU64>,
 }
 
@@ -52,6 +59,14 @@ impl Path {
     /// Takes a datagram to where it goes, or not.
     fn send(&self, through: &Arc<UdpSocket>, to: SocketAddr, datagram: &[u8]) {
         if self.silent.load(Ordering::Relaxed) || self.next() % 100 < self.faults.lost {
+            return;
+        }
+        self.largest.fetch_max(datagram.len(), Ordering::Relaxed);
+        if self
+            .faults
+            .bytes_max
+            .is_some_and(|most| datagram.len() > most)
+        {
             return;
         }
         if self.next() % 100 >= self.faults.late {
@@ -73,9 +88,11 @@ impl Network {
         let outside = Arc::new(inner.expect("a free port"));
         let addr = outside.local_addr().expect("it is bound");
         let silent = Arc::new(AtomicBool::new(false));
+        let largest = Arc::new(AtomicUsize::new(0));
         let path = Path {
             faults,
             silent: Arc::clone(&silent),
+            largest: Arc::clone(&largest),
             random: Arc::new(AtomicU64::new(faults.seed)),
         };
         let mut tasks = JoinSet::new();
@@ -83,8 +100,14 @@ impl Network {
         Self {
             addr,
             silent,
+            largest,
             tasks,
         }
+    }
+
+    /// The length of the longest datagram that was sent into it.
+    pub(crate) fn largest(&self) -> usize {
+        self.largest.load(Ordering::Relaxed)
     }
 
     /// Nothing comes through any more, in either direction, and nobody is told.
@@ -96,7 +119,7 @@ impl Network {
 async fn relay(outside: Arc<UdpSocket>, server: SocketAddr, path: Path) {
     let mut clients: HashMap<SocketAddr, Arc<UdpSocket>> = HashMap::new();
     let mut back = JoinSet::new();
-    let mut datagram = vec![0; 2048];
+    let mut datagram = vec![0; DATAGRAM_BYTES_MAX];
     let (gone, mut ended) = mpsc::unbounded_channel::<SocketAddr>();
     loop {
         let (length, client) = tokio::select! {
@@ -118,7 +141,7 @@ async fn relay(outside: Arc<UdpSocket>, server: SocketAddr, path: Path) {
                 let (outside, path, gone) = (Arc::clone(&outside), path.clone(), gone.clone());
                 let answers = Arc::clone(&inside);
                 back.spawn(async move {
-                    let mut datagram = vec![0; 2048];
+                    let mut datagram = vec![0; DATAGRAM_BYTES_MAX];
                     while let Ok((length, _)) = answers.recv_from(&mut datagram).await {
                         path.send(&outside, client, &datagram[..length]);
                     }

@@ -26,6 +26,12 @@ pub enum Part {
 pub trait Source: Send {
     /// The next part; `None` is the end. What was taken gives its room in the windows back to the peer.
     fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Part, Closed>>>;
+
+    /// Whether there was nothing left a moment ago, behind the part that was given last. What came is then handed out
+    /// without asking again; the next poll asks. `false`, as by default, only costs that.
+    fn is_drained(&self) -> bool {
+        false
+    }
 }
 
 /// The messages of a stream, and how it ended.
@@ -77,6 +83,9 @@ impl<S: Source> Messages<S> {
     ) -> Poll<Result<(), Closed>> {
         let mut taken = 0;
         while self.end.is_none() && taken < POLL_BYTES {
+            if received.len() > before && self.source.is_drained() {
+                break;
+            }
             match self.source.poll_part(cx) {
                 Poll::Pending if received.len() == before => return Poll::Pending,
                 Poll::Pending => return Poll::Ready(Ok(())),
