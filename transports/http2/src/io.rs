@@ -154,6 +154,7 @@ impl AsyncRead for WatchedIo {
         }
         let before = buf.filled().len();
         if let Poll::Ready(result) = this.ahead.poll_read(&mut this.io, cx, buf) {
+            this.connection.note_heard();
             this.on_received(&buf.filled()[before..]);
             if this.parting.is_some() {
                 buf.set_filled(before);

@@ -3,7 +3,6 @@
 use std::{
     future::pending,
     io,
-    pin::pin,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -11,9 +10,8 @@ use std::{
     time::Duration,
 };
 
+use h2::PingPong;
 use headwater_rpc::{Acceptor, Peer, http::jittered, tls::TlsServer};
-use hyper::server::conn::http2;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::{
     select,
     sync::{OwnedSemaphorePermit, Semaphore, watch},
@@ -24,12 +22,19 @@ use tonic::transport::server::TcpConnectInfo;
 use super::{
     config::Http2ServerConfig,
     counters::Http2ServerCounters,
+    driver::{Driver, Order, Watch},
     enforcement::Enforcement,
     listener::Accepted,
-    service::{CallService, Mounts},
+    service::{Mounts, Service},
     tls,
 };
-use crate::io::WatchedIo;
+use crate::{
+    io::WatchedIo,
+    keepalive::{Heard, is_alive, silence},
+};
+
+/// What one stream may have waiting in `h2` beyond the client's window: some pulls of the driver's.
+const SEND_BUFFER_BYTES: usize = 1 << 20;
 
 /// What all connections of a server have in common.
 pub(super) struct Context {
@@ -51,6 +56,7 @@ pub(crate) struct Connection {
     /// When the last stream ended.
     idle_since: Mutex<Instant>,
     spoken: AtomicBool,
+    heard: Heard,
     counters: Http2ServerCounters,
 }
 
@@ -68,6 +74,7 @@ impl Connection {
             streams: AtomicUsize::new(0),
             idle_since: Mutex::new(Instant::now()),
             spoken: AtomicBool::new(false),
+            heard: Heard::new(),
             counters: counters.clone(),
         })
     }
@@ -79,6 +86,11 @@ impl Connection {
     /// The client has begun to speak HTTP/2.
     pub(crate) fn set_spoken(&self) {
         self.spoken.store(true, Ordering::Release);
+    }
+
+    /// Something came of the client.
+    pub(crate) fn note_heard(&self) {
+        self.heard.note();
     }
 
     pub(super) const fn peer(&self) -> &Peer {
@@ -201,21 +213,17 @@ async fn secure(accepted: Accepted, context: &Context) -> io::Result<Accepted> {
 
 /// How a connection ended.
 #[derive(Debug)]
-enum Ending {
+pub(super) enum Ending {
     /// By itself, or because one side had asked for it and no stream was open.
     Closed,
     /// It broke, or broke the rules.
-    Failed(#[expect(dead_code, reason = "it is read by its Debug")] hyper::Error),
+    Failed(#[expect(dead_code, reason = "it is read by its Debug")] h2::Error),
+    /// The client was silent, and did not answer when it was asked.
+    Lost,
     /// Streams were still open when the grace after its age was over.
     GraceOver,
     /// The server stopped before the client had said anything.
     NotBegun,
-}
-
-impl Ending {
-    fn of(ended: hyper::Result<()>) -> Self {
-        ended.map_or_else(Self::Failed, |()| Self::Closed)
-    }
 }
 
 async fn drive(
@@ -226,35 +234,52 @@ async fn drive(
     seed: u64,
 ) -> Ending {
     let config = &context.config;
-    let service = CallService {
+    let mut http = select! {
+        biased;
+        shaken = http(config).handshake(io) => match shaken {
+            Ok(http) => http,
+            Err(error) => return Ending::Failed(error),
+        },
+        _ = stopping.wait_for(|stopping| *stopping) => return Ending::NotBegun,
+    };
+    let keepalive = http.ping_pong().map(|ping_pong| {
+        let (interval, timeout) = (config.keepalive_interval, config.keepalive_timeout);
+        Box::pin(keepalive(
+            ping_pong,
+            Arc::clone(connection),
+            interval,
+            timeout,
+        )) as Watch
+    });
+    let service = Service {
         acceptor: context.acceptor.clone(),
         mounts: Arc::clone(&context.mounts),
         connection: Arc::clone(connection),
     };
-    let http = http(config).serve_connection(TokioIo::new(io), service);
-    let mut http = pin!(http);
     let old_at = config.connection_age_max;
     let old_at = old_at.and_then(|age| Instant::now().checked_add(jittered(age, seed)));
-    let grace = select! {
-        biased;
-        ended = http.as_mut() => return Ending::of(ended),
-        _ = stopping.wait_for(|stopping| *stopping) => {
-            if !connection.spoken.load(Ordering::Acquire) {
-                return Ending::NotBegun;
-            }
-            None
+    let retired: Watch = Box::pin(retired(
+        Arc::clone(connection),
+        stopping,
+        old_at,
+        config.idle_timeout,
+        config.connection_age_grace,
+    ));
+    Driver::new(http, service, keepalive.into_iter().chain([retired])).await
+}
+
+/// Asks a client that is silent, until one does not answer.
+async fn keepalive(
+    mut ping_pong: PingPong,
+    connection: Arc<Connection>,
+    interval: Duration,
+    timeout: Duration,
+) -> Order {
+    loop {
+        silence(&connection.heard, || interval).await;
+        if !is_alive(&mut ping_pong, &connection.heard, timeout).await {
+            return Order::Cut(Ending::Lost);
         }
-        why = retirement(connection, old_at, config.idle_timeout) => {
-            tracing::debug!(target: "headwater_http2", connection = connection.id, ?why, "connection retires");
-            config.connection_age_grace
-        }
-    };
-    http.as_mut().graceful_shutdown();
-    let cut_at = grace.and_then(|grace| Instant::now().checked_add(grace));
-    select! {
-        biased;
-        ended = http.as_mut() => Ending::of(ended),
-        () = at(cut_at) => Ending::GraceOver,
     }
 }
 
@@ -263,6 +288,30 @@ async fn drive(
 enum Retirement {
     Age,
     Idle,
+}
+
+/// Waits until the connection is to take no more streams.
+async fn retired(
+    connection: Arc<Connection>,
+    mut stopping: watch::Receiver<bool>,
+    old_at: Option<Instant>,
+    idle_timeout: Option<Duration>,
+    grace: Option<Duration>,
+) -> Order {
+    select! {
+        biased;
+        _ = stopping.wait_for(|stopping| *stopping) => {
+            if connection.spoken.load(Ordering::Acquire) {
+                Order::Retire { grace: None }
+            } else {
+                Order::Cut(Ending::NotBegun)
+            }
+        }
+        why = retirement(&connection, old_at, idle_timeout) => {
+            tracing::debug!(target: "headwater_http2", connection = connection.id, ?why, "connection retires");
+            Order::Retire { grace }
+        }
+    }
 }
 
 /// Waits until the connection is too old, or was without a stream for too long.
@@ -285,25 +334,22 @@ async fn retirement(
     }
 }
 
-/// hyper's server of one connection, within these bounds.
-fn http(config: &Http2ServerConfig) -> http2::Builder<TokioExecutor> {
-    let mut http = http2::Builder::new(TokioExecutor::new());
-    http.timer(TokioTimer::new())
-        .auto_date_header(false)
-        .max_concurrent_streams(config.concurrent_streams_max)
+/// `h2`'s server of one connection, within these bounds.
+fn http(config: &Http2ServerConfig) -> h2::server::Builder {
+    let mut http = h2::server::Builder::new();
+    http.max_concurrent_streams(config.concurrent_streams_max)
         .max_header_list_size(config.header_list_bytes_max)
         .max_pending_accept_reset_streams(config.pending_reset_streams_max)
-        .max_local_error_reset_streams(config.error_reset_streams_max)
-        .keep_alive_interval(config.keepalive_interval)
-        .keep_alive_timeout(config.keepalive_timeout)
+        .max_local_error_reset_streams(Some(config.error_reset_streams_max))
+        .max_send_buffer_size(SEND_BUFFER_BYTES)
         .max_frame_size(config.frame_bytes())
-        .initial_stream_window_size(config.stream_window())
+        .initial_window_size(config.stream_window())
         .initial_connection_window_size(config.connection_window());
     http
 }
 
 /// At this moment, or never.
-async fn at(moment: Option<Instant>) {
+pub(super) async fn at(moment: Option<Instant>) {
     match moment {
         Some(moment) => sleep_until(moment).await,
         None => pending().await,
