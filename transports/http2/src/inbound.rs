@@ -1,20 +1,14 @@
 //! What a peer sends, from the bytes of a stream to frames.
 
-use std::{
-    error::Error,
-    pin::Pin,
-    task::{Context, Poll, ready},
-};
+use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
 use h2::{Reason, RecvStream};
 use headwater_rpc::{
     Closed, Code, Frame, Inbound, Reached, Received,
     http::{Messages, Part, Source, poll_as_frames},
 };
-use http_body::Body;
 
-/// The responses of a stream, as a source.
+/// What comes on a stream, as a source.
 pub(crate) struct StreamSource(pub(crate) RecvStream);
 
 impl Source for StreamSource {
@@ -34,46 +28,16 @@ impl Source for StreamSource {
     }
 }
 
-/// A body of HTTP, as a source.
-pub(crate) struct BodySource<B>(B);
-
-impl<B> Source for BodySource<B>
-where
-    B: Body<Data = Bytes, Error: Error + 'static> + Send + Unpin,
-{
-    fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Part, Closed>>> {
-        loop {
-            let frame = match ready!(Pin::new(&mut self.0).poll_frame(cx)) {
-                None => return Poll::Ready(None),
-                Some(Err(error)) => return Poll::Ready(Some(Err(closed(&error)))),
-                Some(Ok(frame)) => frame,
-            };
-            match frame.into_data().map_err(http_body::Frame::into_trailers) {
-                Ok(data) => return Poll::Ready(Some(Ok(Part::Data(data)))),
-                Err(Ok(trailers)) => return Poll::Ready(Some(Ok(Part::Trailers(trailers)))),
-                // A kind of frame that says nothing to gRPC.
-                Err(Err(_)) => {}
-            }
-        }
-    }
-}
-
 /// The requests of a call, on the server.
-pub(crate) struct RequestInbound<B>(Messages<BodySource<B>>);
+pub(crate) struct RequestInbound(Messages<StreamSource>);
 
-impl<B> RequestInbound<B>
-where
-    B: Body<Data = Bytes, Error: Error + 'static> + Send + Unpin,
-{
-    pub(crate) const fn new(body: B, message_bytes_max: usize) -> Self {
-        Self(Messages::requests(BodySource(body), message_bytes_max))
+impl RequestInbound {
+    pub(crate) const fn new(stream: RecvStream, message_bytes_max: usize) -> Self {
+        Self(Messages::requests(StreamSource(stream), message_bytes_max))
     }
 }
 
-impl<B> Inbound for RequestInbound<B>
-where
-    B: Body<Data = Bytes, Error: Error + 'static> + Send + Unpin,
-{
+impl Inbound for RequestInbound {
     fn poll_frames(
         &mut self,
         cx: &mut Context<'_>,
@@ -90,18 +54,6 @@ where
         let before = received.len();
         self.0.poll_more(cx, received, before)
     }
-}
-
-/// How a stream ended that broke, by what HTTP/2 says.
-fn closed(error: &(dyn Error + 'static)) -> Closed {
-    let mut next = Some(error);
-    while let Some(cause) = next {
-        if let Some(error) = cause.downcast_ref::<h2::Error>() {
-            return closed_by_h2(error);
-        }
-        next = cause.source();
-    }
-    Closed::broken("the connection cannot be used")
 }
 
 /// The codes of `PROTOCOL-HTTP2.md`, "Errors".

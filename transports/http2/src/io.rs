@@ -160,6 +160,7 @@ impl AsyncRead for WatchedIo {
         }
         let before = buf.filled().len();
         if let Poll::Ready(result) = this.ahead.poll_read(&mut this.io, cx, buf) {
+            this.connection.note_heard();
             this.on_received(&buf.filled()[before..]);
             if result.is_err() || buf.filled().len() == before && buf.remaining() > 0 {
                 // Before the streams hear of it.

@@ -1,19 +1,20 @@
 //! Headwater's HTTP/2 transport: the gRPC wire format.
 //!
-//! Any gRPC client or server in any language is a peer. On the server, hyper does the HTTP/2 part, a connection at a time.
-//! The client stands on the `h2` crate alone: one task drives a connection and everything that is sent on it, so what
-//! waits goes out in one write, and the state of a connection is known, down to which calls never reached the server.
+//! Any gRPC client or server in any language is a peer. Both ends stand on the `h2` crate alone: one task drives a
+//! connection and everything that is sent on it, so what waits goes out in one write, and the state of a connection is
+//! known, down to which calls never reached the server.
 //! Framing, status, metadata and deadlines are [`headwater_rpc`]'s, the same as on every other transport.
 //!
-//! The server's bodies are [`http_body::Body`]s of [`bytes::Bytes`], so services made for tonic can be mounted beside the
-//! router ([`Http2Server::with_service`]).
+//! Services made for tonic can be mounted beside the router ([`Http2Server::with_service`]).
 
-mod body;
 mod client;
 mod inbound;
 mod io;
+mod keepalive;
 mod read_ahead;
+mod reset;
 mod server;
+mod signal;
 
 use headwater_rpc::http::headers;
 

@@ -101,6 +101,15 @@ impl Payload {
     }
 }
 
+/// Bytes as they are, which need not be messages.
+impl From<Bytes> for Payload {
+    fn from(bytes: Bytes) -> Self {
+        let mut payload = Self::default();
+        payload.push(bytes);
+        payload
+    }
+}
+
 impl Buf for Payload {
     fn remaining(&self) -> usize {
         self.bytes

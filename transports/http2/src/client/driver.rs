@@ -4,20 +4,20 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
-    task::{Context, Poll, Wake, Waker, ready},
+    task::{Context, Poll, ready},
 };
 
 use futures_util::stream::{FuturesUnordered, Stream as _};
-use headwater_rpc::{Code, Status};
+use headwater_rpc::{Code, Payload, Status};
 
 use super::{
     pipe::Pipe,
     shared::{Shared, ended},
     socket::Socket,
 };
-use headwater_rpc::Payload;
+use crate::signal::Part;
 
 /// What runs in a connection's task beside the connection. Gives why the connection has to end, if it has to.
 pub(crate) enum Job {
@@ -36,41 +36,6 @@ impl Future for Job {
     }
 }
 
-/// Has a part of the driver polled again.
-struct Signal {
-    set: AtomicBool,
-    shared: Arc<Shared>,
-}
-
-impl Signal {
-    /// Set, because nothing was polled yet.
-    fn new(shared: &Arc<Shared>) -> Arc<Self> {
-        Arc::new(Self {
-            set: AtomicBool::new(true),
-            shared: Arc::clone(shared),
-        })
-    }
-
-    fn is_set(&self) -> bool {
-        self.set.load(Ordering::SeqCst)
-    }
-
-    fn take(&self) -> bool {
-        self.set.swap(false, Ordering::SeqCst)
-    }
-}
-
-impl Wake for Signal {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        self.set.store(true, Ordering::SeqCst);
-        self.shared.signal();
-    }
-}
-
 /// Rounds of one poll of the driver, after which other tasks get their turn.
 const ROUNDS: usize = 4;
 
@@ -80,9 +45,9 @@ const ROUNDS: usize = 4;
 /// however many messages on however many streams. Each part is polled only if something has happened to it.
 pub(crate) struct Driver {
     connection: h2::client::Connection<Socket, Payload>,
-    connection_signal: Arc<Signal>,
+    connection_part: Part,
     jobs: FuturesUnordered<Job>,
-    jobs_signal: Arc<Signal>,
+    jobs_part: Part,
     shared: Arc<Shared>,
     /// Reads of the socket so far, and what of them was looked at.
     reads: Arc<AtomicU64>,
@@ -98,9 +63,9 @@ impl Driver {
     ) -> Self {
         Self {
             connection,
-            connection_signal: Signal::new(&shared),
+            connection_part: Part::new(shared.turn()),
             jobs: keepalive.into_iter().collect(),
-            jobs_signal: Signal::new(&shared),
+            jobs_part: Part::new(shared.turn()),
             shared,
             reads,
             seen: 0,
@@ -108,22 +73,22 @@ impl Driver {
     }
 
     fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<Status> {
-        self.shared.run(cx);
+        self.shared.turn().begin(cx);
         for _ in 0..ROUNDS {
             if let Poll::Ready(why) = self.poll_jobs() {
                 return Poll::Ready(why);
             }
-            if !self.connection_signal.take() {
+            if !self.connection_part.take() {
                 break;
             }
             if let Poll::Ready(why) = self.poll_connection(cx) {
                 return Poll::Ready(why);
             }
         }
-        self.shared.pause();
+        self.shared.turn().end();
         // What signalled while this ran has woken nobody.
-        let signals = [&self.connection_signal, &self.jobs_signal];
-        if self.shared.has_pipes() || signals.iter().any(|signal| signal.is_set()) {
+        let parts = [&self.connection_part, &self.jobs_part];
+        if self.shared.has_pipes() || parts.iter().any(|part| part.is_set()) {
             cx.waker().wake_by_ref();
         }
         Poll::Pending
@@ -131,15 +96,14 @@ impl Driver {
 
     /// Ready if a job says that the connection has to end.
     fn poll_jobs(&mut self) -> Poll<Status> {
-        let signalled = self.jobs_signal.take();
+        let signalled = self.jobs_part.take();
         if self.shared.has_pipes() {
             let pipes = self.shared.take_pipes();
             self.jobs.extend(pipes.into_iter().map(Job::Pipe));
         } else if !signalled {
             return Poll::Pending;
         }
-        let waker = Waker::from(Arc::clone(&self.jobs_signal));
-        let mut cx = Context::from_waker(&waker);
+        let mut cx = self.jobs_part.context();
         while let Poll::Ready(Some(done)) = Pin::new(&mut self.jobs).poll_next(&mut cx) {
             if let Some(why) = done {
                 return Poll::Ready(why);
@@ -150,8 +114,7 @@ impl Driver {
 
     /// Ready if the connection has ended.
     fn poll_connection(&mut self, cx: &mut Context<'_>) -> Poll<Status> {
-        let waker = Waker::from(Arc::clone(&self.connection_signal));
-        let mut waked = Context::from_waker(&waker);
+        let mut waked = self.connection_part.context();
         let polled = Pin::new(&mut self.connection).poll(&mut waked);
         let reads = self.reads.load(Ordering::Relaxed);
         if reads != self.seen {

@@ -1,8 +1,6 @@
 //! Finding out that a silent peer is gone (gRFC A8).
 
 use std::{
-    future::pending,
-    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -10,17 +8,14 @@ use std::{
     time::Duration,
 };
 
-use h2::{Ping, PingPong};
+use h2::PingPong;
 use headwater_rpc::{Code, Status};
-use tokio::time::Instant;
 
 use super::shared::Shared;
+use crate::keepalive::{is_alive, silence};
 
 /// No client asks more often than this (gRFC A8).
 const INTERVAL_MIN: Duration = Duration::from_secs(10);
-
-/// A longer wait is like this one: it does not end, and can be counted (100 years).
-const WAIT_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 /// When a silent server is asked whether it lives.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,41 +82,15 @@ pub(crate) async fn watch(
     shared: Arc<Shared>,
 ) -> Status {
     loop {
-        silence(&pace, &shared).await;
+        silence(shared.heard(), || pace.interval()).await;
         if !config.without_calls && shared.open() == 0 {
             tokio::time::sleep(pace.interval()).await;
             continue;
         }
-        let asked = Instant::now();
-        let mut answer = pin!(ping_pong.ping(Ping::opaque()));
-        loop {
-            // Anything else that comes is as good a sign, and an answer may be queued behind it.
-            let until = after(asked.max(shared.heard_at()), config.timeout);
-            match tokio::time::timeout_at(until, &mut answer).await {
-                Ok(Ok(_)) => break,
-                // The connection has ended, and says why.
-                Ok(Err(_)) => pending().await,
-                Err(_) if after(shared.heard_at(), config.timeout) > Instant::now() => {}
-                Err(_) => return lost(config.timeout),
-            }
+        if !is_alive(&mut ping_pong, shared.heard(), config.timeout).await {
+            return lost(config.timeout);
         }
     }
-}
-
-/// Waits until nothing was heard for an interval.
-async fn silence(pace: &Pace, shared: &Shared) {
-    loop {
-        let until = after(shared.heard_at(), pace.interval());
-        if until <= Instant::now() {
-            return;
-        }
-        tokio::time::sleep_until(until).await;
-    }
-}
-
-/// This much later, for any wait that can be configured.
-fn after(begun: Instant, wait: Duration) -> Instant {
-    begun + wait.min(WAIT_MAX)
 }
 
 fn lost(after: Duration) -> Status {
@@ -145,17 +114,5 @@ mod tests {
         assert_eq!(hasty.interval(), Duration::from_secs(10), "never faster");
         let slow = Pace::new(Duration::from_secs(60));
         assert_eq!(slow.interval(), Duration::from_secs(60));
-    }
-
-    #[test]
-    fn the_longest_wait_can_be_counted() {
-        let now = Instant::now();
-        let endless = Pace::new(Duration::MAX);
-        endless.double();
-        for wait in [endless.interval(), Duration::MAX] {
-            assert_eq!(after(now, wait), now + WAIT_MAX, "{wait:?}");
-        }
-        let short = Duration::from_secs(20);
-        assert_eq!(after(now, short), now + short);
     }
 }

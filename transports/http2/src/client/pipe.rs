@@ -10,7 +10,7 @@ use bytes::Buf as _;
 use h2::{Reason, SendStream};
 use headwater_rpc::{Encoded, Outbound, Payload, Pulled, ResetWatch};
 
-use crate::body::reason;
+use crate::reset::reason;
 
 /// Sends what a call has to say, as the peer's windows allow it. Done when the stream needs nobody to look after it.
 pub(crate) struct Pipe {

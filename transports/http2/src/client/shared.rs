@@ -3,23 +3,18 @@
 use std::{
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     task::{Context, Poll},
-    time::Duration,
 };
 
-use futures_util::task::AtomicWaker;
 use h2::{Reason, client::SendRequest};
-use headwater_rpc::{Code, Status, http::Alternatives};
+use headwater_rpc::{Code, Payload, Status, http::Alternatives};
 use http::HeaderMap;
-use tokio::{
-    sync::{Semaphore, TryAcquireError, watch},
-    time::Instant,
-};
+use tokio::sync::{Semaphore, TryAcquireError, watch};
 
 use super::pipe::Pipe;
-use headwater_rpc::Payload;
+use crate::{keepalive::Heard, signal::Turn};
 
 /// How many calls may wait on one connection for the peer to allow them a stream. Further ones fail at once with
 /// `UNAVAILABLE`, for a peer that allows few or none would else have this side hold any number of them.
@@ -39,16 +34,11 @@ pub(crate) struct Shared {
     /// Pipes that the driver does not have yet; `None` once there is no driver.
     pipes: Mutex<Option<Vec<Pipe>>>,
     has_pipes: AtomicBool,
-    /// Wakes the driver's task.
-    driver: AtomicWaker,
-    /// The driver's task runs, and will look at its signals.
-    running: AtomicBool,
+    turn: Arc<Turn>,
     closed: watch::Sender<Option<Status>>,
     /// Who wants to know what the server announces.
     alternatives: Option<Alternatives>,
-    started: Instant,
-    /// When something was last heard of the peer, in milliseconds after the start.
-    heard: AtomicU64,
+    heard: Heard,
 }
 
 impl Shared {
@@ -66,12 +56,10 @@ impl Shared {
             open: AtomicUsize::new(0),
             pipes: Mutex::new(Some(Vec::new())),
             has_pipes: AtomicBool::new(false),
-            driver: AtomicWaker::new(),
-            running: AtomicBool::new(false),
+            turn: Arc::default(),
             closed: watch::Sender::new(None),
             alternatives,
-            started: Instant::now(),
-            heard: AtomicU64::new(0),
+            heard: Heard::new(),
         })
     }
 
@@ -129,8 +117,7 @@ impl Shared {
 
     /// Looks at what the peer allows now, and whether it has said that it will go.
     pub(crate) fn look_at_peer(&self, cx: &mut Context<'_>) {
-        let heard = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.heard.store(heard, Ordering::Relaxed);
+        self.heard.note();
         let mut slot = lock(&self.sender);
         let Some(sender) = &mut *slot else {
             return;
@@ -144,8 +131,8 @@ impl Shared {
     }
 
     /// When something was last heard of the peer.
-    pub(crate) fn heard_at(&self) -> Instant {
-        self.started + Duration::from_millis(self.heard.load(Ordering::Relaxed))
+    pub(crate) const fn heard(&self) -> &Heard {
+        &self.heard
     }
 
     /// Only the driver calls this.
@@ -180,25 +167,12 @@ impl Shared {
         waiting.push(pipe);
         drop(pipes);
         self.has_pipes.store(true, Ordering::SeqCst);
-        self.signal();
+        self.turn.signal();
     }
 
-    /// The driver's task runs. Until [`Shared::pause`] what signals it does not wake it.
-    pub(crate) fn run(&self, cx: &Context<'_>) {
-        self.driver.register(cx.waker());
-        self.running.store(true, Ordering::SeqCst);
-    }
-
-    /// The driver's task looks at its signals once more, and waits.
-    pub(crate) fn pause(&self) {
-        self.running.store(false, Ordering::SeqCst);
-    }
-
-    /// Wakes the driver's task, unless it runs.
-    pub(crate) fn signal(&self) {
-        if !self.running.load(Ordering::SeqCst) {
-            self.driver.wake();
-        }
+    /// What wakes the driver's task.
+    pub(crate) const fn turn(&self) -> &Arc<Turn> {
+        &self.turn
     }
 
     /// Whether pipes came since.

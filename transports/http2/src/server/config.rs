@@ -99,7 +99,7 @@ impl Default for Http2ServerConfig {
     }
 }
 
-/// hyper panics on sizes that HTTP/2 does not have (RFC 9113, 4.2 and 6.9.1).
+/// `h2` panics on sizes that HTTP/2 does not have (RFC 9113, 4.2 and 6.9.1).
 impl Http2ServerConfig {
     pub(super) fn frame_bytes(&self) -> u32 {
         self.frame_bytes_max.clamp(16 << 10, (16 << 20) - 1)

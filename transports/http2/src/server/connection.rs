@@ -3,7 +3,6 @@
 use std::{
     future::pending,
     io,
-    pin::pin,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -11,13 +10,13 @@ use std::{
     time::Duration,
 };
 
+use h2::PingPong;
 use headwater_rpc::{
     Acceptor, Peer,
     http::{AltSvc, jittered},
     tls::TlsServer,
 };
-use hyper::server::conn::http2;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use http::{HeaderMap, HeaderValue, header};
 use tokio::{
     select,
     sync::{OwnedSemaphorePermit, Semaphore, watch},
@@ -28,12 +27,19 @@ use tonic::transport::server::TcpConnectInfo;
 use super::{
     config::Http2ServerConfig,
     counters::Http2ServerCounters,
+    driver::{Driver, Order, Watch},
     enforcement::Enforcement,
     listener::Accepted,
-    service::{CallService, Mounts},
+    service::{Mounts, Service},
     tls,
 };
-use crate::io::WatchedIo;
+use crate::{
+    io::WatchedIo,
+    keepalive::{Heard, is_alive, silence},
+};
+
+/// What one stream may have waiting in `h2` beyond the client's window: some pulls of the driver's.
+const SEND_BUFFER_BYTES: usize = 1 << 20;
 
 /// What all connections of a server have in common.
 pub(super) struct Context {
@@ -56,6 +62,9 @@ pub(crate) struct Connection {
     idle_since: Mutex<Instant>,
     spoken: AtomicBool,
     lost: AtomicBool,
+    heard: Heard,
+    /// What every answer announces.
+    alt_svc: Option<HeaderValue>,
     counters: Http2ServerCounters,
 }
 
@@ -64,6 +73,7 @@ impl Connection {
         id: u64,
         peer: Peer,
         tcp: Option<TcpConnectInfo>,
+        config: &Http2ServerConfig,
         counters: &Http2ServerCounters,
     ) -> Arc<Self> {
         Arc::new(Self {
@@ -74,6 +84,8 @@ impl Connection {
             idle_since: Mutex::new(Instant::now()),
             spoken: AtomicBool::new(false),
             lost: AtomicBool::new(false),
+            heard: Heard::new(),
+            alt_svc: config.alt_svc.map(AltSvc::to_header),
             counters: counters.clone(),
         })
     }
@@ -92,12 +104,20 @@ impl Connection {
         self.lost.store(true, Ordering::Release);
     }
 
-    pub(super) fn is_lost(&self) -> bool {
-        self.lost.load(Ordering::Acquire)
+    /// Something came of the client.
+    pub(crate) fn note_heard(&self) {
+        self.heard.note();
     }
 
     pub(super) const fn peer(&self) -> &Peer {
         &self.peer
+    }
+
+    /// Says in an answer where else this server is.
+    pub(super) fn announce(&self, headers: &mut HeaderMap) {
+        if let Some(alt_svc) = &self.alt_svc {
+            headers.insert(header::ALT_SVC, alt_svc.clone());
+        }
     }
 
     /// Says who calls, to a service that is not ours.
@@ -131,7 +151,11 @@ pub(super) struct OpenStream(Arc<Connection>);
 impl OpenStream {
     /// Whether it is gone because its connection is.
     pub(super) fn is_lost(&self) -> bool {
-        self.0.is_lost()
+        self.0.lost.load(Ordering::Acquire)
+    }
+
+    pub(super) fn connection(&self) -> &Connection {
+        &self.0
     }
 }
 
@@ -192,7 +216,13 @@ pub(super) async fn serve(
             }
         },
     };
-    let connection = Connection::new(id, accepted.peer, accepted.tcp, &context.counters);
+    let connection = Connection::new(
+        id,
+        accepted.peer,
+        accepted.tcp,
+        &context.config,
+        &context.counters,
+    );
     let io = WatchedIo::new(
         accepted.io,
         Arc::clone(&connection),
@@ -223,21 +253,17 @@ async fn secure(accepted: Accepted, context: &Context) -> io::Result<Accepted> {
 
 /// How a connection ended.
 #[derive(Debug)]
-enum Ending {
+pub(super) enum Ending {
     /// By itself, or because one side had asked for it and no stream was open.
     Closed,
     /// It broke, or broke the rules.
-    Failed(#[expect(dead_code, reason = "it is read by its Debug")] hyper::Error),
+    Failed(#[expect(dead_code, reason = "it is read by its Debug")] h2::Error),
+    /// The client was silent, and did not answer when it was asked.
+    Lost,
     /// Streams were still open when the grace after its age was over.
     GraceOver,
     /// The server stopped before the client had said anything.
     NotBegun,
-}
-
-impl Ending {
-    fn of(ended: hyper::Result<()>) -> Self {
-        ended.map_or_else(Self::Failed, |()| Self::Closed)
-    }
 }
 
 async fn drive(
@@ -248,36 +274,52 @@ async fn drive(
     seed: u64,
 ) -> Ending {
     let config = &context.config;
-    let service = CallService {
+    let mut http = select! {
+        biased;
+        shaken = http(config).handshake(io) => match shaken {
+            Ok(http) => http,
+            Err(error) => return Ending::Failed(error),
+        },
+        _ = stopping.wait_for(|stopping| *stopping) => return Ending::NotBegun,
+    };
+    let keepalive = http.ping_pong().map(|ping_pong| {
+        let (interval, timeout) = (config.keepalive_interval, config.keepalive_timeout);
+        Box::pin(keepalive(
+            ping_pong,
+            Arc::clone(connection),
+            interval,
+            timeout,
+        )) as Watch
+    });
+    let service = Service {
         acceptor: context.acceptor.clone(),
         mounts: Arc::clone(&context.mounts),
         connection: Arc::clone(connection),
-        alt_svc: config.alt_svc.map(AltSvc::to_header),
     };
-    let http = http(config).serve_connection(TokioIo::new(io), service);
-    let mut http = pin!(http);
     let old_at = config.connection_age_max;
     let old_at = old_at.and_then(|age| Instant::now().checked_add(jittered(age, seed)));
-    let grace = select! {
-        biased;
-        ended = http.as_mut() => return Ending::of(ended),
-        _ = stopping.wait_for(|stopping| *stopping) => {
-            if !connection.spoken.load(Ordering::Acquire) {
-                return Ending::NotBegun;
-            }
-            None
+    let retired: Watch = Box::pin(retired(
+        Arc::clone(connection),
+        stopping,
+        old_at,
+        config.idle_timeout,
+        config.connection_age_grace,
+    ));
+    Driver::new(http, service, keepalive.into_iter().chain([retired])).await
+}
+
+/// Asks a client that is silent, until one does not answer.
+async fn keepalive(
+    mut ping_pong: PingPong,
+    connection: Arc<Connection>,
+    interval: Duration,
+    timeout: Duration,
+) -> Order {
+    loop {
+        silence(&connection.heard, || interval).await;
+        if !is_alive(&mut ping_pong, &connection.heard, timeout).await {
+            return Order::Cut(Ending::Lost);
         }
-        why = retirement(connection, old_at, config.idle_timeout) => {
-            tracing::debug!(target: "headwater_http2", connection = connection.id, ?why, "connection retires");
-            config.connection_age_grace
-        }
-    };
-    http.as_mut().graceful_shutdown();
-    let cut_at = grace.and_then(|grace| Instant::now().checked_add(grace));
-    select! {
-        biased;
-        ended = http.as_mut() => Ending::of(ended),
-        () = at(cut_at) => Ending::GraceOver,
     }
 }
 
@@ -286,6 +328,30 @@ async fn drive(
 enum Retirement {
     Age,
     Idle,
+}
+
+/// Waits until the connection is to take no more streams.
+async fn retired(
+    connection: Arc<Connection>,
+    mut stopping: watch::Receiver<bool>,
+    old_at: Option<Instant>,
+    idle_timeout: Option<Duration>,
+    grace: Option<Duration>,
+) -> Order {
+    select! {
+        biased;
+        _ = stopping.wait_for(|stopping| *stopping) => {
+            if connection.spoken.load(Ordering::Acquire) {
+                Order::Retire { grace: None }
+            } else {
+                Order::Cut(Ending::NotBegun)
+            }
+        }
+        why = retirement(&connection, old_at, idle_timeout) => {
+            tracing::debug!(target: "headwater_http2", connection = connection.id, ?why, "connection retires");
+            Order::Retire { grace }
+        }
+    }
 }
 
 /// Waits until the connection is too old, or was without a stream for too long.
@@ -308,25 +374,22 @@ async fn retirement(
     }
 }
 
-/// hyper's server of one connection, within these bounds.
-fn http(config: &Http2ServerConfig) -> http2::Builder<TokioExecutor> {
-    let mut http = http2::Builder::new(TokioExecutor::new());
-    http.timer(TokioTimer::new())
-        .auto_date_header(false)
-        .max_concurrent_streams(config.concurrent_streams_max)
+/// `h2`'s server of one connection, within these bounds.
+fn http(config: &Http2ServerConfig) -> h2::server::Builder {
+    let mut http = h2::server::Builder::new();
+    http.max_concurrent_streams(config.concurrent_streams_max)
         .max_header_list_size(config.header_list_bytes_max)
         .max_pending_accept_reset_streams(config.pending_reset_streams_max)
-        .max_local_error_reset_streams(config.error_reset_streams_max)
-        .keep_alive_interval(config.keepalive_interval)
-        .keep_alive_timeout(config.keepalive_timeout)
+        .max_local_error_reset_streams(Some(config.error_reset_streams_max))
+        .max_send_buffer_size(SEND_BUFFER_BYTES)
         .max_frame_size(config.frame_bytes())
-        .initial_stream_window_size(config.stream_window())
+        .initial_window_size(config.stream_window())
         .initial_connection_window_size(config.connection_window());
     http
 }
 
 /// At this moment, or never.
-async fn at(moment: Option<Instant>) {
+pub(super) async fn at(moment: Option<Instant>) {
     match moment {
         Some(moment) => sleep_until(moment).await,
         None => pending().await,

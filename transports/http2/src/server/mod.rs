@@ -1,15 +1,19 @@
-//! The server's end: an accept loop, and hyper's HTTP/2 server for each connection, under a service of our own.
+//! The server's end, on the `h2` crate: an accept loop, and for each connection a task that drives it and answers its
+//! calls.
 //!
-//! Each connection is a task of its own with an age, a grace and an end of its own, so it is hyper and not tonic's
-//! `Server`, whose connections share one signal, cannot be cut, and answer a deadline with `CANCELLED`. Services made
-//! for tonic can be mounted beside ours all the same.
+//! Each connection has an age, a grace and an end of its own, so it is not tonic's `Server`, whose connections share one
+//! signal, cannot be cut, and answer a deadline with `CANCELLED`. Services made for tonic can be mounted beside ours all
+//! the same.
 
 mod config;
 pub(crate) mod connection;
 mod counters;
+mod driver;
 pub(crate) mod enforcement;
 pub(crate) mod frames;
 mod listener;
+mod mount;
+mod responder;
 mod service;
 mod tls;
 
