@@ -21,7 +21,7 @@
 //!   than the channel may hold is ended with `RESOURCE_EXHAUSTED` ([`Output::End`]): it would have missed messages, and learns
 //!   so; and it never makes the channel full for others.
 //! - **Expiry.** An expired message is pushed to nobody and leaves history. One in a consumer's hands may still be taken.
-//! - **Confidence.** What a peer says of a message that it does not hold is ignored.
+//! - **Answers.** What a consumer says of a message that is not its to answer for is ignored ([`Input::Taken`]).
 //!
 //! ```
 //! use headwater_core::{Time, queue::*};

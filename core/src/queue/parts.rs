@@ -92,6 +92,8 @@ pub enum Left {
 }
 
 /// What to do, in this order.
+///
+/// A consumer that the driver reported gone may be named once more by what came before: to be ignored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Output {
     /// Store this message; the answer is [`Input::Persisted`]. Until then nobody is pushed it.
