@@ -80,6 +80,28 @@ async fn a_message_that_is_forgotten_comes_again() {
     again.take().await;
 }
 
+/// However soon it leaves after it.
+#[tokio::test]
+async fn what_was_taken_before_a_consumer_leaves_comes_not_again() {
+    for url in upstream_urls() {
+        let site = Site::at(&url, open()).await;
+        let client = site.sdk();
+        for text in ["one", "two"] {
+            client.producer("c").submit(text).await.expect("taken");
+        }
+        let mut consumer = client.consumer("c", ConsumerOptions::default());
+        next(&mut consumer).await.take().await;
+        consumer.leave().await;
+        let mut other = client.consumer("c", ConsumerOptions::default());
+        let second = next(&mut other).await;
+        assert_eq!(
+            (&*second.message, second.redelivered),
+            ("two", true),
+            "{url}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn a_fan_out_consumer_has_every_message() {
     let site = Site::start(open()).await;

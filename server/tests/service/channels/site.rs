@@ -1,6 +1,6 @@
 //! A service with one way in, and clients that say what a test has them say.
 
-use std::{collections::VecDeque, net::SocketAddr};
+use std::{collections::VecDeque, net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
 use headwater::{ChannelsConfig, Service, ServiceConfig};
@@ -143,8 +143,17 @@ pub(super) struct Gone {
 impl Gone {
     /// Another service at the same place, which knows nothing of the one before.
     pub(super) async fn restart(self, channels: ChannelsConfig) -> Site {
-        let transport = UrlServer::bind(&self.url, &self.options.1).await;
-        Site::on(transport.expect("it is free"), self.options, channels)
+        let bound = async {
+            loop {
+                match UrlServer::bind(&self.url, &self.options.1).await {
+                    Ok(transport) => return transport,
+                    // The one before is letting go of its connections.
+                    Err(_) => tokio::time::sleep(Duration::from_millis(1)).await,
+                }
+            }
+        };
+        let transport = soon("the place to be free", bound).await;
+        Site::on(transport, self.options, channels)
     }
 }
 

@@ -5,10 +5,10 @@ use std::{collections::VecDeque, fmt, sync::Arc};
 use bytes::Bytes;
 use futures_util::{Stream, stream};
 use headwater_core::Waits;
-use headwater_proto::{Code, Status, push_channel};
+use headwater_proto::{Code, Metadata, Status, push_channel};
 use headwater_rpc::{CallError, CallOptions, Receiver, Sender};
 use prost::Message as _;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Duration, Instant, sleep_until, timeout};
 
 use super::{
     Received,
@@ -18,6 +18,9 @@ use super::{
 };
 
 const CONSUME: &str = "/MessageSync/Consume";
+
+/// How long a service has to end the call of a consumer that leaves.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How a consumer shares a channel with others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -49,7 +52,8 @@ pub struct ConsumerOptions {
 /// Has the messages of one channel pushed to it.
 ///
 /// It does its work while it is in [`Consumer::recv`], with no task of its own. Dropping it leaves the channel, and what was
-/// not taken goes to the next consumer; so drop the messages first.
+/// not taken goes to the next consumer; so see to the messages first. What was taken just before may come again:
+/// [`Consumer::leave`] makes sure of that.
 pub struct Consumer {
     connection: Arc<Connection>,
     channel: String,
@@ -144,6 +148,28 @@ impl Consumer {
                 }
             }
         }
+    }
+
+    /// Leaves the channel once the service has heard what was taken; the rest goes to the next consumer. It waits for that
+    /// for a second at most.
+    ///
+    /// # Cancel safety
+    ///
+    /// As dropping the consumer.
+    pub async fn leave(mut self) {
+        let Some(call) = &mut self.call else {
+            return;
+        };
+        // An ended call has nothing to hear.
+        let _ = call.sender.finish(Ok(()), Metadata::new());
+        let end = async {
+            // What comes until then is the next one's.
+            while matches!(call.receiver.next_batch(&mut call.batch).await, Ok(1..)) {
+                call.batch.clear();
+            }
+        };
+        // Too late is as good as dropped.
+        let _ = timeout(LEAVE_TIMEOUT, end).await;
     }
 
     /// The messages as a stream, which goes on after an error as [`Consumer::recv`] does, and never ends.

@@ -87,16 +87,17 @@ pub struct Received {
 
 impl Received {
     pub(super) fn new(reply: push_channel::MessageReply, sender: Sender) -> Self {
+        let redelivered = reply.redelivered;
         let HistoryEntry {
             message,
             chat,
             offset,
-        } = reply.clone().into();
+        } = reply.into();
         Self {
             message,
             chat,
             offset,
-            redelivered: reply.redelivered,
+            redelivered,
             sender: Some(sender),
         }
     }
