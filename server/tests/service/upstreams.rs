@@ -13,12 +13,12 @@ use v1::event::Event;
 use crate::support::*;
 
 /// Echoes, and tells the test what came.
-struct Echo {
+pub(crate) struct Echo {
     seen: mpsc::UnboundedSender<String>,
 }
 
 impl Echo {
-    fn new() -> (Self, mpsc::UnboundedReceiver<String>) {
+    pub(crate) fn new() -> (Self, mpsc::UnboundedReceiver<String>) {
         let (seen, sees) = mpsc::unbounded_channel();
         (Self { seen }, sees)
     }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use headwater_rpc::tls::DevCertificates;
 use headwater_transports::{Scheme, ServerOptions, UrlServer};
-use headwater_upstream::{Handler, Upstream, UpstreamConfig};
+use headwater_upstream::{Handler, Mapping, Upstream, UpstreamConfig};
 
 use super::{Running, Stage};
 
@@ -29,6 +29,16 @@ pub(crate) fn upstream_urls() -> impl Iterator<Item = String> {
 impl Stage {
     /// The SDK's upstream, registered. It differs from one at any other URL in nothing but the URL.
     pub(crate) async fn upstream_over(&self, url: &str, handler: impl Handler) -> Running {
+        self.upstream_mapped(url, Mapping::Stream, handler).await
+    }
+
+    /// [`Stage::upstream_over`], with the link on one stream or in plain calls: nothing else differs either.
+    pub(crate) async fn upstream_mapped(
+        &self,
+        url: &str,
+        mapping: Mapping,
+        handler: impl Handler,
+    ) -> Running {
         let certificates = DevCertificates::generate().expect("they can be made");
         let options = ServerOptions {
             tls: Some(certificates.server()),
@@ -40,6 +50,7 @@ impl Stage {
             url: transport.url().to_owned(),
             tls: certificates.client(),
             in_process: options.in_process,
+            mapping,
             ..self.upstream_config()
         };
         let server = self.service.upstream_server(transport);

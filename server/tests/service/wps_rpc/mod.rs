@@ -5,3 +5,4 @@ mod commands;
 mod events;
 mod nodes;
 mod registration;
+mod sdk;
