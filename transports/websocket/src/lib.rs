@@ -50,8 +50,9 @@
 //! Both ends of a socket may call and serve, on the same channels (pw_rpc's `ClientServer`): who has dialled serves with
 //! [`WebSocketClient::server`], which reaches services behind a NAT, and who has accepted calls with
 //! [`WebSocketServer::with_connections`]. There a server also begins responses that nobody has requested
-//! ([`AcceptedConnection::respond_unrequested`]), such as the answer to a call from before its restart. The end of the
-//! socket ends the calls of both.
+//! ([`AcceptedConnection::respond_unrequested`]), such as the answer to a call from before its restart; a client takes one
+//! for the answer to its call, or waits for it without a request ([`WebSocketClientConfig::awaits_unrequested`]). The end of
+//! the socket ends the calls of both.
 //!
 //! ```
 //! use headwater_rpc::{CallOptions, Client, Metadata, Router, Server, ServerConfig, Status};

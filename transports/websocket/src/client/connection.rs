@@ -29,6 +29,7 @@ impl WebSocketConnection {
         let shared = Shared::new(window(config.call_window_bytes));
         let client = ClientSide {
             shared: Arc::clone(&shared),
+            awaits_unrequested: config.awaits_unrequested,
         };
         let (server, serving) = server.unzip();
         let side = Side::dialled(client, server);
