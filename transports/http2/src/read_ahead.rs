@@ -14,6 +14,11 @@ use tokio_util::io::poll_read_buf;
 /// often much less: several system calls, and several turns of everything above, for what came together.
 const READ_BYTES: usize = 16 << 10;
 
+/// What one turn of a connection's task may read; then those get theirs who take it. So it is still in the processor's
+/// cache when they do, and its buffers are free again for the next turn: read on for as long as there is something, large
+/// messages cost twice as much, for the allocator gives back to the system what it needs again at once.
+const TURN_BYTES: usize = 64 << 10;
+
 thread_local! {
     /// A buffer for the next read of this thread. Nearly every read is asked for whole, at once.
     static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
@@ -25,11 +30,34 @@ pub(crate) struct ReadAhead {
     bytes: Vec<u8>,
     /// How many of them were asked for.
     taken: usize,
+    /// What this turn has read.
+    turn_bytes: usize,
 }
 
 impl ReadAhead {
-    /// Reads from `io`, if nothing is left of the read before.
+    /// Reads from `io`, if nothing is left of the read before. At the end of a turn this is pending and wakes, even if
+    /// there is more: the task is to let others run before it polls this again.
     pub(crate) fn poll_read<S: AsyncRead + Unpin>(
+        &mut self,
+        io: &mut S,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.turn_bytes >= TURN_BYTES {
+            self.turn_bytes = 0;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let before = buf.filled().len();
+        let polled = self.poll_more(io, cx, buf);
+        match polled {
+            Poll::Ready(_) => self.turn_bytes += buf.filled().len() - before,
+            Poll::Pending => self.turn_bytes = 0,
+        }
+        polled
+    }
+
+    fn poll_more<S: AsyncRead + Unpin>(
         &mut self,
         io: &mut S,
         cx: &mut Context<'_>,
@@ -70,7 +98,7 @@ impl ReadAhead {
 
 #[cfg(test)]
 mod tests {
-    use std::future::poll_fn;
+    use std::{future::poll_fn, task::Waker};
 
     use super::*;
 
@@ -98,6 +126,31 @@ mod tests {
         for (room, asked) in [(100, 3), (READ_BYTES - 1, 3), (READ_BYTES, 3), (40_000, 1)] {
             let read = read_all(&stream, room).await;
             assert_eq!(read, (stream.clone(), asked), "reads of {room} bytes");
+        }
+    }
+
+    #[test]
+    fn a_turn_ends_though_there_is_more_and_the_next_one_goes_on() {
+        let stream = vec![7; 3 * TURN_BYTES];
+        for room in [1000, READ_BYTES, TURN_BYTES] {
+            let (mut ahead, mut io) = (ReadAhead::default(), &stream[..]);
+            let mut cx = Context::from_waker(Waker::noop());
+            let (mut read, mut turns) = (0, Vec::new());
+            while read < stream.len() {
+                let mut bytes = vec![0; room];
+                let mut buf = ReadBuf::new(&mut bytes);
+                match ahead.poll_read(&mut io, &mut cx, &mut buf) {
+                    Poll::Ready(result) => result.expect("a slice does not fail"),
+                    Poll::Pending => turns.push(read),
+                }
+                read += buf.filled().len();
+            }
+            let lengths = turns.windows(2).map(|ends| ends[1] - ends[0]);
+            let bounds = TURN_BYTES..TURN_BYTES + room;
+            assert!(
+                turns.len() >= 2 && lengths.into_iter().all(|it| bounds.contains(&it)),
+                "turns end at {turns:?} in reads of {room}"
+            );
         }
     }
 }

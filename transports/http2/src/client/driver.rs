@@ -84,6 +84,10 @@ impl Driver {
             if let Poll::Ready(why) = self.poll_connection(cx) {
                 return Poll::Ready(why);
             }
+            if self.connection_part.is_set() {
+                // It could go on, after those who take what it has read.
+                break;
+            }
         }
         self.shared.turn().end();
         // What signalled while this ran has woken nobody.

@@ -32,7 +32,7 @@ pub struct Http2ServerConfig {
     pub preface_timeout: Duration,
     /// When nothing was heard for this long, the client is asked. Default: 5 s.
     pub keepalive_interval: Duration,
-    /// How long the answer may take before the connection counts as lost. Default: 5 s.
+    /// How long the client may then stay silent before the connection counts as lost and is cut. Default: 5 s.
     pub keepalive_timeout: Duration,
     /// The shortest time between two pings of a client (gRFC A8, server enforcement). The third ping that comes too
     /// early, with no headers and no data sent to that client in between, ends the connection with

@@ -145,6 +145,10 @@ impl Driver {
             if let Poll::Ready(ending) = self.poll_http() {
                 return Poll::Ready(ending);
             }
+            if self.http_part.is_set() {
+                // It could go on, after those who take what it has read.
+                break;
+            }
         }
         Poll::Pending
     }
