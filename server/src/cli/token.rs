@@ -1,18 +1,20 @@
-//! `headwater token`: prints a client URL, or a token for push channels.
+//! `headwater token`: prints a client URL, or a token for an application.
 
 use std::time::Duration;
 
 use clap::Args;
-use headwater::auth::{AccessKey, ClientGrant, channel_token, client_url};
+use headwater::auth::{AccessKey, ClientGrant, channel_token, client_url, upstream_token};
 
 use super::Error;
 
-/// Prints a URL with which a client can connect, as a server of yours would make it; or, with --channel, the token of a
-/// producer or consumer of push channels, which it sends as `authorization: Bearer TOKEN`.
+/// Prints a URL with which a client can connect, as a server of yours would make it; with --upstream the token of an
+/// application that serves the hub, or with --channel that of a producer or consumer of push channels, which they send as
+/// `authorization: Bearer TOKEN`.
 ///
 /// Both are signed with the access key: whoever has one is let in until it expires.
 ///
 /// Examples: headwater token --hub chat --user ada --role webpubsub.joinLeaveGroup --access-key "$KEY",
+/// headwater token --hub chat --upstream --access-key "$KEY",
 /// headwater token --channel site-7 --access-key "$KEY"
 // No `Debug`: it would show the keys.
 #[derive(Args)]
@@ -29,11 +31,14 @@ pub(super) struct Token {
     /// A group that the client is a member of from the start; repeatable.
     #[arg(long = "group", value_name = "GROUP")]
     groups: Vec<String>,
+    /// Prints the token of an application in place of a URL.
+    #[arg(long, requires = "hub", conflicts_with_all = ["user", "roles", "groups"])]
+    upstream: bool,
     /// Prints a token that is good for this push channel in place of a URL; repeatable.
     #[arg(
         long = "channel",
         value_name = "NAME",
-        conflicts_with_all = ["hub", "user", "roles", "groups"]
+        conflicts_with_all = ["hub", "user", "roles", "groups", "upstream"]
     )]
     channels: Vec<String>,
     /// The access key of the service.
@@ -63,6 +68,11 @@ impl Token {
             println!("{token}");
             return Ok(());
         };
+        if self.upstream {
+            let token = upstream_token(&self.endpoint, &key, &[hub], lifetime, now)?;
+            println!("{token}");
+            return Ok(());
+        }
         let grant = ClientGrant {
             user_id: self.user.as_deref(),
             roles: &self.roles,
