@@ -6,6 +6,7 @@ fn main() -> Result<(), headwater_codegen::Error> {
             "proto/device.proto",
             "proto/hello_world.proto",
             "proto/people.proto",
+            "proto/room.proto",
             "proto/route_guide.proto",
         ],
         &["proto"],

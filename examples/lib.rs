@@ -10,6 +10,8 @@ pub struct Readme;
 /// The code in the guide compiles.
 #[cfg(doctest)]
 #[doc = include_str!("../docs/src/rpc.md")]
+#[doc = include_str!("../docs/src/wps_rpc.md")]
+#[doc = include_str!("../docs/src/push_channel.md")]
 #[doc = include_str!("../docs/src/stubs.md")]
 #[doc = include_str!("../docs/src/calls.md")]
 #[doc = include_str!("../docs/src/policies.md")]

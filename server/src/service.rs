@@ -100,7 +100,8 @@ impl Service {
         listener.serve(answer, stop).await;
     }
 
-    /// The methods for applications: `headwater.v1.Upstream`, `headwater.v1.Management`, and `MessageSync` of push channels.
+    /// The methods for applications: `headwater.v1.Upstream`, `headwater.v1.Management`, `WpsRpc`, and `MessageSync` of push
+    /// channels.
     pub fn router(&self) -> Router {
         upstreams::router(&self.inner)
     }

@@ -3,9 +3,11 @@
 //! Events flow to the application; its acks and commands flow back in one ordered lane with one numbering. Both ends are
 //! machines; this module holds what they share.
 //!
+//! - [`calls`]: the same in plain calls, `/WpsRpc/…`.
 //! - [`service`]: the service's end.
 //! - [`upstream`]: the application's end.
 
+pub mod calls;
 pub mod service;
 pub mod upstream;
 

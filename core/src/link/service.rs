@@ -185,20 +185,8 @@ impl ServiceLink {
                 "the first frame must be register",
             )));
         };
-        if hub_name(&register.hub).is_none_or(|name| name != register.hub) {
-            return self.end(Err(Status::new(
-                Code::InvalidArgument,
-                "register names no valid, lower-case hub",
-            )));
-        }
-        // Both are kept for as long as the hub lives, and stand in logs.
-        if register.app.chars().count() > APP_CHARS_MAX
-            || register.app_version.chars().count() > APP_VERSION_CHARS_MAX
-        {
-            return self.end(Err(Status::new(
-                Code::InvalidArgument,
-                "register has an app over 128 or an app_version over 256 characters",
-            )));
+        if let Err(status) = check(&register) {
+            return self.end(Err(status));
         }
         self.state = State::Live;
         self.outputs.push_back(Output::Register(register));
@@ -262,6 +250,21 @@ impl ServiceLink {
         self.state = State::Ended;
         self.outputs.push_back(Output::End(outcome));
     }
+}
+
+/// Whether a registration says what it has to, and no more than is kept of it.
+pub(super) fn check(register: &v1::Register) -> Result<(), Status> {
+    let refused = |message| Err(Status::new(Code::InvalidArgument, message));
+    if hub_name(&register.hub).is_none_or(|name| name != register.hub) {
+        return refused("register names no valid, lower-case hub");
+    }
+    // Both are kept for as long as the hub lives, and stand in logs.
+    if register.app.chars().count() > APP_CHARS_MAX
+        || register.app_version.chars().count() > APP_VERSION_CHARS_MAX
+    {
+        return refused("register has an app over 128 or an app_version over 256 characters");
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! The driver's handle of one upstream's link.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use headwater_core::{hub::LinkKey, link::calls::service::ServiceCalls};
 use headwater_proto::{
     Code, Status,
     v1::{self, service_frame::Frame},
@@ -11,20 +12,46 @@ use headwater_rpc::{Metadata, SendError, Sender, ServerConfig};
 use prost::Message as _;
 use tokio::sync::Notify;
 
+use super::calls::Calls;
+
 /// The sending side of a link, which any turn may use.
 pub(crate) struct Link {
     sender: Sender,
+    /// For a link in plain calls.
+    calls: Option<Calls>,
     end: Mutex<Option<Result<(), Status>>>,
     ended: Notify,
 }
 
 impl Link {
+    /// One whose call carries the frames as they are.
     pub(crate) fn new(sender: Sender) -> Self {
+        Self::of(sender, None)
+    }
+
+    /// One in plain calls: its own call carries the events, and what it is told passes through this machine.
+    pub(crate) fn in_calls(sender: Sender, key: LinkKey, machine: ServiceCalls) -> Self {
+        Self::of(sender, Some(Calls::new(key, machine)))
+    }
+
+    fn of(sender: Sender, calls: Option<Calls>) -> Self {
         Self {
             sender,
+            calls,
             end: Mutex::new(None),
             ended: Notify::new(),
         }
+    }
+
+    /// What it has if it is one in plain calls.
+    pub(super) const fn calls(&self) -> Option<&Calls> {
+        self.calls.as_ref()
+    }
+
+    /// Sends the headers of the response.
+    pub(super) fn send_headers(&self, metadata: Metadata) {
+        // An ended call has told its peer already.
+        let _ = self.sender.send_headers(metadata);
     }
 
     /// Sends frames. What an upstream has not settled or confirmed is bounded, so a full window means that it does not
@@ -44,13 +71,22 @@ impl Link {
 
     /// Ends the call; the first end counts.
     pub(crate) fn end(&self, outcome: Result<(), Status>) {
-        let mut end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut end = self.lock_end();
         if end.is_none() {
             *end = Some(outcome.clone());
             // An ended call has told its peer already.
             let _ = self.sender.finish(outcome, Metadata::new());
             self.ended.notify_one();
         }
+    }
+
+    /// Whether [`Link::end`] was called.
+    pub(super) fn has_ended(&self) -> bool {
+        self.lock_end().is_some()
+    }
+
+    fn lock_end(&self) -> MutexGuard<'_, Option<Result<(), Status>>> {
+        self.end.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits until [`Link::end`]; for the one task that reads.

@@ -3,6 +3,7 @@
 //! Locks, in the order in which they may be taken: the hub's, then one of a client's (its outbox, its socket's handle) or of
 //! a link's. Under a client's or a link's no other is taken but that of the link's call. No socket is written under any.
 
+mod calls;
 mod client;
 mod flush;
 mod link;
@@ -16,9 +17,11 @@ use std::{
     },
 };
 
+use bytes::Bytes;
 use headwater_core::{
     Time,
     hub::{ConnectionKey, Hub, HubConfig, Input, LinkKey, Output},
+    link::calls::service::Input as Heard,
     outbox::OutboxLimits,
 };
 use headwater_proto::{
@@ -27,12 +30,12 @@ use headwater_proto::{
 };
 use tokio::sync::Notify;
 
+use self::{calls::Refusal, client::Signal, flush::Flusher};
 pub(crate) use self::{
     client::Client,
     link::{Link, encode},
     presence::Presence,
 };
-use self::{client::Signal, flush::Flusher};
 use crate::{
     clock::Clock,
     timer::{Alarmed, Timer},
@@ -44,7 +47,7 @@ pub(crate) type HubInput = Input<Arc<Client>, Arc<Link>>;
 /// One hub and its driver.
 pub(crate) struct HubDriver {
     name: String,
-    machine: Mutex<Hub<Arc<Client>, Arc<Link>>>,
+    turns: Mutex<Turns>,
     clock: Clock,
     outbox_limits: OutboxLimits,
     flusher: Flusher,
@@ -55,6 +58,23 @@ pub(crate) struct HubDriver {
     last_key: AtomicU64,
 }
 
+/// What turns share, one at a time.
+struct Turns {
+    hub: Machine,
+    /// Its links in plain calls, in the order in which they came.
+    calls: Vec<Arc<Link>>,
+}
+
+type Machine = Hub<Arc<Client>, Arc<Link>>;
+
+/// A turn under way.
+struct Turn<'a> {
+    hub: &'a mut Machine,
+    calls: &'a mut Vec<Arc<Link>>,
+    leftover: &'a mut Leftover,
+    now: Time,
+}
+
 /// What a turn leaves to be done.
 #[derive(Default)]
 struct Leftover {
@@ -62,8 +82,14 @@ struct Leftover {
     dirty: Vec<Arc<Client>>,
     /// Clients that were cut for being slow.
     slow: Vec<ConnectionKey>,
-    /// Frames for upstreams, so that each is handed over once.
-    links: Vec<(Arc<Link>, Vec<bytes::Bytes>)>,
+    /// Messages for upstreams, so that each is handed over once.
+    links: Vec<(Arc<Link>, Vec<Bytes>)>,
+    /// What links in plain calls say to the hub of what they were told.
+    said: Vec<(Arc<Link>, HubInput)>,
+    /// Acks in plain calls that had no effect.
+    refused: Vec<Refusal>,
+    /// When a link in plain calls has something to do.
+    due: Option<Time>,
 }
 
 impl HubDriver {
@@ -71,7 +97,10 @@ impl HubDriver {
     pub(crate) fn start(config: HubConfig, outbox_limits: OutboxLimits, clock: Clock) -> Arc<Self> {
         let driver = Arc::new(Self {
             name: config.name.clone(),
-            machine: Mutex::new(Hub::new(config)),
+            turns: Mutex::new(Turns {
+                hub: Hub::new(config),
+                calls: Vec::new(),
+            }),
             clock,
             outbox_limits,
             flusher: Flusher::start(),
@@ -100,9 +129,9 @@ impl HubDriver {
 
     /// Hands in all that was found together.
     pub(crate) fn turn(&self, inputs: impl IntoIterator<Item = HubInput>) {
-        self.with(|hub, now| {
+        self.with(|turn| {
             for input in inputs {
-                hub.handle(input, now);
+                turn.hub.handle(input, turn.now);
             }
         });
     }
@@ -115,12 +144,12 @@ impl HubDriver {
 
     /// Does what an application without a link asks for.
     pub(crate) fn command(&self, operation: Operation) -> Result<Value, Status> {
-        self.with(|hub, _| hub.command(operation))
+        self.with(|turn| turn.hub.command(operation))
     }
 
     /// Closes every connection, and tells upstreams to leave.
     pub(crate) fn shut_down(&self, reason: &str, reconnect_within: std::time::Duration) {
-        self.with(|hub, _| hub.shut_down(reason, reconnect_within));
+        self.with(|turn| turn.hub.shut_down(reason, reconnect_within));
     }
 
     /// Waits until no connection, no event and no client's socket is left.
@@ -131,7 +160,7 @@ impl HubDriver {
     pub(crate) async fn idle(&self) {
         loop {
             let idle = self.idle.notified();
-            if self.lock().is_idle() && self.present.load(Ordering::Acquire) == 0 {
+            if self.lock().hub.is_idle() && self.present.load(Ordering::Acquire) == 0 {
                 return;
             }
             idle.await;
@@ -145,53 +174,65 @@ impl HubDriver {
 
     /// How many connections are open, and how many upstreams are registered.
     pub(crate) fn counts(&self) -> (usize, usize) {
-        let hub = self.lock();
-        (hub.connections(), hub.registrations())
+        let turns = self.lock();
+        (turns.hub.connections(), turns.hub.registrations())
     }
 
     /// One turn: under the hub's lock the machine acts, and the outboxes and links get what it says; the sockets are
     /// written after it.
-    fn with<T>(&self, act: impl FnOnce(&mut Hub<Arc<Client>, Arc<Link>>, Time) -> T) -> T {
+    fn with<T>(&self, act: impl FnOnce(&mut Turn<'_>) -> T) -> T {
+        self.with_refusals(act).0
+    }
+
+    /// [`HubDriver::with`], and the acks in plain calls that the turn refused.
+    fn with_refusals<T>(&self, act: impl FnOnce(&mut Turn<'_>) -> T) -> (T, Vec<Refusal>) {
         let mut leftover = Leftover::default();
         let result = {
-            let mut hub = self.lock();
-            let now = self.clock.now();
-            let result = act(&mut hub, now);
-            self.drain(&mut hub, &mut leftover, now);
-            if let Some(deadline) = hub.poll_timeout() {
-                self.timer.arm(deadline.at);
+            let turns = &mut *self.lock();
+            let mut turn = Turn {
+                hub: &mut turns.hub,
+                calls: &mut turns.calls,
+                leftover: &mut leftover,
+                now: self.clock.now(),
+            };
+            let result = act(&mut turn);
+            self.drain(&mut turn);
+            let due = turn.hub.poll_timeout().map(|deadline| deadline.at);
+            for at in due.into_iter().chain(turn.leftover.due) {
+                self.timer.arm(at);
             }
-            if hub.is_idle() {
+            if turn.hub.is_idle() {
                 self.idle.notify_waiters();
             }
             result
         };
         self.flusher.flush(leftover.dirty);
-        result
+        (result, leftover.refused)
     }
 
-    fn drain(&self, hub: &mut Hub<Arc<Client>, Arc<Link>>, leftover: &mut Leftover, now: Time) {
+    fn drain(&self, turn: &mut Turn<'_>) {
         loop {
-            while let Some(output) = hub.poll_output() {
-                self.perform(output, leftover);
+            while let Some(output) = turn.hub.poll_output() {
+                self.perform(output, turn.leftover, turn.now);
             }
-            for (link, frames) in leftover.links.drain(..) {
-                link.send(frames);
+            turn.leftover.send();
+            if turn.hear_calls() {
+                continue;
             }
-            let Some(key) = leftover.slow.pop() else {
+            let Some(key) = turn.leftover.slow.pop() else {
                 return;
             };
-            hub.handle(
+            turn.hub.handle(
                 Input::Gone {
                     key,
                     reason: "the client reads too slowly".into(),
                 },
-                now,
+                turn.now,
             );
         }
     }
 
-    fn perform(&self, output: Output<Arc<Client>, Arc<Link>>, leftover: &mut Leftover) {
+    fn perform(&self, output: Output<Arc<Client>, Arc<Link>>, leftover: &mut Leftover, now: Time) {
         match output {
             Output::Admit { to, admission } => to.answer(Ok(*admission)),
             Output::Refuse { to, status } => to.answer(Err(status)),
@@ -211,12 +252,13 @@ impl HubDriver {
             }
             Output::Pause(to) => to.signal(Signal::Pause),
             Output::Resume(to) => to.signal(Signal::Resume),
-            Output::Link { to, frame } => leftover.add_frame(to, *frame),
+            Output::Link { to, frame } => match to.calls() {
+                None => leftover.add_message(&to, link::encode(*frame)),
+                Some(calls) => leftover.tell_calls(&to, calls, Heard::Frame(*frame), now),
+            },
             Output::EndLink { to, outcome } => {
                 // What was said before the end goes before it.
-                for (link, frames) in leftover.links.drain(..) {
-                    link.send(frames);
-                }
+                leftover.send();
                 to.end(outcome);
             }
         }
@@ -245,28 +287,41 @@ impl HubDriver {
         &self.outbox_limits
     }
 
-    fn lock(&self) -> MutexGuard<'_, Hub<Arc<Client>, Arc<Link>>> {
+    fn lock(&self) -> MutexGuard<'_, Turns> {
         // A panic in a turn is a bug of ours; the other connections of the hub are served on.
-        self.machine.lock().unwrap_or_else(PoisonError::into_inner)
+        self.turns.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Alarmed for HubDriver {
     fn ring(&self) {
-        self.turn([Input::Timeout]);
+        self.with(|turn| {
+            turn.hub.handle(Input::Timeout, turn.now);
+            for link in turn.calls.iter() {
+                if let Some(calls) = link.calls() {
+                    turn.leftover
+                        .tell_calls(link, calls, Heard::Timeout, turn.now);
+                }
+            }
+        });
     }
 }
 
 impl Leftover {
-    fn add_frame(&mut self, to: Arc<Link>, frame: headwater_proto::v1::service_frame::Frame) {
-        let bytes = link::encode(frame);
+    fn add_message(&mut self, to: &Arc<Link>, bytes: Bytes) {
         match self
             .links
             .iter_mut()
-            .find(|(link, _)| Arc::ptr_eq(link, &to))
+            .find(|(link, _)| Arc::ptr_eq(link, to))
         {
-            Some((_, frames)) => frames.push(bytes),
-            None => self.links.push((to, vec![bytes])),
+            Some((_, messages)) => messages.push(bytes),
+            None => self.links.push((Arc::clone(to), vec![bytes])),
+        }
+    }
+
+    fn send(&mut self) {
+        for (link, messages) in self.links.drain(..) {
+            link.send(messages);
         }
     }
 }

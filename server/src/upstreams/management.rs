@@ -5,14 +5,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use headwater_core::hub::hub_of;
 use headwater_proto::{
-    Code, Status,
-    subprotocol::hub_name,
+    Status,
     v1::{self, command::Operation, result::Value},
 };
 use headwater_rpc::{Request, Router};
 use prost::Message;
 
-use super::{authenticate, authorize};
+use super::{authenticate, decode, named_hub};
 use crate::service::Inner;
 
 /// One method for each operation that [`Operation`] has, named after it.
@@ -77,11 +76,8 @@ fn answer<M: Message + Default + 'static>(
     operation: fn(M) -> Operation,
 ) -> Result<Bytes, Status> {
     let token = authenticate(service, &request.metadata)?;
-    let undecodable = |_| Status::new(Code::InvalidArgument, "the request could not be decoded");
-    let operation = operation(M::decode(request.message.clone()).map_err(undecodable)?);
-    let no_hub = || Status::new(Code::InvalidArgument, "the request names no valid hub");
-    let hub = hub_name(hub_of(&operation)).ok_or_else(no_hub)?;
-    authorize(&token, &hub)?;
+    let operation = operation(decode(request.message.clone())?);
+    let hub = named_hub(&token, hub_of(&operation))?;
     let value = service.hub(&hub).command(operation)?;
     Ok(encode(&value))
 }

@@ -1,13 +1,16 @@
-//! What applications reach over RPC: the link, management without one, and push channels.
+//! What applications reach over RPC: the link, on one stream or in plain calls, management without one, and push channels.
 
 mod channels;
 mod link;
 mod management;
+mod wps_rpc;
 
 use std::sync::Arc;
 
-use headwater_proto::{Code, Status};
+use bytes::Bytes;
+use headwater_proto::{Code, Status, subprotocol::hub_name};
 use headwater_rpc::{Metadata, Router};
+use prost::Message;
 
 use crate::{
     auth::{Endpoints, UpstreamToken},
@@ -24,6 +27,7 @@ pub(crate) fn router(service: &Arc<Inner>) -> Router {
     });
     management::add(&router, service);
     channels::add(&router, service);
+    wps_rpc::add(&router, service);
     router
 }
 
@@ -57,4 +61,17 @@ fn authorize(token: &UpstreamToken, hub: &str) -> Result<(), Status> {
         Code::PermissionDenied,
         "the token is for another hub",
     ))
+}
+
+/// The hub that a request names, which its token has to be good for.
+fn named_hub(token: &UpstreamToken, name: &str) -> Result<String, Status> {
+    let no_hub = || Status::new(Code::InvalidArgument, "the request names no valid hub");
+    let hub = hub_name(name).ok_or_else(no_hub)?;
+    authorize(token, &hub)?;
+    Ok(hub)
+}
+
+fn decode<M: Message + Default>(request: Bytes) -> Result<M, Status> {
+    let undecodable = |_| Status::new(Code::InvalidArgument, "the request could not be decoded");
+    M::decode(request).map_err(undecodable)
 }

@@ -21,3 +21,4 @@ mod slow_upstreams;
 mod support;
 mod together;
 mod upstreams;
+mod wps_rpc;

@@ -30,6 +30,8 @@ pub struct UpstreamConfig {
     pub in_process: headwater_in_process::Names,
     /// Where the key comes from: each call carries a token made of it. Default: `None`, which sends no token.
     pub connection_string: Option<ConnectionString>,
+    /// How the link is mapped onto calls. Default: [`Mapping::Stream`].
+    pub mapping: Mapping,
     /// The hub to serve; lower-cased. No default: an empty one is refused.
     pub hub: String,
     /// The name of the application: instances with the same name share the connections of the hub. Default: `app`.
@@ -47,7 +49,8 @@ pub struct UpstreamConfig {
     pub commands_waiting_max: usize,
     /// How many bytes of payload such commands may hold. Default 16 MiB.
     pub command_bytes_waiting_max: usize,
-    /// How long the service may take to open the call, and again to answer the registration. Default 10 s.
+    /// How long the service may take to open the call, and again to answer the registration; with [`Mapping::Calls`] also
+    /// to answer each call. Default 10 s.
     pub register_timeout: Duration,
     /// How long a token is valid; a fresh one is presented after four fifths of that. Default 1 h.
     pub token_lifetime: Duration,
@@ -69,6 +72,7 @@ impl Default for UpstreamConfig {
             #[cfg(feature = "in-process")]
             in_process: headwater_in_process::Names::default(),
             connection_string: None,
+            mapping: Mapping::default(),
             hub: String::new(),
             app: "app".into(),
             app_version: String::new(),
@@ -84,6 +88,20 @@ impl Default for UpstreamConfig {
             drain_timeout: Duration::from_secs(10),
         }
     }
+}
+
+/// How a link is mapped onto calls. The same [`Handler`](crate::Handler) runs over either.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mapping {
+    /// `headwater.v1.Upstream/Link`: one bidirectional call carries everything, in order.
+    #[default]
+    Stream,
+    /// `WpsRpc`: one call for the events, and a unary call for each answer and each command. They promise less:
+    ///
+    /// - answers and commands take effect in any order, also those of one handler;
+    /// - a handler is not told that its client has gone;
+    /// - the service cannot be told to send nothing new: what comes in a graceful stop fails when that is over.
+    Calls,
 }
 
 /// Which events an upstream wants.
@@ -127,7 +145,7 @@ impl UpstreamConfig {
         let hub = headwater_proto::subprotocol::hub_name(&self.hub)
             .ok_or_else(|| ConfigError::Hub(self.hub.clone()))?;
         let events = self.events.clone();
-        Ok(upstream::Config {
+        let link = upstream::Config {
             hub,
             app: self.app.clone(),
             app_version: self.app_version.clone(),
@@ -140,7 +158,21 @@ impl UpstreamConfig {
             window_events: self.window_events,
             window_bytes: self.window_bytes,
             register_timeout: self.register_timeout,
+        };
+        Ok(match self.mapping {
+            Mapping::Stream => link,
+            // The service counts differently, so the session looks after the window.
+            Mapping::Calls => upstream::Config {
+                window_events: u32::MAX,
+                window_bytes: u64::MAX,
+                ..link
+            },
         })
+    }
+
+    /// What may be under way here at once.
+    pub(crate) const fn window(&self) -> v1::Window {
+        upstream::window(self.window_events, self.window_bytes)
     }
 
     pub(crate) const fn bounds(&self) -> Bounds {

@@ -52,6 +52,7 @@
 //! This crate will never open a port, and runs no task for an event.
 
 mod answer;
+mod calls;
 pub mod channel;
 mod command;
 mod config;
@@ -66,10 +67,11 @@ mod session;
 pub mod testing;
 mod token;
 mod upstream;
+mod wire;
 
 pub use answer::{Accept, Failure, Reject, Reply};
 pub use command::{Command, CommandError, Member, Members};
-pub use config::{ConfigError, Events, UpstreamConfig};
+pub use config::{ConfigError, Events, Mapping, UpstreamConfig};
 pub use context::Context;
 pub use event::{ClientCertificate, Connect, Message};
 pub use handler::Handler;

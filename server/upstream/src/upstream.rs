@@ -11,11 +11,11 @@ use std::{
 };
 
 use headwater_core::{Time, link::upstream::Input};
-use headwater_proto::{Code, Metadata, Status};
-use headwater_rpc::{CallOptions, Client};
+use headwater_proto::{Code, Status};
+use headwater_rpc::Client;
 use headwater_transports::{ClientOptions, Url, client};
 use tokio::{
-    task::{JoinSet, spawn_blocking},
+    task::JoinSet,
     time::{Instant, sleep_until, timeout},
 };
 
@@ -23,12 +23,10 @@ use crate::{
     Handler, Hub, UpstreamConfig,
     config::ConfigError,
     engine::{Engine, Signal},
-    session::{Session, Step},
+    session::Step,
     token,
+    wire::{Wire, dial},
 };
-
-/// The method of the link.
-const LINK: &str = "/headwater.v1.Upstream/Link";
 
 /// How long the service has to end the call after it is drained, before the upstream half-closes.
 const LINGER: std::time::Duration = std::time::Duration::from_secs(1);
@@ -204,7 +202,7 @@ impl Upstream {
                 Err(status) => return Ended::unregistered(Err(status)),
             },
         };
-        let call = open(client.clone(), self.token());
+        let call = Wire::open(client.clone(), self.token(), &self.config);
         let call = timeout(self.config.register_timeout, call);
         let opened = tokio::select! {
             biased;
@@ -212,8 +210,8 @@ impl Upstream {
             opened = call => opened,
             () = run_handlers(&mut self.engine) => return Ended::unregistered(Ok(())),
         };
-        let session = match opened {
-            Ok(Ok(session)) => session,
+        let wire = match opened {
+            Ok(Ok(wire)) => wire,
             Ok(Err(status)) => return Ended::unregistered(Err(status)),
             Err(_) => {
                 let status = Status::new(Code::Unavailable, "the service does not open the call");
@@ -222,7 +220,7 @@ impl Upstream {
         };
         let now = self.now();
         self.engine.handle(Input::Opened, now);
-        let mut ended = self.serve(session, stop).await;
+        let mut ended = self.serve(wire, stop).await;
         // Also where the end came with it.
         ended.registered |= self.engine.link().is_registered();
         let now = self.now();
@@ -250,7 +248,7 @@ impl Upstream {
 
     async fn serve(
         &mut self,
-        mut session: Session,
+        mut wire: Wire,
         mut stop: Pin<&mut impl Future<Output = ()>>,
     ) -> Ended {
         let mut ended = Ended::unregistered(Ok(()));
@@ -261,11 +259,11 @@ impl Upstream {
             let started = self.started;
             let engine = &mut self.engine;
             let deadline = engine.deadline().map(|it| started + it.at.since_start());
-            let blocked = session.is_blocked().then(|| session.sender().clone());
+            let blocked = wire.blocked().cloned();
             let step = tokio::select! {
                 biased;
                 step = poll_fn(|cx| {
-                    session.poll(engine, Time::after_start(started.elapsed()), cx)
+                    wire.poll(engine, Time::after_start(started.elapsed()), cx)
                 }) => step,
                 () = at(deadline) => {
                     let now = self.now();
@@ -276,14 +274,14 @@ impl Upstream {
                     ended.stopping = true;
                     give_up = Some(Instant::now() + self.config.drain_timeout);
                     if !ended.registered {
-                        session.abort(Status::new(Code::Cancelled, "the upstream stops"));
+                        wire.abort(Status::new(Code::Cancelled, "the upstream stops"));
                         return ended;
                     }
                     self.engine.link().drain();
                     continue;
                 }
                 () = writable(blocked) => {
-                    session.unblock();
+                    wire.unblock();
                     continue;
                 }
                 () = at(refresh) => {
@@ -295,11 +293,11 @@ impl Upstream {
                 }
                 () = at(half_close) => {
                     half_close = None;
-                    session.half_close();
+                    wire.half_close();
                     continue;
                 }
                 () = at(give_up) => {
-                    session.abort(Status::new(Code::Cancelled, "the upstream stops"));
+                    wire.abort(Status::new(Code::Cancelled, "the upstream stops"));
                     return ended;
                 }
             };
@@ -319,7 +317,7 @@ impl Upstream {
                     half_close.get_or_insert(Instant::now() + LINGER);
                 }
                 Step::Changed(Some(Signal::Close(violation))) => {
-                    session.abort(violation.status());
+                    wire.abort(violation.status());
                     ended.outcome = Err(violation.status());
                     return ended;
                 }
@@ -347,20 +345,6 @@ impl Ended {
     }
 }
 
-async fn dial(url: &Url, options: &ClientOptions) -> Result<Client, Status> {
-    let (text, options) = (url.to_string(), options.clone());
-    let make = move || client(&text, &options).map(headwater_rpc::ClientBuilder::build);
-    let made = if url.scheme().has_tls() {
-        // It reads files, which may lie on a slow network.
-        let made = spawn_blocking(make).await;
-        made.map_err(|_| Status::new(Code::Unavailable, "the runtime is shutting down"))?
-    } else {
-        make()
-    };
-    // What could be used when the upstream was made: somebody is changing it.
-    made.map_err(|error| Status::new(Code::Unavailable, error.to_string()))
-}
-
 /// Closes the connection that `connecting` holds, if it does. Over UDP nobody does so for a process that just ends, and its
 /// service would count it in for a while.
 async fn leave(client: &Client, mut connecting: JoinSet<Result<(), Status>>) {
@@ -370,17 +354,6 @@ async fn leave(client: &Client, mut connecting: JoinSet<Result<(), Status>>) {
     client.begin_graceful_shutdown();
     // Too late is as good as dropped.
     let _ = timeout(LINGER, connecting.join_next()).await;
-}
-
-async fn open(client: Client, token: Option<String>) -> Result<Session, Status> {
-    let mut metadata = Metadata::new();
-    if let Some(token) = token {
-        metadata
-            .append("authorization", format!("Bearer {token}"))
-            .map_err(|error| Status::new(Code::Internal, error.to_string()))?;
-    }
-    let (sender, receiver) = client.call(LINK, metadata, CallOptions::default()).await?;
-    Ok(Session::new(sender, receiver))
 }
 
 /// Lets handlers go on while there is no call. Never done.

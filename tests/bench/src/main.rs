@@ -25,7 +25,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Event, handler, ack: the link on HTTP/2 against one POST and one tonic unary call an event.
+    /// Event, handler, ack: the link on HTTP/2 against plain calls, one POST and one tonic unary call an event.
     Link {
         #[command(flatten)]
         rounds: Rounds,

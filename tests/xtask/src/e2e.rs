@@ -41,6 +41,7 @@ const SUITES: [Suite; 15] = [
     suite("python/chat"),
     suite("python/upstream"),
     suite("python/services"),
+    suite("python/wps_rpc"),
     suite("python/interop"),
     suite("python/zrpc"),
     suite("python/http3"),

@@ -176,6 +176,11 @@ impl Link {
             || self.commands.has_seen()
     }
 
+    /// How many events, and how many bytes of payload, the application holds and has not ended.
+    pub const fn held(&self) -> (u32, u64) {
+        (self.held_events, self.held_bytes)
+    }
+
     /// How many frames and events were skipped because this version does not know them.
     pub const fn skipped(&self) -> u64 {
         self.skipped

@@ -44,4 +44,6 @@ mod tests;
 pub use commands::CommandId;
 pub use lanes::Delivery;
 pub use machine::Link;
-pub use words::{AnswerError, CommandError, CommandFailure, Config, Input, Output, Violation};
+pub use words::{
+    AnswerError, CommandError, CommandFailure, Config, Input, Output, Violation, window,
+};

@@ -45,15 +45,23 @@ impl Default for Config {
 impl Config {
     /// With the defaults where 0 stands for them.
     pub(super) const fn window(&self) -> v1::Window {
-        let events = match self.window_events {
-            0 => WINDOW_EVENTS_DEFAULT,
-            events => events,
-        };
-        let bytes = match self.window_bytes {
-            0 => WINDOW_BYTES_DEFAULT,
-            bytes => bytes,
-        };
-        v1::Window { events, bytes }
+        window(self.window_events, self.window_bytes)
+    }
+}
+
+/// A window with the defaults where 0 stands for them.
+pub const fn window(events: u32, bytes: u64) -> v1::Window {
+    v1::Window {
+        events: if events == 0 {
+            WINDOW_EVENTS_DEFAULT
+        } else {
+            events
+        },
+        bytes: if bytes == 0 {
+            WINDOW_BYTES_DEFAULT
+        } else {
+            bytes
+        },
     }
 }
 

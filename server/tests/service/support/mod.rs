@@ -1,5 +1,6 @@
 //! A service on a free port, clients by tungstenite, and upstreams that say what a test has them say.
 
+mod app;
 mod client;
 mod link;
 mod time;
@@ -18,6 +19,7 @@ use headwater_websocket::{Listener, ListenerConfig};
 use tokio::{sync::oneshot, task::JoinHandle};
 
 pub(crate) use self::{
+    app::{App, Over, call, context, registration, reply, text_message},
     client::{Client, Knock, Refused},
     link::{Link, text_payload},
     time::{FAR, NEVER, overdue, pass, quiet, soon, until},

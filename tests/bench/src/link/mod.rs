@@ -1,6 +1,7 @@
-//! Event, handler, ack: the link on HTTP/2 against one POST and one tonic unary call an event.
+//! Event, handler, ack: the link on HTTP/2 against the same in plain calls, one POST and one tonic unary call an event.
 
 mod hub;
+mod over_calls;
 mod over_http2;
 mod post;
 mod unary;
@@ -14,7 +15,13 @@ use crate::{
 };
 
 /// What is to be reached.
-const GOALS: [Goal; 2] = [
+const GOALS: [Goal; 3] = [
+    Goal {
+        label: "64",
+        against: "calls",
+        at_most: 1.0 / 8.0,
+        words: "at 64 in flight at least 8 times cheaper than plain calls",
+    },
     Goal {
         label: "64",
         against: "POST",
@@ -34,6 +41,7 @@ pub(crate) fn report(in_flight: &[usize], alone: bool, rounds: usize, run: Durat
     let link = over_http2::LinkOverHttp2::start();
     let others = (!alone).then(|| {
         (
+            over_calls::LinkOverCalls::start(),
             post::PostOverHttp1::start(),
             unary::UnaryOverTonic::start(),
             hub::LinkAndHub::start(),
@@ -45,7 +53,11 @@ pub(crate) fn report(in_flight: &[usize], alone: bool, rounds: usize, run: Durat
             name: "link",
             run: Box::new(|run| link.run(events, run)),
         }];
-        if let Some((post, unary, hub)) = &others {
+        if let Some((calls, post, unary, hub)) = &others {
+            contenders.push(Contender {
+                name: "calls",
+                run: Box::new(|run| calls.run(events, run)),
+            });
             contenders.push(Contender {
                 name: "POST",
                 run: Box::new(|run| post.run(events, run)),

@@ -1,6 +1,6 @@
 //! The link: the SDK at one end, the link machine under the real driver at the other, HTTP/2 between.
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, net::SocketAddr, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -11,7 +11,9 @@ use headwater_core::{
 use headwater_http2::{Http2Server, Http2ServerConfig};
 use headwater_proto::v1::{self, service_frame::Frame};
 use headwater_rpc::{IncomingCall, Router, Server, ServerConfig};
-use headwater_upstream::{Context, Failure, Handler, Message, Reply, Upstream, UpstreamConfig};
+use headwater_upstream::{
+    Context, Failure, Handler, Mapping, Message, Reply, Upstream, UpstreamConfig,
+};
 use prost::Message as _;
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 
@@ -74,16 +76,20 @@ where
         service(call, received).await;
     });
     let address = bound.recv().expect("the service's end listens");
-    on_own_thread("client", move || async move {
-        let config = UpstreamConfig {
-            url: format!("http://{address}"),
-            hub: "bench".into(),
-            ..UpstreamConfig::default()
-        };
-        let upstream = Upstream::new(config, Echo).expect("configured");
-        upstream.run().await.expect("not refused");
-    });
+    on_own_thread("client", move || upstream(address, Mapping::Stream));
     orders
+}
+
+/// The application, which echoes.
+pub(crate) async fn upstream(address: SocketAddr, mapping: Mapping) {
+    let config = UpstreamConfig {
+        url: format!("http://{address}"),
+        hub: "bench".into(),
+        mapping,
+        ..UpstreamConfig::default()
+    };
+    let upstream = Upstream::new(config, Echo).expect("configured");
+    upstream.run().await.expect("not refused");
 }
 
 /// The service's end, with a source of events in place of a hub.

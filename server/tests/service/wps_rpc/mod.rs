@@ -1,0 +1,7 @@
+//! `WpsRpc`, spoken by hand: the link in plain calls.
+
+mod acks;
+mod commands;
+mod events;
+mod nodes;
+mod registration;
