@@ -65,6 +65,7 @@ impl Queue {
 
     /// The connection of a plain consumer has taken the oldest of what it holds.
     pub(super) fn written(&mut self, key: ConsumerKey, messages: u32) {
+        let all_max = self.bounds();
         let Some((consumer, group)) = self.members.pair(key) else {
             return;
         };
@@ -87,19 +88,10 @@ impl Queue {
                 consumer.doubt(held, self.now);
             }
         }
-        self.limit_doubts(key);
-        self.after_progress(key);
-    }
-
-    /// Keeps what is in doubt within its bounds: a consumer that adds to it gives its own oldest up.
-    fn limit_doubts(&mut self, key: ConsumerKey) {
+        // A consumer that adds to what is in doubt gives its own oldest up.
         let own_max = Load {
             messages: self.config.in_doubt_messages_max,
             bytes: self.config.in_doubt_bytes_max,
-        };
-        let all_max = self.bounds();
-        let Some((consumer, group)) = self.members.pair(key) else {
-            return;
         };
         while !consumer.doubts().is_within(own_max) || !self.doubts.is_within(all_max) {
             let Some(held) = consumer.pop_doubt() else {
@@ -112,6 +104,7 @@ impl Queue {
             let at = held.since + self.config.in_doubt_timeout.max(TIMEOUT_MIN);
             self.alarms.set(at, key, consumer);
         }
+        self.dirty.offer(key, consumer, group);
     }
 
     /// An acknowledging consumer is done with messages. Those that wait to be pushed again may be taken by who had them.
@@ -130,7 +123,7 @@ impl Queue {
                 self.ledger.take(group, offset, holder);
             }
         }
-        self.after_progress(key);
+        self.dirty.offer(key, consumer, group);
     }
 
     /// An acknowledging consumer gives messages back.
@@ -144,19 +137,7 @@ impl Queue {
         for range in ranges.iter().filter(|range| !range.is_empty()) {
             consumer.remove(range, |held| self.ledger.give_back(group, held.offset));
         }
-        self.after_progress(key);
-    }
-
-    /// A consumer may have room again, and its group something to push.
-    pub(super) fn after_progress(&mut self, key: ConsumerKey) {
-        let Some((consumer, group)) = self.members.pair(key) else {
-            return;
-        };
-        if !consumer.has_turn && consumer.has_room() {
-            consumer.has_turn = true;
-            group.turn.push_back(key);
-        }
-        self.dirty.mark(consumer.group, group);
+        self.dirty.offer(key, consumer, group);
     }
 
     /// A consumer is no more; what it did not take goes to its group again.

@@ -86,13 +86,16 @@ impl Group {
                 return Some((offset, message, true));
             }
         }
-        while self.next <= stored {
-            let offset = self.next;
-            self.next += 1;
-            if let Some(message) = get(offset) {
-                return Some((offset, message, false));
-            }
+        if self.next > stored {
+            return None;
         }
-        None
+        let next = match get(self.next) {
+            Some(message) => Some((self.next, message)),
+            // There may be any number of them that are gone.
+            None => log.first_from(self.next),
+        };
+        let next = next.filter(|(offset, _)| *offset <= stored);
+        self.next = next.as_ref().map_or(stored, |(offset, _)| *offset) + 1;
+        next.map(|(offset, message)| (offset, message, false))
     }
 }

@@ -120,12 +120,9 @@ impl Ledger {
 
     /// A fan-out consumer, which was a group by itself, leaves this behind.
     pub(super) fn leave_behind(&mut self, group: Group, held: impl Iterator<Item = u64>) {
-        let fresh = group.next..self.log.next();
+        let fresh = self.log.offsets_from(group.next);
         for offset in held.chain(group.again).chain(fresh) {
-            let entry = self.log.get(offset);
-            // What has expired by now was let go of already, unless it was in the consumer's hands.
-            if entry.is_some_and(|entry| !entry.expired || offset < group.next) {
-                self.log.release(offset, Holder::Fanout);
+            if self.log.release(offset, Holder::Fanout) {
                 self.counters.left_behind += 1;
             }
         }

@@ -142,7 +142,7 @@ impl Queue {
             self.ledger.give_back(group, held.offset);
         });
         let next = consumer.held.iter().map(|held| held.since).min();
-        self.after_progress(key);
+        self.dirty.offer(key, consumer, group);
         Some(next? + timeout)
     }
 }

@@ -10,8 +10,9 @@ use bytes::Bytes;
 
 use crate::Time;
 
-/// Slots of messages that are gone may be this many more than the others before these are moved away.
-const GONE_MAX: usize = 1024;
+/// Slots of messages that are gone may be this many more than the others before these are moved away. Few in tests, so that
+/// they come by it.
+const GONE_MAX: usize = if cfg!(test) { 4 } else { 1024 };
 
 /// For whom a message is kept: one of these for each group that is not done with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -206,6 +207,13 @@ impl Log {
         old.chain(recent.filter(|(_, entry)| !entry.gone))
     }
 
+    /// The first from here on that may be pushed.
+    pub(super) fn first_from(&self, offset: u64) -> Option<(u64, Bytes)> {
+        let mut kept = self.kept_from(offset);
+        let (offset, entry) = kept.find(|(_, entry)| !entry.expired)?;
+        Some((offset, entry.message.clone()))
+    }
+
     /// Appends a message for so many groups that last, and fan-out consumers. `own_expiry`: it may expire before ones that
     /// came earlier, or after ones that come later.
     pub(super) fn push(
@@ -251,9 +259,9 @@ impl Log {
         }
     }
 
-    /// Has one more holder. `false`: the message is gone.
-    pub(super) fn hold(&mut self, offset: u64, holder: Holder) -> bool {
-        self.update(offset, |entry| *entry.holders(holder) += 1)
+    /// Has one more holder.
+    fn hold(&mut self, offset: u64, holder: Holder) {
+        self.update(offset, |entry| *entry.holders(holder) += 1);
     }
 
     /// One holder is done with it. `false`: the message is gone.
@@ -330,6 +338,10 @@ impl Log {
         while self.recent.len() > 2 * self.kept + GONE_MAX {
             self.move_first_away();
         }
+        // After a rush the memory is given back.
+        if self.recent.capacity() > 8 * (self.recent.len() + GONE_MAX) {
+            self.recent.shrink_to(2 * self.recent.len() + GONE_MAX);
+        }
         self.pass_expiries();
     }
 
@@ -378,12 +390,16 @@ impl Log {
         found
     }
 
-    /// Keeps what is kept from here on for one more holder, but for what has expired.
-    pub(super) fn hold_from(&mut self, offset: u64, holder: Holder) {
+    /// Those from here on that may be pushed.
+    pub(super) fn offsets_from(&self, offset: u64) -> Vec<u64> {
         let kept = self.kept_from(offset);
         let kept = kept.filter(|(_, entry)| !entry.expired);
-        let offsets: Vec<u64> = kept.map(|(offset, _)| offset).collect();
-        for offset in offsets {
+        kept.map(|(offset, _)| offset).collect()
+    }
+
+    /// Keeps those from here on that may be pushed for one more holder.
+    pub(super) fn hold_from(&mut self, offset: u64, holder: Holder) {
+        for offset in self.offsets_from(offset) {
             self.hold(offset, holder);
         }
     }

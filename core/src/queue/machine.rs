@@ -120,7 +120,9 @@ impl Queue {
         };
         let consumer = Consumer::new(group, new.taking, &self.config, self.now);
         self.members.consumers.insert(key, consumer);
-        self.after_progress(key);
+        if let Some((consumer, group)) = self.members.pair(key) {
+            self.dirty.offer(key, consumer, group);
+        }
         Ok(key)
     }
 

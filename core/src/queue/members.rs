@@ -80,6 +80,15 @@ impl Dirty {
         }
     }
 
+    /// A consumer may have room again, and its group something to push.
+    pub(super) fn offer(&mut self, key: ConsumerKey, consumer: &mut Consumer, group: &mut Group) {
+        if !consumer.has_turn && consumer.has_room() {
+            consumer.has_turn = true;
+            group.turn.push_back(key);
+        }
+        self.mark(consumer.group, group);
+    }
+
     pub(super) fn first(&self) -> Option<GroupKey> {
         self.0.front().copied()
     }
