@@ -46,7 +46,7 @@ const PURE: [(&str, &[&str]); 2] = [
 ];
 
 /// What a crate may use of the others. The service (`headwater`) may use all; tests and examples are not listed.
-const EDGES: [(&str, &[&str]); 12] = [
+const EDGES: [(&str, &[&str]); 13] = [
     ("proto", &[]),
     ("proto/codegen", &[]),
     ("core", &[PROTO]),
@@ -55,6 +55,7 @@ const EDGES: [(&str, &[&str]); 12] = [
     ("transports/in-process", &[PROTO, CORE, RPC]),
     ("transports/http2", &[PROTO, CORE, RPC]),
     ("transports/http3", &[PROTO, CORE, RPC]),
+    ("transports/grpc-web", &[RPC]),
     ("transports/websocket", &[PROTO, CORE, RPC]),
     // The one place that knows them all.
     (
@@ -62,6 +63,7 @@ const EDGES: [(&str, &[&str]); 12] = [
         &[
             RPC,
             "headwater-in-process",
+            "headwater-grpc-web",
             "headwater-http2",
             "headwater-http3",
             "headwater-websocket",
