@@ -27,6 +27,9 @@ pub struct EndpointConfig {
     pub first_call_id: u32,
     /// How many calls of the peer may run at once; one more is refused with `RESOURCE_EXHAUSTED`. Default: 1024.
     pub calls_max: usize,
+    /// How many calls of the peer of one method may run at once, whatever the method says itself
+    /// ([`super::Method::calls_max`]); one more is refused with `RESOURCE_EXHAUSTED`. Default: as many as of all.
+    pub method_calls_max: usize,
     /// How many channels there may be. Default: 16.
     pub channels_max: usize,
     /// Whether a packet of a channel that is not there is answered with `UNAVAILABLE`, and `RESOURCE_EXHAUSTED` if there
@@ -52,6 +55,7 @@ impl Default for EndpointConfig {
             role: None,
             first_call_id: 1,
             calls_max: 1024,
+            method_calls_max: usize::MAX,
             channels_max: 16,
             answers_unknown_channels: true,
             send_queue: Credit {

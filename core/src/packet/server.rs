@@ -150,12 +150,13 @@ impl Endpoint {
         if self.server_calls >= self.config.calls_max {
             return Err((Code::ResourceExhausted, "too many calls"));
         }
-        if target.calls_max == usize::MAX {
+        let calls_max = target.calls_max.min(self.config.method_calls_max);
+        if calls_max == usize::MAX {
             return Ok(());
         }
         let is_meant =
             |call: &&PacketCall| call.address.role == Role::Server && call.address.method == id;
-        if self.calls.values().filter(is_meant).count() >= target.calls_max {
+        if self.calls.values().filter(is_meant).count() >= calls_max {
             return Err((Code::ResourceExhausted, "too many calls of this method"));
         }
         Ok(())

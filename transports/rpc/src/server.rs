@@ -161,15 +161,8 @@ impl Acceptor {
         if !is_open {
             return outbound;
         }
-        let incoming = IncomingCall {
-            path: headers.path,
-            shape: route.as_ref().map(|route| route.shape).unwrap_or_default(),
-            metadata: headers.metadata,
-            peer,
-            receiver: Receiver::new(Arc::clone(&call)),
-            sender: Sender::new(Arc::clone(&call)),
-            cancellation: Cancellation::new(Arc::clone(&call)),
-        };
+        let shape = route.as_ref().map(|route| route.shape).unwrap_or_default();
+        let incoming = incoming(headers, shape, peer, Arc::clone(&call));
         match route {
             Some(route) => inner.run(&route, call, incoming),
             None => {
@@ -182,12 +175,53 @@ impl Acceptor {
         outbound
     }
 
+    /// Makes a call of a stream that this side begins, where a protocol has such a thing: pw_rpc's unrequested responses.
+    /// No handler starts, and no interceptor sees it: the call is the caller's, and what it sends is in the outbound. Of the
+    /// path's route it has the shape, and ends with it; of the server's bounds all but the one for unary calls, for there is
+    /// no request to wait for.
+    pub fn begin(&self, accepted: AcceptedStream) -> (Outbound, IncomingCall) {
+        let AcceptedStream {
+            mut headers,
+            peer,
+            inbound,
+        } = accepted;
+        let inner = &*self.inner;
+        let (call, shape) = inner.router.with_route(&headers.path, |route| {
+            let config = CallConfig {
+                timeout: inner.config.timeout_max,
+                ..inner.call_config(route, None)
+            };
+            let call = Shared::new(Side::Server, &config, inner.clock);
+            inner.calls.add(&call, route.map(|route| route.id));
+            (call, config.shape)
+        });
+        call.set_inbound(inbound);
+        call.act(|state| state.call.requested(&mut headers.metadata));
+        if call.deadline().is_some() {
+            call.start_timer(inner.runtime());
+        }
+        let outbound = Outbound::new(Arc::clone(&call));
+        (outbound, incoming(headers, shape, peer, call))
+    }
+
     /// Ends every open call of the server with `UNAVAILABLE`, for a transport whose graceful shutdown has run out of time.
     /// The client is told, or finds its stream reset if messages still wait for it.
     pub fn end_calls(&self, message: &str) {
         for call in self.inner.calls.open() {
             call.cancel(Status::new(Code::Unavailable, message));
         }
+    }
+}
+
+fn incoming(headers: RequestHeaders, shape: Shape, peer: Peer, call: Arc<Shared>) -> IncomingCall {
+    IncomingCall {
+        path: headers.path,
+        shape,
+        metadata: headers.metadata,
+        peer,
+        receiver: Receiver::new(Arc::clone(&call)),
+        sender: Sender::new(Arc::clone(&call)),
+        cancellation: Cancellation::new(call),
     }
 }
 

@@ -45,6 +45,8 @@
 //! # fn text(status: Status) -> String { status.message.to_string() }
 //! ```
 //!
+//! Tests of services and clients need no socket: the feature `testing` has what pw_rpc's own kit has.
+//!
 //! # The accepting side
 //!
 //! A port that serves HTTP/1.1, the opening handshake, and the socket after it, with TLS or without:
@@ -105,17 +107,21 @@ mod server;
 mod session;
 mod socket;
 mod subprotocol;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod tls;
 mod wire;
 mod writer;
 pub mod zrpc;
 
-pub use client::{Subprotocol, WebSocketClient, WebSocketClientConfig, WebSocketConnector};
+pub use client::{
+    DialledServer, Subprotocol, WebSocketClient, WebSocketClientConfig, WebSocketConnector,
+};
 pub use handshake::{Handshake, NotOffered};
 pub use listener::{Listener, ListenerConfig};
 pub use reader::{ReadError, Reader};
 pub use rejection::Rejection;
-pub use server::{WebSocketServer, WebSocketServerConfig};
+pub use server::{AcceptedConnection, SocketClient, WebSocketServer, WebSocketServerConfig};
 pub use socket::{NotUpgraded, Peer, Socket};
 pub use subprotocol::Unnamed;
 pub use writer::Writer;

@@ -77,6 +77,33 @@ fn s5_60_calls_of_one_method_are_limited() {
     script.requested(BIDI, 3);
 }
 
+/// S5-60: the bound for every method is of each by itself, and a method's own counts where it is lower.
+#[test]
+fn s5_60_the_bound_of_an_endpoint_is_of_each_method() {
+    let config = EndpointConfig {
+        method_calls_max: 2,
+        ..EndpointConfig::default()
+    };
+    let mut script = Script::new(config, ExtensionUse::Never);
+    let mut limited = Services::new();
+    limited
+        .add(Method::new(BIDI, Shape::Bidirectional))
+        .expect("new");
+    let own = Method {
+        calls_max: 1,
+        ..Method::new(UNARY, Shape::Unary)
+    };
+    limited.add(own).expect("new");
+    script.endpoint.set_services(Arc::new(limited));
+    script.requested(BIDI, 1);
+    script.requested(BIDI, 2);
+    let full = server_error(BIDI, 3, Code::ResourceExhausted);
+    script.gives(packet(Request, BIDI, 3), &[full]);
+    script.requested(UNARY, 3);
+    let full = server_error(UNARY, 4, Code::ResourceExhausted);
+    script.gives(packet(Request, UNARY, 4), &[full]);
+}
+
 /// The bound of all calls of the peer; its own calls do not count.
 #[test]
 fn calls_of_the_peer_are_limited() {

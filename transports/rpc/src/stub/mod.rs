@@ -12,6 +12,8 @@
 //! | objects | `client.get_feature_with(Request::new(point))` | a [`Response`] with headers and trailers, or a [`Failure`] |
 //! | streaming | `client.get_feature_streaming(Request::new(()))` | a [`Sink`] and [`Messages`], whatever the shape |
 //!
+//! A thread without `async` waits with [`block_on`] for what any of them gives.
+//!
 //! # Services, in three tiers
 //!
 //! | tier | for a method `GetFeature` | by default |
@@ -27,6 +29,7 @@
 //! What a client's method returns holds the call: dropping the future, or both halves, cancels it on both sides and
 //! frees what it held. No task is left behind.
 
+mod blocking;
 pub mod client;
 mod codec;
 mod context;
@@ -36,6 +39,7 @@ mod objects;
 pub mod server;
 mod sink;
 
+pub use blocking::block_on;
 #[cfg(feature = "prost")]
 pub use codec::ProstCodec;
 pub use codec::{CodecError, Deserializer, Serializer};

@@ -1,6 +1,6 @@
 //! A channel over WebSockets.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
 use headwater_rpc::{
@@ -10,16 +10,17 @@ use headwater_rpc::{
 use http::Uri;
 use tokio::sync::watch;
 
-use super::{WebSocketClientConfig, WebSocketConnector};
+use super::{DialledServer, WebSocketClientConfig, WebSocketConnector, serving::Serving};
 
 /// Calls over WebSockets: a [`Channel`] of connections by a [`WebSocketConnector`]. Clones share it.
 ///
 /// Connections come up with the first call, and again after they were lost. A call that finds nobody fails at once with
 /// `UNAVAILABLE`, unless it waits for ready. How connections are held and chosen between is in
 /// [`WebSocketClientConfig::channel`].
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct WebSocketClient {
     channel: Channel,
+    serving: Arc<Serving>,
 }
 
 impl WebSocketClient {
@@ -53,8 +54,9 @@ impl WebSocketClient {
     /// `INVALID_ARGUMENT` if one of the two is not valid, or what TLS is to use cannot be used.
     pub fn to(target: &str, url: &str, config: &WebSocketClientConfig) -> Result<Self, Status> {
         let connector = WebSocketConnector::new(url, config)?;
+        let serving = Arc::clone(connector.serving());
         let channel = Channel::to(target, connector, config.channel.clone())?;
-        Ok(Self { channel })
+        Ok(Self { channel, serving })
     }
 
     /// As [`WebSocketClient::to`], with addresses from this resolver.
@@ -68,13 +70,28 @@ impl WebSocketClient {
         config: &WebSocketClientConfig,
     ) -> Result<Self, Status> {
         let connector = WebSocketConnector::new(url, config)?;
+        let serving = Arc::clone(connector.serving());
         let channel = Channel::new(resolver, connector, config.channel.clone());
-        Ok(Self { channel })
+        Ok(Self { channel, serving })
     }
 
     /// The channel: whether calls can go, and when that changes.
     pub const fn channel(&self) -> &Channel {
         &self.channel
+    }
+
+    /// What serves on this client's sockets, for a [`Server`](headwater_rpc::Server); of all that are made of one client,
+    /// one can listen, once.
+    pub fn server(&self) -> DialledServer {
+        DialledServer::new(Arc::clone(&self.serving))
+    }
+}
+
+impl fmt::Debug for WebSocketClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WebSocketClient")
+            .field("channel", &self.channel)
+            .finish_non_exhaustive()
     }
 }
 

@@ -21,6 +21,13 @@ pub struct WebSocketClientConfig {
     /// What a server may send in one call before it is read, in bytes. What was read off the socket and not by its call is
     /// at most this, or one longer message, for each open call. Less than 64 KiB counts as 64 KiB. Default: 1 MiB.
     pub call_window_bytes: usize,
+    /// Calls of the server that may be open on one socket, if the client serves there ([`DialledServer`]); one more is
+    /// refused with `RESOURCE_EXHAUSTED`. Default: 1024.
+    ///
+    /// [`DialledServer`]: crate::DialledServer
+    pub calls_max: usize,
+    /// Of these, of one method. Default: `None`, as many as of all methods together.
+    pub method_calls_max: Option<usize>,
     /// How a server of `wss://` is trusted; `None` is as [`ClientTls::default`]. Default: none.
     pub tls: Option<ClientTls>,
     /// Which subprotocol is asked for. Default: [`Subprotocol::Headwater`].
@@ -39,6 +46,8 @@ impl Default for WebSocketClientConfig {
             ping_interval: Duration::from_secs(10),
             ping_timeout: Duration::from_secs(10),
             call_window_bytes: 1 << 20,
+            calls_max: 1024,
+            method_calls_max: None,
             tls: None,
             subprotocol: Subprotocol::default(),
             channel: ChannelConfig::default(),

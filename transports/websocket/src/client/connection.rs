@@ -5,11 +5,11 @@ use std::{future::pending, sync::Arc};
 use async_trait::async_trait;
 use headwater_rpc::{
     Inbound, Outbound, RequestHeaders, Status,
-    channel::{Connection, Unopened},
+    channel::{Address, Connection, Unopened},
 };
 use tokio::task::AbortHandle;
 
-use super::{WebSocketClientConfig, line::DialledLine, shared::Shared};
+use super::{WebSocketClientConfig, line::DialledLine, serving::Serving, shared::Shared};
 use crate::session::{ClientSide, Session, SessionConfig, Side, window};
 
 /// A connection, whose session runs in a task of its own. Dropped, it breaks off what is open; if nothing is, the server
@@ -20,22 +20,38 @@ pub(crate) struct WebSocketConnection {
 }
 
 impl WebSocketConnection {
-    /// Has a socket carry calls.
-    pub(super) fn start(line: DialledLine, config: &WebSocketClientConfig) -> Self {
+    /// Has a socket to this address carry calls, and served ones if anybody serves.
+    pub(super) fn start(
+        line: DialledLine,
+        config: &WebSocketClientConfig,
+        serving: &Arc<Serving>,
+        address: &Address,
+    ) -> Self {
         let shared = Shared::new(window(config.call_window_bytes));
-        let side = Side::Client(ClientSide {
+        let client = ClientSide {
             shared: Arc::clone(&shared),
-        });
+        };
+        let server = serving.side(address);
+        let serves = server.is_some();
+        let side = Side::dialled(client, server);
         let config = SessionConfig {
             ping_interval: config.ping_interval,
             ping_timeout: config.ping_timeout,
             idle_timeout: None,
             call_window_bytes: config.call_window_bytes,
-            calls_max: 0,
+            calls_max: config.calls_max,
+            method_calls_max: config.method_calls_max,
             is_extended: config.subprotocol == super::Subprotocol::Headwater,
         };
         let session = Session::new(line, side, Arc::clone(shared.desk()), config);
-        let session = tokio::spawn(session.run(pending())).abort_handle();
+        let serving = Arc::clone(serving);
+        let stopping = async move {
+            match serves {
+                true => serving.stopping().await,
+                false => pending().await,
+            }
+        };
+        let session = tokio::spawn(session.run(stopping)).abort_handle();
         Self { shared, session }
     }
 }

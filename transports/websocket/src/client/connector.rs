@@ -1,6 +1,6 @@
 //! Making a connection.
 
-use std::time::Duration;
+use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use headwater_rpc::{
@@ -18,16 +18,17 @@ use super::{
     channel::invalid,
     connection::WebSocketConnection,
     line::DialledLine,
+    serving::Serving,
     socket::{HandshakeStream, Stream, dial},
 };
 use crate::ALPN;
 
 /// Makes connections to the servers of one URL.
-#[derive(Debug)]
 pub struct WebSocketConnector {
     config: WebSocketClientConfig,
     uri: Uri,
     tls: Option<TlsClient>,
+    serving: Arc<Serving>,
 }
 
 impl WebSocketConnector {
@@ -55,7 +56,13 @@ impl WebSocketConnector {
             config: config.clone(),
             uri,
             tls,
+            serving: Arc::default(),
         })
+    }
+
+    /// What its connections know of the server on them.
+    pub(super) const fn serving(&self) -> &Arc<Serving> {
+        &self.serving
     }
 
     async fn dial(&self, address: &Address) -> Result<Box<dyn Stream>, Status> {
@@ -90,7 +97,12 @@ impl WebSocketConnector {
     async fn connect_unbounded(&self, address: &Address) -> Result<WebSocketConnection, Status> {
         let stream = self.dial(address).await?;
         let line = self.handshake(stream).await?;
-        Ok(WebSocketConnection::start(line, &self.config))
+        Ok(WebSocketConnection::start(
+            line,
+            &self.config,
+            &self.serving,
+            address,
+        ))
     }
 }
 
@@ -102,6 +114,15 @@ impl Connector for WebSocketConnector {
             Ok(connected) => Ok(Box::new(connected?)),
             Err(_) => Err(no_connection(&format!("not connected within {limit:?}"))),
         }
+    }
+}
+
+impl fmt::Debug for WebSocketConnector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WebSocketConnector")
+            .field("config", &self.config)
+            .field("uri", &self.uri)
+            .finish_non_exhaustive()
     }
 }
 

@@ -74,8 +74,8 @@ impl Line for DialledLine {
         self.out.push(packet)
     }
 
-    fn push_run(&mut self, id: &StreamId, run: &Run) -> usize {
-        self.out.push_run(id, run)
+    fn push_run(&mut self, id: &StreamId, run: Run) -> usize {
+        self.out.push_run(id, &run)
     }
 
     fn push_ping(&mut self) {

@@ -10,10 +10,12 @@ use std::{
 };
 
 use headwater_core::call::Credit;
-use headwater_rpc::{Closed, Code, Frame, Inbound, Outbound, Received, RequestHeaders, Status};
-use tokio::sync::watch;
+use headwater_rpc::{
+    Closed, Code, Frame, Inbound, IncomingCall, Outbound, Received, RequestHeaders, Status,
+};
+use tokio::sync::{Notify, oneshot, watch};
 
-use crate::session::{Bell, Desk, Mailbox, MailboxInbound, Opening};
+use crate::session::{Bell, Desk, Mailbox, MailboxInbound, Opening, Unrequested};
 
 pub(crate) struct Shared {
     desk: Arc<Desk>,
@@ -21,24 +23,33 @@ pub(crate) struct Shared {
     state: Mutex<State>,
     /// Calls that somebody holds.
     open: AtomicUsize,
+    /// Told when there are none.
+    idle: Notify,
     closed: watch::Sender<Option<Status>>,
+    /// The socket is over.
+    over: watch::Sender<bool>,
 }
 
 #[derive(Default)]
 struct State {
     opening: Vec<Opening>,
+    unrequested: Vec<Unrequested>,
     /// No calls are taken any more.
     is_closed: bool,
+    /// The socket is over.
+    is_over: bool,
 }
 
 impl Shared {
-    pub(super) fn new(window: Credit) -> Arc<Self> {
+    pub(crate) fn new(window: Credit) -> Arc<Self> {
         Arc::new(Self {
             desk: Arc::default(),
             window,
             state: Mutex::default(),
             open: AtomicUsize::new(0),
+            idle: Notify::new(),
             closed: watch::Sender::new(None),
+            over: watch::Sender::new(false),
         })
     }
 
@@ -48,7 +59,7 @@ impl Shared {
     }
 
     /// Has the session open a call. Gives it back if it takes none.
-    pub(super) fn open(
+    pub(crate) fn open(
         self: &Arc<Self>,
         headers: RequestHeaders,
         outbound: Outbound,
@@ -75,6 +86,38 @@ impl Shared {
         })
     }
 
+    /// Has the session begin a response that nobody has requested, and gives the call.
+    pub(crate) async fn respond_unrequested(
+        &self,
+        channel: u32,
+        path: Arc<str>,
+    ) -> Result<IncomingCall, Status> {
+        let (call, begun) = oneshot::channel();
+        self.push_unrequested(Unrequested {
+            channel,
+            path,
+            call,
+        });
+        let gone = |_| Status::new(Code::Unavailable, "the socket is over");
+        begun.await.map_err(gone)?
+    }
+
+    fn push_unrequested(&self, unrequested: Unrequested) {
+        let mut state = self.lock();
+        if state.is_over {
+            // Who waits for it sees it dropped.
+            return;
+        }
+        state.unrequested.push(unrequested);
+        drop(state);
+        self.desk.wake();
+    }
+
+    /// The responses that are to be begun.
+    pub(crate) fn take_unrequested(&self) -> Vec<Unrequested> {
+        mem::take(&mut self.lock().unrequested)
+    }
+
     /// The calls that are to be opened.
     pub(crate) fn take_opening(&self) -> Vec<Opening> {
         mem::take(&mut self.lock().opening)
@@ -93,6 +136,33 @@ impl Shared {
         self.desk.wake();
     }
 
+    /// The socket is over: takes nothing from now on, and gives the calls that were to be opened.
+    pub(crate) fn end(&self, why: &str) -> Vec<Opening> {
+        self.close(why);
+        let mut state = self.lock();
+        state.is_over = true;
+        // Who waits for one of these sees it dropped.
+        let _ = mem::take(&mut state.unrequested);
+        let opening = mem::take(&mut state.opening);
+        drop(state);
+        self.over.send_replace(true);
+        opening
+    }
+
+    /// Waits until the socket is over, and nobody holds a call of it.
+    pub(crate) async fn left(&self) {
+        let mut over = self.over.subscribe();
+        // The sender is part of `self`, so it cannot be gone.
+        let _ = over.wait_for(|over| *over).await;
+        loop {
+            let idle = self.idle.notified();
+            if self.open_calls() == 0 {
+                return;
+            }
+            idle.await;
+        }
+    }
+
     /// Whether no calls are taken any more, and none waits to be opened.
     pub(crate) fn is_closed(&self) -> bool {
         let state = self.lock();
@@ -100,7 +170,7 @@ impl Shared {
     }
 
     /// Waits until no calls are taken, and says why.
-    pub(super) async fn closed(&self) -> Status {
+    pub(crate) async fn closed(&self) -> Status {
         let mut closed = self.closed.subscribe();
         let closed = closed.wait_for(Option::is_some).await;
         let status = closed.ok().and_then(|closed| closed.clone());
@@ -119,7 +189,7 @@ impl Shared {
 }
 
 /// The responses of a call, which counts as held until this is dropped.
-pub(super) struct CallInbound {
+pub(crate) struct CallInbound {
     inbound: MailboxInbound,
     shared: Arc<Shared>,
 }
@@ -144,6 +214,8 @@ impl Inbound for CallInbound {
 
 impl Drop for CallInbound {
     fn drop(&mut self) {
-        self.shared.open.fetch_sub(1, Ordering::Relaxed);
+        if self.shared.open.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.shared.idle.notify_one();
+        }
     }
 }

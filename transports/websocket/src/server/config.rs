@@ -26,6 +26,10 @@ pub struct WebSocketServerConfig {
     pub call_window_bytes: usize,
     /// Calls that may be open on one socket; one more is refused with `RESOURCE_EXHAUSTED`. Default: 1024.
     pub calls_max: usize,
+    /// Calls of one method that may be open on one socket, for services that do not expect many of one client; one more is
+    /// refused with `RESOURCE_EXHAUSTED`, before its handler sees it. For pw_rpc's packets. Default: `None`, as many as of
+    /// all methods together.
+    pub method_calls_max: Option<usize>,
     /// After this long without an open call, a socket is closed (1001). Default: never.
     pub idle_timeout: Option<Duration>,
     /// How long open calls may go on after a graceful shutdown has begun. Then they end with `UNAVAILABLE`, and a second
@@ -53,6 +57,7 @@ impl Default for WebSocketServerConfig {
             ping_timeout: Duration::from_secs(5),
             call_window_bytes: 1 << 20,
             calls_max: 1024,
+            method_calls_max: None,
             idle_timeout: None,
             shutdown_timeout: None,
             origins: None,

@@ -1,6 +1,7 @@
 //! The server's end: this crate's own listener, and a session for each socket by the subprotocol that was agreed on.
 
 mod config;
+mod connection;
 mod line;
 mod serve;
 mod upgrade;
@@ -16,8 +17,11 @@ use async_trait::async_trait;
 use headwater_rpc::{Acceptor, Code, Peer, ServerTransport, Status, tls::ServerTlsConfig};
 use tokio::{net::ToSocketAddrs, sync::watch, time::timeout};
 
-pub use self::config::WebSocketServerConfig;
-use self::upgrade::Context;
+pub use self::{
+    config::WebSocketServerConfig,
+    connection::{AcceptedConnection, SocketClient},
+};
+use self::{connection::OnConnection, upgrade::Context};
 use crate::{Listener, Socket, session::ServiceList};
 
 /// How long sessions whose calls were ended have to leave before their sockets are cut.
@@ -40,6 +44,7 @@ pub struct WebSocketServer {
     config: Arc<WebSocketServerConfig>,
     address: SocketAddr,
     listener: Mutex<Option<Listener>>,
+    on_connection: Option<OnConnection>,
     stopping: watch::Sender<bool>,
 }
 
@@ -72,6 +77,7 @@ impl WebSocketServer {
             address: listener.local_addr()?,
             config: Arc::new(config),
             listener: Mutex::new(Some(listener)),
+            on_connection: None,
             stopping: watch::Sender::new(false),
         })
     }
@@ -86,6 +92,18 @@ impl WebSocketServer {
             self.listener = Mutex::new(Some(listener.with_tls(config)?));
         }
         Ok(self)
+    }
+
+    /// Has `on_connection` told of each socket that speaks pw_rpc's packets, before anything is read of it, so that the
+    /// application can call on it as well, and answer what nobody on this socket has requested. It runs in the socket's
+    /// task, which it must not hold up: hand the connection on, and return.
+    #[must_use]
+    pub fn with_connections(
+        mut self,
+        on_connection: impl Fn(AcceptedConnection) + Send + Sync + 'static,
+    ) -> Self {
+        self.on_connection = Some(Arc::new(on_connection));
+        self
     }
 
     /// The address that was bound.
@@ -113,6 +131,7 @@ impl ServerTransport for WebSocketServer {
             services: Arc::new(ServiceList::new(acceptor.clone())),
             acceptor: acceptor.clone(),
             config: Arc::clone(&self.config),
+            on_connection: self.on_connection.clone(),
             stopping: self.stopping.subscribe(),
             cut,
         };

@@ -8,7 +8,7 @@ use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use tokio::sync::watch;
 
-use super::{Accepted, WebSocketServerConfig, serve};
+use super::{Accepted, WebSocketServerConfig, connection::OnConnection, serve};
 use crate::{
     Handshake, Rejection, Socket,
     session::ServiceList,
@@ -22,6 +22,7 @@ pub(super) struct Context {
     pub(super) acceptor: Acceptor,
     pub(super) services: Arc<ServiceList>,
     pub(super) config: Arc<WebSocketServerConfig>,
+    pub(super) on_connection: Option<OnConnection>,
     pub(super) stopping: watch::Receiver<bool>,
     /// Whose sender is dropped when everything has to end at once.
     pub(super) cut: watch::Receiver<()>,
@@ -74,6 +75,7 @@ impl Context {
             acceptor,
             services,
             config,
+            on_connection,
             stopping,
             mut cut,
         } = self;
@@ -89,7 +91,9 @@ impl Context {
         };
         let session = async {
             match protocol {
-                Protocol::PwRpc { extended } => serve::serve(accepted, services, extended).await,
+                Protocol::PwRpc { extended } => {
+                    serve::serve(accepted, services, on_connection, extended).await;
+                }
                 Protocol::Zrpc { name } => zrpc::serve(accepted, name).await,
             }
         };

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use headwater_core::packet::{CallKey, Opened, PeerKind, Request, SendError};
-use headwater_rpc::{AcceptedStream, Closed, Code, EndedBy, Reached, RequestHeaders, Status};
+use headwater_core::packet::{CallKey, Opened, PeerKind, Request, Role, SendError};
+use headwater_rpc::{
+    AcceptedStream, Closed, Code, EndedBy, IncomingCall, Metadata, Reached, RequestHeaders, Status,
+};
 
 use super::{
-    Bell, ClientSide, Mailbox, Opening, Side,
+    Bell, Mailbox, Opening,
     call::Call,
     machine::{CHANNEL, Machine},
 };
@@ -16,14 +18,14 @@ impl Machine {
     pub(super) fn opened(&mut self, key: CallKey, opened: Box<Opened>) {
         let bell = Bell::new(&self.desk);
         let mailbox = Mailbox::new(Arc::clone(&bell), self.window);
-        let call = Call::new(key, bell, mailbox);
+        let call = Call::new(key, Role::Server, bell, mailbox);
         self.calls.insert(key, call);
         self.fresh.push((key, opened));
     }
 
     /// Has handlers take the calls that the peer has opened.
     pub(super) fn accept_calls(&mut self) {
-        let Side::Server(server) = &self.side else {
+        let Some(server) = &self.side.server else {
             return;
         };
         for (key, opened) in self.fresh.drain(..) {
@@ -54,10 +56,10 @@ impl Machine {
 
     /// Opens the calls that this side makes.
     pub(super) fn open_calls(&mut self) {
-        let Side::Client(ClientSide { shared }) = &self.side else {
+        let Some(client) = &self.side.client else {
             return;
         };
-        for opening in shared.take_opening() {
+        for opening in client.shared.take_opening() {
             let Opening {
                 headers,
                 outbound,
@@ -72,7 +74,7 @@ impl Machine {
             };
             match self.endpoint.call(CHANNEL, request) {
                 Ok(key) => {
-                    let mut call = Call::new(key, bell, mailbox);
+                    let mut call = Call::new(key, Role::Client, bell, mailbox);
                     call.send_from(outbound);
                     self.calls.insert(key, call);
                     self.queue.push_back(key);
@@ -81,6 +83,65 @@ impl Machine {
             }
         }
     }
+}
+
+impl Machine {
+    /// Begins the responses that nobody has requested.
+    pub(super) fn begin_unrequested(&mut self) {
+        let Some(client) = &self.side.client else {
+            return;
+        };
+        for unrequested in client.shared.take_unrequested() {
+            self.update_services();
+            let begun = self.respond_unrequested(unrequested.channel, unrequested.path);
+            // Who has gone meanwhile does not want the call, and dropping it ends it.
+            let _ = unrequested.call.send(begun);
+        }
+    }
+
+    fn respond_unrequested(
+        &mut self,
+        channel: u32,
+        path: Arc<str>,
+    ) -> Result<IncomingCall, Status> {
+        if self.is_draining {
+            return Err(Status::new(Code::Unavailable, "the server is going away"));
+        }
+        let Some(server) = &self.side.server else {
+            return Err(Status::new(Code::Unimplemented, "this end does not serve"));
+        };
+        if !server.services.serves(&path) {
+            let message = format!("there is no method {path}");
+            return Err(Status::new(Code::Unimplemented, message));
+        }
+        let begun = self.endpoint.respond_unrequested(channel, &path);
+        let key = begun.map_err(|error| not_begun(error, &path))?;
+        let bell = Bell::new(&self.desk);
+        let mailbox = Mailbox::new(Arc::clone(&bell), self.window);
+        let headers = RequestHeaders {
+            path,
+            metadata: Metadata::new(),
+            timeout: None,
+            wait_for_ready: false,
+        };
+        let inbound = Box::new(mailbox.inbound());
+        let stream = AcceptedStream::new(headers, server.peer.clone(), inbound);
+        let (outbound, incoming) = server.acceptor.begin(stream);
+        let mut call = Call::new(key, Role::Server, bell, mailbox);
+        call.send_from(outbound);
+        self.calls.insert(key, call);
+        self.queue.push_back(key);
+        Ok(incoming)
+    }
+}
+
+/// Why a response that nobody has requested does not begin.
+fn not_begun(error: SendError, path: &str) -> Status {
+    if error == SendError::Misuse {
+        let message = format!("{path} has an unrequested response already");
+        return Status::new(Code::AlreadyExists, message);
+    }
+    Status::new(error.code(), error.to_string())
 }
 
 /// How a call ends of which something cannot be sent.

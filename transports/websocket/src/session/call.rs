@@ -6,7 +6,10 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use headwater_core::{call::Credit, packet::CallKey};
+use headwater_core::{
+    call::Credit,
+    packet::{CallKey, Role},
+};
 use headwater_rpc::{Closed, Code, Encoded, Outbound, Pulled, ResetWatch};
 
 use super::{
@@ -16,6 +19,8 @@ use super::{
 };
 
 pub(super) struct Call {
+    /// What this side is in it.
+    pub(super) role: Role,
     bell: Arc<Bell>,
     waker: Waker,
     pub(super) mailbox: Arc<Mailbox>,
@@ -43,9 +48,10 @@ pub(super) enum Said {
 }
 
 impl Call {
-    pub(super) fn new(key: CallKey, bell: Arc<Bell>, mailbox: Arc<Mailbox>) -> Self {
+    pub(super) fn new(key: CallKey, role: Role, bell: Arc<Bell>, mailbox: Arc<Mailbox>) -> Self {
         bell.name(key.0);
         Self {
+            role,
             waker: bell.waker(),
             bell,
             mailbox,

@@ -55,19 +55,16 @@ pub(super) struct Machine {
     unwritten: usize,
     /// Of these, bytes of errors.
     replies: usize,
-    is_draining: bool,
+    pub(super) is_draining: bool,
 }
 
 impl Machine {
     pub(super) fn new(side: Side, desk: Arc<Desk>, config: &SessionConfig) -> Self {
         let window = window(config.call_window_bytes);
-        let role = match side {
-            Side::Server(_) => Role::Server,
-            Side::Client(_) => Role::Client,
-        };
         let bounds = EndpointConfig {
-            role: Some(role),
+            role: side.role(),
             calls_max: config.calls_max,
+            method_calls_max: config.method_calls_max.unwrap_or(usize::MAX),
             receive_window: window,
             ..EndpointConfig::default()
         };
@@ -80,9 +77,9 @@ impl Machine {
             ..ChannelConfig::default()
         };
         // An endpoint that is new takes its first channel, and its first default.
-        let _ = match role {
-            Role::Server => endpoint.open_default(channel),
-            Role::Client => endpoint.open_channel(CHANNEL, channel),
+        let _ = match side.is_dialled {
+            true => endpoint.open_channel(CHANNEL, channel),
+            false => endpoint.open_default(channel),
         };
         Self {
             side,
@@ -125,26 +122,43 @@ impl Machine {
         !self.queue.is_empty() && self.unwritten < UNWRITTEN_BYTES
     }
 
-    /// Server: refuses new calls from now on.
+    /// Server: refuses new calls from now on. An accepting end makes none either.
     pub(super) fn drain(&mut self) {
         self.is_draining = true;
         self.endpoint.drain();
+        if let Some(client) = &self.side.client
+            && !self.side.is_dialled
+        {
+            client.shared.close("this side is going away");
+        }
+    }
+
+    /// A dialling end that takes no calls any more serves none either: the socket ends with those that are open.
+    fn follow_client(&mut self) {
+        if !self.side.is_dialled || self.side.server.is_none() || self.is_draining {
+            return;
+        }
+        if let Some(client) = &self.side.client
+            && client.shared.is_closed()
+        {
+            self.drain();
+        }
     }
 
     /// Whether no calls are taken any more and the last one has ended.
     pub(super) fn is_done(&self) -> bool {
-        let takes_none = match &self.side {
-            Side::Server(_) => self.is_draining,
-            Side::Client(client) => client.shared.is_closed(),
+        let takes_none = match &self.side.client {
+            Some(client) if self.side.is_dialled => client.shared.is_closed(),
+            Some(_) | None => self.is_draining,
         };
         takes_none && self.calls() == 0
     }
 
     /// What the peer is told then.
     pub(super) const fn farewell(&self) -> (u16, &'static str) {
-        match self.side {
-            Side::Server(_) => (1001, "the server is going away"),
-            Side::Client(_) => (1000, ""),
+        match self.side.is_dialled {
+            true => (1000, ""),
+            false => (1001, "the server is going away"),
         }
     }
 
@@ -157,11 +171,7 @@ impl Machine {
         if inputs.len() == 0 {
             return;
         }
-        if let Side::Server(server) = &mut self.side
-            && let Some(services) = server.new_services()
-        {
-            self.endpoint.set_services(services);
-        }
+        self.update_services();
         for input in inputs {
             // The time of a call is kept by its own machine, so this one is not told it.
             self.endpoint.handle(input, Time::ZERO);
@@ -169,9 +179,20 @@ impl Machine {
         }
     }
 
+    /// Has the machine know what the server has now.
+    pub(super) fn update_services(&mut self) {
+        if let Some(server) = &mut self.side.server
+            && let Some(services) = server.new_services()
+        {
+            self.endpoint.set_services(services);
+        }
+    }
+
     /// Hands on what came, and takes what is to be sent, as far as there is room for it.
     pub(super) fn work(&mut self, line: &mut impl Line) {
+        self.follow_client();
         self.open_calls();
+        self.begin_unrequested();
         self.accept_calls();
         self.deliver();
         self.desk.take(&mut self.rung);
@@ -197,7 +218,7 @@ impl Machine {
                         self.replies += bytes;
                     }
                 }
-                Output::TransmitRun { id, run } => self.unwritten += line.push_run(&id, &run),
+                Output::TransmitRun { id, run } => self.unwritten += line.push_run(&id, run),
                 Output::Event(event) => self.on_event(event),
             }
         }
@@ -216,7 +237,7 @@ impl Machine {
             }
             Event::Writable { key } => self.queue.push_back(key),
             Event::GoingAway { .. } => {
-                if let Side::Client(client) = &self.side {
+                if let Some(client) = &self.side.client {
                     client.shared.close("the server is going away");
                 }
             }
@@ -226,16 +247,16 @@ impl Machine {
         }
     }
 
-    fn came(&mut self, key: CallKey, came: Piece) {
-        let is_end = matches!(came, Piece::Frame(Frame::End(_)));
-        let is_last = is_end && matches!(self.side, Side::Client(_));
+    fn came(&mut self, key: CallKey, piece: Piece) {
+        let is_end = matches!(piece, Piece::Frame(Frame::End(_)));
         let Some(call) = self.calls.get_mut(&key) else {
             return;
         };
+        let is_last = is_end && call.role == Role::Client;
         if call.incoming.is_empty() {
             self.touched.push(key);
         }
-        call.incoming.push(came);
+        call.incoming.push(piece);
         if is_last && let Some(mut call) = self.calls.remove(&key) {
             call.deliver();
         }
@@ -261,6 +282,7 @@ impl Machine {
         };
         call.answer();
         let looked = call.mailbox.look();
+        let is_unwanted = looked.is_dropped && call.role == Role::Client;
         // Also nothing would tell the peer of the whole window, which a short call never needs.
         if looked.taken != Credit::default() {
             self.endpoint.consumed(key, looked.taken);
@@ -269,7 +291,7 @@ impl Machine {
         if let Err(error) = sent {
             return self.fail(key, error);
         }
-        if looked.is_dropped && matches!(self.side, Side::Client(_)) {
+        if is_unwanted {
             self.endpoint.cancel(key);
             self.calls.remove(&key);
         }
@@ -301,6 +323,7 @@ impl Machine {
         let Some(call) = self.calls.get_mut(&key) else {
             return Ok(());
         };
+        let role = call.role;
         while let Some(piece) = call.held.pop_front() {
             if piece.credit().messages > 0 && !self.endpoint.is_writable(key) {
                 // The machine tells when it is.
@@ -317,7 +340,7 @@ impl Machine {
                 Piece::Frame(frame) => {
                     let is_last = matches!(frame, Frame::End(_));
                     self.endpoint.send(key, frame)?;
-                    if is_last && matches!(self.side, Side::Server(_)) {
+                    if is_last && role == Role::Server {
                         // What waits in the machine needs nobody.
                         self.calls.remove(&key);
                         return Ok(());
@@ -354,9 +377,8 @@ impl Machine {
             };
             call.close(closed.clone().having_reached(reached));
         }
-        if let Side::Client(client) = &self.side {
-            client.shared.close(&over.why);
-            for opening in client.shared.take_opening() {
+        if let Some(client) = &self.side.client {
+            for opening in client.shared.end(&over.why) {
                 let closed = closed.clone().having_reached(Reached::Nothing);
                 opening.mailbox.close(closed);
             }

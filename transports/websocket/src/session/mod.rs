@@ -42,7 +42,7 @@ pub(crate) use self::{
     outgoing::{End, Outgoing},
     piece::Piece,
     services::ServiceList,
-    side::{ClientSide, Opening, ServerSide, Side},
+    side::{ClientSide, Opening, ServerSide, Side, Unrequested},
 };
 
 /// With this much unwritten, no further frames of calls are taken.
@@ -66,6 +66,8 @@ pub(crate) struct SessionConfig {
     pub(crate) call_window_bytes: usize,
     /// Of the peer's.
     pub(crate) calls_max: usize,
+    /// Of these, of one method.
+    pub(crate) method_calls_max: Option<usize>,
     /// The peer is known to have Headwater's extension.
     pub(crate) is_extended: bool,
 }

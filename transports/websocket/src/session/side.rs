@@ -1,20 +1,53 @@
-//! What a server's session and a client's do differently.
+//! What this end of a socket is: a client, a server, or both.
 
 use std::sync::Arc;
 
-use headwater_core::packet::Services;
-use headwater_rpc::{Acceptor, Outbound, Peer, RequestHeaders};
+use headwater_core::packet::{Role, Services};
+use headwater_rpc::{Acceptor, IncomingCall, Outbound, Peer, RequestHeaders, Status};
+use tokio::sync::oneshot;
 
 use super::{Bell, Mailbox, ServiceList};
 use crate::client::Shared;
 
-/// Which end of the socket this is.
-pub(crate) enum Side {
-    Server(ServerSide),
-    Client(ClientSide),
+/// Which roles this end of the socket has, and which one it is there for.
+pub(crate) struct Side {
+    pub(super) server: Option<ServerSide>,
+    pub(super) client: Option<ClientSide>,
+    /// This end has dialled: the socket is there for its client, and ends with it. One that was accepted is there for the
+    /// server.
+    pub(super) is_dialled: bool,
 }
 
-/// The accepting end: its peer opens calls.
+impl Side {
+    /// The accepting end, which may call as well.
+    pub(crate) const fn accepted(server: ServerSide, client: Option<ClientSide>) -> Self {
+        Self {
+            server: Some(server),
+            client,
+            is_dialled: false,
+        }
+    }
+
+    /// The dialling end, which may serve as well.
+    pub(crate) const fn dialled(client: ClientSide, server: Option<ServerSide>) -> Self {
+        Self {
+            server,
+            client: Some(client),
+            is_dialled: true,
+        }
+    }
+
+    /// The one role that it has; `None`: both.
+    pub(super) const fn role(&self) -> Option<Role> {
+        match (&self.server, &self.client) {
+            (Some(_), None) => Some(Role::Server),
+            (None, Some(_)) => Some(Role::Client),
+            (Some(_), Some(_)) | (None, None) => None,
+        }
+    }
+}
+
+/// Its peer opens calls.
 pub(crate) struct ServerSide {
     pub(crate) acceptor: Acceptor,
     pub(crate) peer: Peer,
@@ -34,7 +67,7 @@ impl ServerSide {
     }
 }
 
-/// The dialling end: this side opens calls.
+/// This end opens calls.
 pub(crate) struct ClientSide {
     pub(crate) shared: Arc<Shared>,
 }
@@ -45,6 +78,14 @@ pub(crate) struct Opening {
     pub(crate) outbound: Outbound,
     pub(crate) bell: Arc<Bell>,
     pub(crate) mailbox: Arc<Mailbox>,
+}
+
+/// A response that is to be begun and that nobody has requested.
+pub(crate) struct Unrequested {
+    pub(crate) channel: u32,
+    pub(crate) path: Arc<str>,
+    /// Takes the call. Dropped, the socket is over.
+    pub(crate) call: oneshot::Sender<Result<IncomingCall, Status>>,
 }
 
 impl ServerSide {

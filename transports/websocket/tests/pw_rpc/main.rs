@@ -12,5 +12,7 @@ mod floods;
 mod frames;
 mod plain_clients;
 mod plain_servers;
+mod roles;
 mod secure;
 mod support;
+mod unrequested;

@@ -76,6 +76,43 @@ async fn s5_09_two_calls_of_one_method_run_at_once() {
     }
 }
 
+/// S5-60: the server's bound of the calls of one method is of each method and each socket; when one ends there is room again.
+/// Without the setting there is none.
+#[tokio::test]
+async fn s5_60_calls_of_one_method_are_limited_by_a_setting() {
+    assert_eq!(WebSocketServerConfig::default().method_calls_max, None);
+    let target = Target::with(WebSocketServerConfig {
+        method_calls_max: Some(2),
+        ..WebSocketServerConfig::default()
+    })
+    .await;
+    let mut peer = target.peer(Some("pw_rpc")).await;
+    for call_id in 1..=3 {
+        peer.says(&packet(PacketType::Request, TALK, call_id)).await;
+    }
+    let refused = peer.hears().await;
+    assert_eq!(
+        (refused.r#type(), refused.call_id),
+        (PacketType::ServerError, 3)
+    );
+    assert_eq!(code(&refused), Err(Code::ResourceExhausted));
+    eventually("two calls to open", || target.server.open_calls() == 2).await;
+    peer.is_served(4, "another method").await;
+    let mut other = target.peer(Some("pw_rpc")).await;
+    other.says(&packet(PacketType::Request, TALK, 1)).await;
+    let message = with(packet(PacketType::ClientStream, TALK, 1), "x");
+    other.says(&message).await;
+    hears(&mut other, PacketType::ServerStream, 1, "x").await;
+
+    let done = packet(PacketType::ClientRequestCompletion, TALK, 1);
+    peer.says(&done).await;
+    hears(&mut peer, PacketType::Response, 1, "").await;
+    peer.says(&packet(PacketType::Request, TALK, 5)).await;
+    let message = with(packet(PacketType::ClientStream, TALK, 5), "x");
+    peer.says(&message).await;
+    hears(&mut peer, PacketType::ServerStream, 5, "x").await;
+}
+
 /// S5-42: a cancel is not answered; the handler is told.
 #[tokio::test]
 async fn s5_42_a_cancel_ends_the_handler_and_is_not_answered() {

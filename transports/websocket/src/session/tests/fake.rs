@@ -8,8 +8,8 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use headwater_core::packet::{Arrivals, Run};
-use headwater_proto::pw_rpc::{MethodId, PacketType, RpcPacket, StreamId};
+use headwater_core::packet::Arrivals;
+use headwater_proto::pw_rpc::{MethodId, PacketType, RpcPacket};
 use headwater_rpc::{Acceptor, Peer, Router, Server, ServerConfig, ServerTransport, Status};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -94,15 +94,6 @@ impl Line for FakeLine {
         bytes
     }
 
-    fn push_run(&mut self, id: &StreamId, run: &Run) -> usize {
-        let packets = run.messages().map(|message| {
-            let mut packet = id.packet();
-            packet.payload = Bytes::copy_from_slice(message);
-            self.push(&packet)
-        });
-        packets.sum()
-    }
-
     fn push_ping(&mut self) {
         self.log.lock().unwrap().pings += 1;
     }
@@ -150,6 +141,7 @@ pub(super) const fn bounds() -> SessionConfig {
         idle_timeout: None,
         call_window_bytes: 256 << 10,
         calls_max: 100,
+        method_calls_max: None,
         is_extended: true,
     }
 }
@@ -172,7 +164,7 @@ impl Fake {
         };
         let services = Arc::new(ServiceList::new(acceptor.clone()));
         let side = ServerSide::new(acceptor, Peer::new("there", "here"), services);
-        let session = Session::new(line, Side::Server(side), Arc::default(), config);
+        let session = Session::new(line, Side::accepted(side, None), Arc::default(), config);
         let (stopping, mut stopped) = watch::channel(false);
         let session = tokio::spawn(session.run(async move {
             let _ = stopped.wait_for(|stopping| *stopping).await;
