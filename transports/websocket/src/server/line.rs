@@ -38,7 +38,7 @@ impl Line for AcceptedLine {
         arrivals: &mut Arrivals,
     ) -> Poll<Result<(), Over>> {
         let Self { reader, out, .. } = self;
-        let taken = reader.poll_until(cx, |decoder| out.take_all(decoder, arrivals));
+        let taken = reader.poll_until(cx, |decoder, bytes| out.take_all(decoder, bytes, arrivals));
         out.end_of(taken)
     }
 
