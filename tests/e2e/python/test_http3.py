@@ -3,9 +3,6 @@
 import asyncio
 import collections
 import contextlib
-import datetime
-import ipaddress
-import pathlib
 import struct
 import sys
 import tempfile
@@ -19,10 +16,7 @@ from aioquic.h3.connection import H3_ALPN, ErrorCode, H3Connection
 from aioquic.h3.events import DataReceived, HeadersReceived
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.events import ConnectionTerminated, StopSendingReceived, StreamReset
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from certificate import make_certificate
 from curl_cffi import Curl, CurlHttpVersion, CurlOpt
 from programs import PATIENCE_SECONDS, ROOT, Program, place
 
@@ -36,27 +30,6 @@ OK, DEADLINE_EXCEEDED, NOT_FOUND, UNIMPLEMENTED = "0", "4", "5", "12"
 NEVER_US = 2**30
 CANCELLED = int(ErrorCode.H3_REQUEST_CANCELLED)
 STILL_OPEN = "still open"
-
-
-def make_certificate(folder: str) -> list:
-    """A certificate of a server at 127.0.0.1 that vouches for itself, and its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "interop")])
-    now = datetime.datetime.now(datetime.timezone.utc)
-    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
-    certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([address]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    pem, plain = serialization.Encoding.PEM, serialization.NoEncryption()
-    files = [pathlib.Path(folder, name) for name in ("server.pem", "server.key")]
-    files[0].write_bytes(certificate.public_bytes(pem))
-    files[1].write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain))
-    return [str(file) for file in files]
 
 
 def frame(message) -> bytes:

@@ -2,6 +2,7 @@
 
 import logging
 import pathlib
+import ssl
 import subprocess
 import tempfile
 import threading
@@ -68,8 +69,13 @@ class Peer:
     def send(self, packet: bytes) -> None:
         self.socket.send_binary(packet)
 
-    def connect(self, url: str, *subprotocols: str) -> None:
-        self.socket = websocket.create_connection(url, timeout=PATIENCE_SECONDS, subprotocols=list(subprotocols))
+    def connect(self, url: str, *subprotocols: str, authority=None) -> None:
+        self.socket = websocket.create_connection(
+            url,
+            timeout=PATIENCE_SECONDS,
+            subprotocols=list(subprotocols),
+            sslopt={"ca_certs": authority} if authority else None,
+        )
         threading.Thread(target=self._read, args=(self.socket,), daemon=True).start()
 
     def _read(self, socket) -> None:
@@ -92,8 +98,8 @@ class Peer:
 class Server(Program):
     """The example `interop`."""
 
-    def __init__(self) -> None:
-        super().__init__(place("HEADWATER_INTEROP"), "--listen", "ws://127.0.0.1:0")
+    def __init__(self, scheme="ws", *options: str) -> None:
+        super().__init__(place("HEADWATER_INTEROP"), "--listen", f"{scheme}://127.0.0.1:0", *options)
         self.url = self.line("where it listens", lambda line: line.startswith("listening ")).split()[1]
         self.line("ready", lambda line: line == "ready")
 
@@ -202,6 +208,42 @@ class Interop(unittest.TestCase):
         method = self.connect().method(f"{TEST}.UnaryCall")
         status, _ = method(response_status={"code": Status.RESOURCE_EXHAUSTED.value, "message": "full"})
         self.assertEqual(status, Status.RESOURCE_EXHAUSTED)
+
+
+class Secure(unittest.TestCase):
+    """The same over TLS."""
+
+    def setUp(self) -> None:
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        maker = pathlib.Path(__file__).with_name("certificate.py")
+        made = subprocess.run(
+            [place("HEADWATER_PYTHON"), maker, folder.name], check=True, capture_output=True, text=True
+        )
+        self.authority, key = made.stdout.splitlines()
+        self.server = Server("wss", "--cert", self.authority, "--key", key)
+        self.addCleanup(self.server.child.kill)
+        self.services = own(benchmark_pb2)
+
+    def test_calls_pass_over_tls(self):
+        peer = Peer(self.services)
+        peer.connect(self.server.url, "pw_rpc", authority=self.authority)
+        self.addCleanup(peer.socket.shutdown)
+        status, response = peer.method("pw.rpc.Benchmark.UnaryEcho")(payload=b"\x00" * 50000)
+        self.assertEqual((status, response.payload), (Status.OK, b"\x00" * 50000), "more than one record of TLS")
+        call = peer.method("pw.rpc.Benchmark.BidirectionalEcho").invoke()
+        answers = iter(call)
+        for at in range(20):
+            call.send(payload=bytes([at]))
+            self.assertEqual(next(answers).payload, bytes([at]))
+        self.assertEqual(call.finish_and_wait().status, Status.OK)
+        self.assertEqual(self.server.stop(), 0)
+        self.assertEqual(peer.closed.take("the close frame"), 1001)
+
+    def test_a_server_that_the_client_does_not_trust_gets_no_call(self):
+        peer = Peer(self.services)
+        with self.assertRaises(ssl.SSLCertVerificationError):
+            peer.connect(self.server.url, "pw_rpc")
 
 
 class Device(unittest.TestCase):

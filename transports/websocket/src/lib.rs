@@ -45,6 +45,55 @@
 //! # fn text(status: Status) -> String { status.message.to_string() }
 //! ```
 //!
+//! # Both roles
+//!
+//! Both ends of a socket may call and serve, on the same channels (pw_rpc's `ClientServer`): who has dialled serves with
+//! [`WebSocketClient::server`], which reaches services behind a NAT, and who has accepted calls with
+//! [`WebSocketServer::with_connections`]. There a server also begins responses that nobody has requested
+//! ([`AcceptedConnection::respond_unrequested`]), such as the answer to a call from before its restart; a client takes one
+//! for the answer to its call, or waits for it without a request ([`WebSocketClientConfig::awaits_unrequested`]). The end of
+//! the socket ends the calls of both.
+//!
+//! ```
+//! use headwater_rpc::{CallOptions, Client, Metadata, Router, Server, ServerConfig, Status};
+//! use headwater_websocket::{
+//!     WebSocketClient, WebSocketClientConfig, WebSocketServer, WebSocketServerConfig,
+//! };
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let (hand_on, mut connections) = tokio::sync::mpsc::unbounded_channel();
+//! let transport = WebSocketServer::bind("127.0.0.1:0", WebSocketServerConfig::default()).await?;
+//! let transport = transport.with_connections(move |connection| drop(hand_on.send(connection)));
+//! let url = format!("ws://{}", transport.local_addr());
+//! let server = Server::new(transport, Router::new(), ServerConfig::default());
+//! tokio::spawn(async move { server.serve().await });
+//!
+//! // Who dials serves as well.
+//! let dialled = WebSocketClient::new(&url, &WebSocketClientConfig::default()).map_err(text)?;
+//! let router = Router::new();
+//! router.unary("/device.Device/Name", |_| async { Ok("lamp".into()) });
+//! let server = Server::new(dialled.server(), router, ServerConfig::default());
+//! tokio::spawn(async move { server.serve().await });
+//! let (channel, client) = (dialled.channel().clone(), Client::new(dialled));
+//! tokio::spawn(async move { client.connect().await });
+//! channel.wake();
+//!
+//! // And who accepted calls.
+//! let connection = connections.recv().await.ok_or("the server is gone")?;
+//! let back = Client::new(connection.client());
+//! let running = back.clone();
+//! tokio::spawn(async move { running.connect().await });
+//! let (metadata, options) = (Metadata::new(), CallOptions::default());
+//! let call = back.unary("/device.Device/Name", metadata, "".into(), options);
+//! assert_eq!(call.await.map_err(text)?, "lamp");
+//! # Ok(())
+//! # }
+//! # fn text(status: Status) -> String { status.message.to_string() }
+//! ```
+//!
+//! # Tests
+//!
 //! Tests of services and clients need no socket: the feature `testing` has what pw_rpc's own kit has.
 //!
 //! # The accepting side

@@ -80,10 +80,10 @@ impl WebSocketClient {
         &self.channel
     }
 
-    /// What serves on this client's sockets, for a [`Server`](headwater_rpc::Server); of all that are made of one client,
-    /// one can listen, once.
+    /// What serves on this client's sockets from now on, for a [`Server`](headwater_rpc::Server). There is one for a client
+    /// and its clones; a second one does not listen.
     pub fn server(&self) -> DialledServer {
-        DialledServer::new(Arc::clone(&self.serving))
+        self.serving.server()
     }
 }
 

@@ -21,6 +21,11 @@ pub struct WebSocketClientConfig {
     /// What a server may send in one call before it is read, in bytes. What was read off the socket and not by its call is
     /// at most this, or one longer message, for each open call. Less than 64 KiB counts as 64 KiB. Default: 1 MiB.
     pub call_window_bytes: usize,
+    /// Calls send no request, and wait for responses that nobody has requested, such as the answer to a call from before a
+    /// restart: `open` of pw_rpc. What they are given to send goes nowhere. One can wait for a method at a time; one more
+    /// fails with `ALREADY_EXISTS`. The server is not told that anybody waits, so give them a time limit. Default: they
+    /// are requests.
+    pub awaits_unrequested: bool,
     /// Calls of the server that may be open on one socket, if the client serves there ([`DialledServer`]); one more is
     /// refused with `RESOURCE_EXHAUSTED`. Default: 1024.
     ///
@@ -46,6 +51,7 @@ impl Default for WebSocketClientConfig {
             ping_interval: Duration::from_secs(10),
             ping_timeout: Duration::from_secs(10),
             call_window_bytes: 1 << 20,
+            awaits_unrequested: false,
             calls_max: 1024,
             method_calls_max: None,
             tls: None,

@@ -5,12 +5,12 @@ use std::{future::pending, sync::Arc};
 use async_trait::async_trait;
 use headwater_rpc::{
     Inbound, Outbound, RequestHeaders, Status,
-    channel::{Address, Connection, Unopened},
+    channel::{Connection, Unopened},
 };
 use tokio::task::AbortHandle;
 
 use super::{WebSocketClientConfig, line::DialledLine, serving::Serving, shared::Shared};
-use crate::session::{ClientSide, Session, SessionConfig, Side, window};
+use crate::session::{ClientSide, ServerSide, Session, SessionConfig, Side, window};
 
 /// A connection, whose session runs in a task of its own. Dropped, it breaks off what is open; if nothing is, the server
 /// is told goodbye.
@@ -20,19 +20,18 @@ pub(crate) struct WebSocketConnection {
 }
 
 impl WebSocketConnection {
-    /// Has a socket to this address carry calls, and served ones if anybody serves.
+    /// Has a socket carry calls, and serve those of its peer, if there is a server.
     pub(super) fn start(
         line: DialledLine,
         config: &WebSocketClientConfig,
-        serving: &Arc<Serving>,
-        address: &Address,
+        server: Option<(ServerSide, Arc<Serving>)>,
     ) -> Self {
         let shared = Shared::new(window(config.call_window_bytes));
         let client = ClientSide {
             shared: Arc::clone(&shared),
+            awaits_unrequested: config.awaits_unrequested,
         };
-        let server = serving.side(address);
-        let serves = server.is_some();
+        let (server, serving) = server.unzip();
         let side = Side::dialled(client, server);
         let config = SessionConfig {
             ping_interval: config.ping_interval,
@@ -44,11 +43,10 @@ impl WebSocketConnection {
             is_extended: config.subprotocol == super::Subprotocol::Headwater,
         };
         let session = Session::new(line, side, Arc::clone(shared.desk()), config);
-        let serving = Arc::clone(serving);
         let stopping = async move {
-            match serves {
-                true => serving.stopping().await,
-                false => pending().await,
+            match serving {
+                Some(serving) => serving.stopping().await,
+                None => pending().await,
             }
         };
         let session = tokio::spawn(session.run(stopping)).abort_handle();

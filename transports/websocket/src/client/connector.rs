@@ -56,7 +56,7 @@ impl WebSocketConnector {
             config: config.clone(),
             uri,
             tls,
-            serving: Arc::default(),
+            serving: Serving::new(),
         })
     }
 
@@ -97,12 +97,9 @@ impl WebSocketConnector {
     async fn connect_unbounded(&self, address: &Address) -> Result<WebSocketConnection, Status> {
         let stream = self.dial(address).await?;
         let line = self.handshake(stream).await?;
-        Ok(WebSocketConnection::start(
-            line,
-            &self.config,
-            &self.serving,
-            address,
-        ))
+        let server = self.serving.side(address).await;
+        let server = server.map(|side| (side, Arc::clone(&self.serving)));
+        Ok(WebSocketConnection::start(line, &self.config, server))
     }
 }
 

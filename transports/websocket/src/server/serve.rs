@@ -45,6 +45,7 @@ pub(super) async fn serve(
             let desk = Arc::clone(shared.desk());
             let client = ClientSide {
                 shared: Arc::clone(&shared),
+                awaits_unrequested: false,
             };
             let session = Session::new(line, Side::accepted(server, Some(client)), desk, bounds);
             on_connection(AcceptedConnection::new(shared, peer, headers));

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use headwater_core::packet::{CallKey, Opened, PeerKind, Request, Role, SendError};
+use headwater_core::{
+    call::Shape,
+    packet::{CallKey, Opened, PeerKind, Request, Role, SendError},
+};
 use headwater_rpc::{
     AcceptedStream, Closed, Code, EndedBy, IncomingCall, Metadata, Reached, RequestHeaders, Status,
 };
@@ -59,6 +62,7 @@ impl Machine {
         let Some(client) = &self.side.client else {
             return;
         };
+        let awaits = client.awaits_unrequested;
         for opening in client.shared.take_opening() {
             let Opening {
                 headers,
@@ -66,8 +70,14 @@ impl Machine {
                 bell,
                 mailbox,
             } = opening;
+            let path = Arc::clone(&headers.path);
+            if awaits {
+                // Nothing is sent, which the outbound is told by its end.
+                self.await_unrequested(&path, outbound.shape(), bell, mailbox);
+                continue;
+            }
             let request = Request {
-                path: Arc::clone(&headers.path),
+                path: Arc::clone(&path),
                 shape: outbound.shape(),
                 metadata: headers.metadata,
                 timeout: headers.timeout,
@@ -79,13 +89,34 @@ impl Machine {
                     self.calls.insert(key, call);
                     self.queue.push_back(key);
                 }
-                Err(error) => mailbox.close(unsendable(error, &headers.path)),
+                Err(error) => mailbox.close(unsendable(error, &path)),
             }
         }
     }
 }
 
 impl Machine {
+    /// Waits for responses of this method that nobody has requested.
+    fn await_unrequested(
+        &mut self,
+        path: &str,
+        shape: Shape,
+        bell: Arc<Bell>,
+        mailbox: Arc<Mailbox>,
+    ) {
+        match self.endpoint.await_unrequested(CHANNEL, path, shape) {
+            Ok(key) => {
+                let call = Call::new(key, Role::Client, bell, mailbox);
+                self.calls.insert(key, call);
+            }
+            Err(error) => mailbox.close(Closed {
+                status: not_begun(error, path),
+                by: EndedBy::Local,
+                reached: Reached::Nothing,
+            }),
+        }
+    }
+
     /// Begins the responses that nobody has requested.
     pub(super) fn begin_unrequested(&mut self) {
         let Some(client) = &self.side.client else {
@@ -135,10 +166,10 @@ impl Machine {
     }
 }
 
-/// Why a response that nobody has requested does not begin.
+/// Why a response that nobody has requested does not begin, or is not waited for.
 fn not_begun(error: SendError, path: &str) -> Status {
     if error == SendError::Misuse {
-        let message = format!("{path} has an unrequested response already");
+        let message = format!("one of {path} is open already, or it is not the path of a method");
         return Status::new(Code::AlreadyExists, message);
     }
     Status::new(error.code(), error.to_string())

@@ -247,16 +247,16 @@ impl Machine {
         }
     }
 
-    fn came(&mut self, key: CallKey, piece: Piece) {
-        let is_end = matches!(piece, Piece::Frame(Frame::End(_)));
+    fn came(&mut self, key: CallKey, came: Piece) {
         let Some(call) = self.calls.get_mut(&key) else {
             return;
         };
+        let is_end = matches!(came, Piece::Frame(Frame::End(_)));
         let is_last = is_end && call.role == Role::Client;
         if call.incoming.is_empty() {
             self.touched.push(key);
         }
-        call.incoming.push(piece);
+        call.incoming.push(came);
         if is_last && let Some(mut call) = self.calls.remove(&key) {
             call.deliver();
         }

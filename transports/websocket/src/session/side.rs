@@ -70,6 +70,8 @@ impl ServerSide {
 /// This end opens calls.
 pub(crate) struct ClientSide {
     pub(crate) shared: Arc<Shared>,
+    /// Its calls send no request, and wait for responses that nobody has requested.
+    pub(crate) awaits_unrequested: bool,
 }
 
 /// A call that is to be opened.

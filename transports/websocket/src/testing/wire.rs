@@ -168,7 +168,11 @@ impl ClientTransport for MemoryClient {
         let line = take(&self.line)?;
         let shared = Arc::clone(&self.shared);
         let desk = Arc::clone(shared.desk());
-        let side = Side::dialled(ClientSide { shared }, None);
+        let client = ClientSide {
+            shared,
+            awaits_unrequested: false,
+        };
+        let side = Side::dialled(client, None);
         let session = Session::new(line, side, desk, BOUNDS);
         session.run(std::future::pending()).await;
         Ok(())

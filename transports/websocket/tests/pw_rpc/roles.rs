@@ -99,13 +99,13 @@ impl Dialler {
         let transport = WebSocketClient::new(&format!("ws://{addr}"), &config);
         let transport = transport.expect("a valid url");
         let server = Server::new(transport.server(), router, ServerConfig::default());
-        let running = server.clone();
-        let serving = tokio::spawn(async move { running.serve().await });
-        // It serves before there is a socket.
-        tokio::task::yield_now().await;
         let channel = transport.channel().clone();
         let (client, connecting) = run(Client::new(transport));
         channel.wake();
+        // The socket waits for it, however late it comes.
+        tokio::task::yield_now().await;
+        let running = server.clone();
+        let serving = tokio::spawn(async move { running.serve().await });
         Self {
             client,
             server,
@@ -283,9 +283,38 @@ async fn s5_61_a_server_that_stops_lets_the_calls_of_both_roles_end() {
     assert_eq!(ended.map_err(|status| status.code), Err(Code::Unavailable));
 }
 
-/// S5-61: a client that stops lets the calls that it serves end, and takes no new ones.
+/// S5-61: a client that stops lets the calls that are served on its socket end, and no new ones come.
 #[tokio::test]
 async fn s5_61_a_client_that_stops_lets_the_calls_that_it_serves_end() {
+    let mut caller = Caller::start(router()).await;
+    let config = WebSocketClientConfig::default();
+    let mut dialler = Dialler::start(caller.addr, router(), config).await;
+    let (back, connecting) = caller.calls().await;
+    let (sender, mut receiver) = open(&back, TALK).await;
+    sender.try_send("x".into()).expect("it is open");
+    assert_eq!(next(&mut receiver).await, Ok(vec!["x".into()]));
+    dialler.client.begin_graceful_shutdown();
+    let stopped = within("the client", &mut dialler.connecting).await;
+    assert_eq!(stopped.expect("no panic"), Ok(()));
+    within("a refusal", async {
+        while unary(&back, ECHO, "late").await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    sender.try_send("y".into()).expect("it is open");
+    assert_eq!(next(&mut receiver).await, Ok(vec!["y".into()]));
+    sender.finish(Ok(()), Metadata::new()).expect("it is open");
+    assert_eq!(next(&mut receiver).await, Ok(vec![]));
+    drop((sender, receiver));
+    let ended = within("the socket to end", connecting).await;
+    let ended = ended.expect("no panic").map_err(|status| status.code);
+    assert_eq!(ended, Err(Code::Unavailable), "nothing holds it any more");
+}
+
+/// S5-61: a server on a dialled socket that stops lets its calls end and takes no new ones; the client's own go on.
+#[tokio::test]
+async fn s5_61_a_server_on_a_dialled_socket_stops_alone() {
     let mut caller = Caller::start(router()).await;
     let config = WebSocketClientConfig::default();
     let mut dialler = Dialler::start(caller.addr, router(), config).await;
@@ -311,6 +340,28 @@ async fn s5_61_a_client_that_stops_lets_the_calls_that_it_serves_end() {
     assert_eq!(next(&mut receiver).await, Ok(vec![]));
     let served = within("the server", &mut dialler.serving).await;
     assert_eq!(served.expect("no panic"), Ok(()));
+}
+
+/// S5-61: one server serves on a client's sockets, and sockets wait for it, unless it is gone.
+#[tokio::test]
+async fn s5_61_a_socket_waits_for_its_server_and_not_for_one_that_is_gone() {
+    let mut caller = Caller::start(router()).await;
+    let url = format!("ws://{}", caller.addr);
+    let transport = WebSocketClient::new(&url, &WebSocketClientConfig::default());
+    let transport = transport.expect("a valid url");
+    let (first, second) = (transport.server(), transport.server());
+    let second = Server::new(second, router(), ServerConfig::default());
+    let served = within("a second server", second.serve()).await;
+    let code = served.map_err(|status| status.code);
+    assert_eq!(code, Err(Code::FailedPrecondition), "there is one");
+    drop(second);
+    let (client, _connecting) = run(Client::new(transport));
+    let call = tokio::spawn(async move { unary(&client, ECHO, "x").await });
+    let _connection = caller.connection().await;
+    assert!(!call.is_finished(), "its socket waits");
+    drop(first);
+    let answered = within("the call", call).await.expect("no panic");
+    assert_eq!(answered, Ok("x".into()));
 }
 
 /// S5-61, S5-60: what is served on a dialled socket has its bounds too.

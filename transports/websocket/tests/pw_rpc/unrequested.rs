@@ -48,7 +48,7 @@ impl Lasting {
         while let Some(output) = self.endpoint.poll_output() {
             match output {
                 Output::Transmit(packet) => socket.says(&packet).await,
-                Output::TransmitRun { .. } => panic!("no run was sent: {output:?}"),
+                Output::TransmitRun { .. } => panic!("nothing is sent as a run"),
                 Output::Event(event) => self.events.push(event),
             }
         }
@@ -237,6 +237,40 @@ async fn s5_52_one_unrequested_response_of_a_method_is_open_at_a_time() {
         }
     })
     .await;
+}
+
+/// S5-52: a client of ours that has forgotten its call waits for the answer, without a request; one of a method at a time.
+#[tokio::test]
+async fn s5_52_a_client_of_ours_waits_for_what_it_does_not_request() {
+    let mut caller = Caller::start(asking()).await;
+    let url = format!("ws://{}", caller.addr);
+    let config = WebSocketClientConfig {
+        awaits_unrequested: true,
+        ..WebSocketClientConfig::default()
+    };
+    let transport = WebSocketClient::new(&url, &config).expect("a valid url");
+    let client = Client::new(transport);
+    let running = client.clone();
+    tokio::spawn(async move { running.connect().await });
+    let waiting = async || {
+        let options = CallOptions {
+            timeout: Some(std::time::Duration::from_secs(20)),
+            ..CallOptions::default()
+        };
+        let call = client.unary(ASK, Metadata::new(), "nobody hears it".into(), options);
+        call.await
+    };
+    let others = async {
+        let connection = caller.connection().await;
+        // The first one waits as soon as there is no room for a second.
+        let second = waiting().await.map_err(|status| status.code);
+        assert_eq!(second, Err(Code::AlreadyExists));
+        assert_eq!(caller.server.open_calls(), 0, "nothing was requested");
+        answer(&begin(&connection, ASK).await, "answer");
+    };
+    let (answered, ()) = within("the answer", async { tokio::join!(waiting(), others) }).await;
+    assert_eq!(answered, Ok("answer".into()));
+    eventually("all to be over", || caller.server.open_calls() == 0).await;
 }
 
 /// S5-52: a client of ours takes such a response for the answer to its call.

@@ -78,6 +78,45 @@ async fn s5_63_calls_in_any_order_on_one_socket() {
     ended(&server).await;
 }
 
+/// S5-61, S5-63: the same by both ends of one socket at once.
+#[tokio::test]
+async fn s5_61_s5_63_both_ends_of_a_socket_make_calls_in_any_order() {
+    let (hand_on, mut connections) = tokio::sync::mpsc::unbounded_channel();
+    let transport = WebSocketServer::bind("127.0.0.1:0", WebSocketServerConfig::default()).await;
+    let transport = transport
+        .expect("a free port on loopback")
+        .with_connections(move |connection| drop(hand_on.send(connection)));
+    let url = format!("ws://{}", transport.local_addr());
+    let accepting = Server::new(transport, echo(), ServerConfig::default());
+    let dialled = WebSocketClient::new(&url, &WebSocketClientConfig::default());
+    let dialled = dialled.expect("a valid url");
+    let dialling = Server::new(dialled.server(), echo(), ServerConfig::default());
+    for server in [&accepting, &dialling] {
+        let server = server.clone();
+        tokio::spawn(async move { server.serve().await });
+    }
+    dialled.channel().wake();
+    let there = Client::new(dialled);
+    let running = there.clone();
+    tokio::spawn(async move { running.connect().await });
+    let connection = connections.recv().await.expect("it is accepted");
+    let back = Client::new(connection.client());
+    let running = back.clone();
+    tokio::spawn(async move { running.connect().await });
+
+    let fuzzers = [2000, 2001].map(|seed| Fuzzer {
+        seed,
+        ..Fuzzer::default()
+    });
+    let done = tokio::join!(fuzzers[0].run(&there), fuzzers[1].run(&back));
+    for tally in [done.0, done.1] {
+        tally.unwrap_or_else(|wrong| panic!("{wrong}"));
+    }
+    ended(&accepting).await;
+    ended(&dialling).await;
+    assert!(connections.try_recv().is_err(), "it was one socket");
+}
+
 /// S5-63: a fault is found, and its seed finds it again.
 #[tokio::test(start_paused = true)]
 async fn s5_63_a_planted_fault_is_found_by_its_seed() {
