@@ -167,7 +167,7 @@ fn a_run_beyond_the_window_ends_the_call_where_its_messages_would() {
         let messages = |output: &Output| match output {
             Output::Event(Event::Run { run, .. }) => run.credit().messages,
             Output::Event(Event::Frame { .. }) => 1,
-            _ => 0,
+            Output::Transmit(_) | Output::TransmitRun { .. } | Output::Event(_) => 0,
         };
         outputs.iter().map(messages).sum()
     };
