@@ -134,6 +134,12 @@ impl PacketCall {
         writable
     }
 
+    /// Whether the peer has a call that takes a grant, and goes on sending. Before the request has gone a grant would be
+    /// lost, or be that of a call whose place the request takes.
+    pub(super) const fn may_grant(&self) -> bool {
+        self.known_to_peer && self.opening.is_none() && !self.half_closed
+    }
+
     /// Takes a frame in.
     pub(super) fn push(
         &mut self,

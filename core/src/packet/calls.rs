@@ -193,9 +193,9 @@ impl Endpoint {
             return;
         };
         let channel = self.channels.get(call.address.channel);
-        let may_grant = channel
+        let hears_grants = channel
             .is_some_and(|channel| channel.output_works && channel.peer == PeerKind::Extended);
-        if call.half_closed || !may_grant {
+        if !hears_grants || !call.may_grant() {
             return;
         }
         let Some(grant) = call.receive_credit.take_grant() else {

@@ -368,13 +368,14 @@ impl Endpoint {
     }
 
     /// Says that the application is done with this much of what came in a call, so that the peer may send more. Never
-    /// counts as more than what came.
+    /// counts as more than what came. A call whose request has not gone is granted nothing.
     pub fn consumed(&mut self, key: CallKey, credit: Credit) {
         let Some(call) = self.calls.get_mut(&key) else {
             return;
         };
         let channel = self.channels.get(call.address.channel);
         let counts = channel.is_some_and(|channel| channel.peer == PeerKind::Extended);
+        let counts = counts && call.may_grant();
         call.receive_credit.consume(credit, counts);
         self.grant(key);
     }

@@ -4,7 +4,7 @@ use headwater_proto::pw_rpc;
 
 use super::{pair::*, *};
 
-use PacketType::{ClientExtension, ServerExtension, ServerStream};
+use PacketType::{ClientExtension, Request, ServerExtension, ServerStream};
 
 /// A sender stops where the credit ends, and goes on with what it is granted, which is half of the window at once.
 #[test]
@@ -78,6 +78,81 @@ fn s5_66_credit_is_not_lost_while_an_output_fails() {
     let works = Input::OutputWorks { channel };
     pair.server.endpoint.handle(works, Time::ZERO);
     assert_eq!(types(&pair.pass().packets), [is(ServerExtension)]);
+}
+
+/// What is granted before the request has gone would find no call at the server, and be missing from the window for good.
+/// So it is granted after it, and all that the server sends arrives.
+#[test]
+fn s5_66_credit_is_not_granted_ahead_of_the_request() {
+    let channel = CHANNEL;
+    for name in ["consumed", "the output works again"] {
+        let mut pair = Pair::agreed();
+        let key = pair.client.call(SERVER_STREAM);
+        let client = &mut pair.client.endpoint;
+        if name == "consumed" {
+            client.consumed(key, Credit::default());
+        } else {
+            client.handle(Input::OutputFailed { channel }, Time::ZERO);
+            client.handle(Input::OutputWorks { channel }, Time::ZERO);
+        }
+        let passed = pair.pass();
+        assert_eq!(types(&passed.packets), [is(Request)], "{name}");
+        let Event::Opened { key: served, .. } = passed.server[0] else {
+            panic!("it opens: {passed:?}");
+        };
+        assert_whole_window(&mut pair, key, served, name);
+    }
+}
+
+/// A server that began anew may answer a call whose request has not gone. The call that the request opens has its own
+/// credit, and gets none for those responses.
+#[test]
+fn s5_66_credit_of_unrequested_responses_is_not_that_of_the_request() {
+    let mut pair = Pair::new(ExtensionUse::Announce, ExtensionUse::Announce);
+    let key = pair.client.call(SERVER_STREAM);
+    let server = &mut pair.server.endpoint;
+    let before = server.respond_unrequested(CHANNEL, SERVER_STREAM);
+    let before = before.expect("it is registered");
+    pair.server.send(before, message("unrequested"));
+    let came = frames(&pair.pass().client);
+    assert_eq!(came.last(), Some(&message("unrequested")));
+    let consumed = Credit::message("unrequested".len());
+    pair.client.endpoint.consumed(key, consumed);
+    assert_eq!(pair.pass(), Passed::default(), "the request has not gone");
+
+    pair.client.send(key, message("q"));
+    let passed = pair.pass();
+    let [Event::Closed { .. }, Event::Opened { key: served, .. }, ..] = passed.server[..] else {
+        panic!("it takes the place of the other: {passed:?}");
+    };
+    assert_whole_window(&mut pair, key, served, "unrequested");
+}
+
+/// Responses use up the credit that there is at the beginning; when they are consumed, the rest of the window is granted.
+#[track_caller]
+fn assert_whole_window(pair: &mut Pair, key: CallKey, served: CallKey, name: &str) {
+    for _ in 0..INITIAL_WINDOW.messages {
+        pair.server.send(served, message("m"));
+    }
+    pair.pass();
+    pair.server.send(served, message("later"));
+    assert_eq!(pair.pass(), Passed::default(), "{name}: no credit");
+    let consumed = INITIAL_WINDOW.messages;
+    let credit = Credit {
+        messages: consumed,
+        bytes: consumed,
+    };
+    pair.client.endpoint.consumed(key, credit);
+    let passed = pair.pass();
+    assert_eq!(frames(&passed.client), [message("later")], "{name}");
+    let grant = passed.packets[0].extension.as_ref();
+    let granted = grant.and_then(|more| more.credit);
+    let window = EndpointConfig::default().receive_window;
+    let expected = pw_rpc::Credit {
+        messages: window.messages as u32,
+        bytes: (window.bytes - INITIAL_WINDOW.bytes + consumed) as u64,
+    };
+    assert_eq!(granted, Some(expected), "{name}");
 }
 
 /// The end needs no credit.
