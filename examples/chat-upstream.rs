@@ -22,7 +22,7 @@ use headwater_websocket::{Listener, ListenerConfig};
 /// A chat application behind a Headwater service, or around one.
 #[derive(Parser)]
 struct Arguments {
-    /// Where the service takes upstreams: http://, https://, h3://, ws:// or wss:// with HOST:PORT, unix:PATH, or inproc://NAME
+    /// Where the service takes upstreams: http://, https://, h3://, https+h3://, ws:// or wss:// with HOST:PORT, unix:PATH, or inproc://NAME
     /// for a service in this process.
     #[arg(long, default_value = "http://127.0.0.1:8081", value_name = "URL")]
     service: String,

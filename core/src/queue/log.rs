@@ -338,6 +338,10 @@ impl Log {
         while self.recent.len() > 2 * self.kept + GONE_MAX {
             self.move_first_away();
         }
+        // After a rush the memory is given back.
+        if self.recent.capacity() > 8 * (self.recent.len() + GONE_MAX) {
+            self.recent.shrink_to(2 * self.recent.len() + GONE_MAX);
+        }
         self.pass_expiries();
     }
 

@@ -145,14 +145,24 @@ impl StreamLayout {
     }
 
     /// Appends the packet of a message: the same bytes as [`RpcPacket::append`]. A message has less than 4 GiB.
-    #[inline]
     pub fn append(&self, message: &[u8], out: &mut Vec<u8>) {
+        self.append_before(message.len(), out);
+        self.append_after(message, out);
+    }
+
+    /// Appends what stands before a message of so many bytes, the same for all of that length.
+    pub fn append_before(&self, message_bytes: usize, out: &mut Vec<u8>) {
         let mut before = self.before;
-        if !message.is_empty() {
+        if message_bytes > 0 {
             before.push(PAYLOAD);
-            before.push_varint(message.len() as u32);
+            before.push_varint(message_bytes as u32);
         }
         before.append(out);
+    }
+
+    /// Appends the message and what stands behind it.
+    #[inline]
+    pub fn append_after(&self, message: &[u8], out: &mut Vec<u8>) {
         out.extend_from_slice(message);
         self.after.append(out);
     }

@@ -1,7 +1,7 @@
 //! What the peer sends, from bytes to messages.
 
 use alloc::{boxed::Box, string::String};
-use core::fmt;
+use core::{fmt, mem};
 
 use bytes::{Buf, Bytes, BytesMut};
 
@@ -12,7 +12,7 @@ use super::{
 };
 
 /// The shortest payload that shares the buffer it was read into, instead of being copied out of it.
-const SHARED_BYTES_MIN: usize = 4096;
+pub(super) const SHARED_BYTES_MIN: usize = 4096;
 
 /// The bounds of a [`Decoder`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -160,6 +160,28 @@ impl Decoder {
         }
     }
 
+    /// [`Decoder::push`], which first lends messages to `take` as [`Decoder::poll_short`] does, unmasked where they lie in
+    /// `bytes`: those are not copied. Only if [`Decoder::poll`] has given `None` since the last push; else it is a push.
+    pub fn push_short(&mut self, bytes: &mut [u8], mut take: impl FnMut(&[u8])) {
+        if !matches!(self.state, State::Open) || !self.buffer.is_empty() {
+            return self.push(bytes);
+        }
+        let mut taken = 0;
+        if let Some(partial) = &mut self.partial {
+            match partial.take(bytes, self.config.message_bytes_max) {
+                Ok(count) => taken = count,
+                Err(violation) => return self.fail(violation),
+            }
+            if let Some(message) = self.partial.take_if(|it| it.is_complete() && it.is_short()) {
+                take(&message.finish().1);
+            }
+        }
+        if self.partial.is_none() {
+            taken += self.lend(&mut bytes[taken..], &mut take);
+        }
+        self.push(&bytes[taken..]);
+    }
+
     /// The next thing that the peer sent, in its order; `None` if more must be pushed first, and for ever after a
     /// [`Incoming::Close`].
     ///
@@ -198,13 +220,23 @@ impl Decoder {
     }
 
     fn lend_short(&mut self, take: &mut impl FnMut(&[u8])) {
-        if self.partial.is_some() {
+        if self.partial.is_some() || self.buffer.is_empty() {
             return;
         }
+        let mut buffer = mem::take(&mut self.buffer);
+        let taken = self.lend(&mut buffer, take);
+        self.buffer = buffer;
+        if taken > 0 {
+            self.fresh = false;
+            self.buffer.advance(taken);
+        }
+    }
+
+    /// Lends the short binary messages at the start of `bytes`, and says how many bytes these were.
+    fn lend(&self, bytes: &mut [u8], take: &mut impl FnMut(&[u8])) -> usize {
         let bytes_max = self.config.message_bytes_max.min(SHARED_BYTES_MIN - 1);
         let mut taken = 0;
-        let buffer = &mut self.buffer[..];
-        while let Some(rest) = buffer.get_mut(taken..)
+        while let Some(rest) = bytes.get_mut(taken..)
             // What is wrong is found again, by `poll`.
             && let Ok(Some(header)) = Header::parse(rest, self.sender)
             && header.last
@@ -219,10 +251,7 @@ impl Decoder {
             take(payload);
             taken += end;
         }
-        if taken > 0 {
-            self.fresh = false;
-            self.buffer.advance(taken);
-        }
+        taken
     }
 
     /// Whether nothing is held: the last byte pushed was the last of a message or of a control frame between messages.
@@ -322,9 +351,9 @@ impl Decoder {
     fn payload(&mut self, header: &Header, payload_len: usize) -> Bytes {
         self.buffer.advance(header.len);
         unmask(&mut self.buffer[..payload_len], header.mask);
-        let is_all = core::mem::take(&mut self.fresh) && payload_len == self.buffer.len();
+        let is_all = mem::take(&mut self.fresh) && payload_len == self.buffer.len();
         if is_all {
-            return core::mem::take(&mut self.buffer).freeze();
+            return mem::take(&mut self.buffer).freeze();
         }
         if payload_len >= SHARED_BYTES_MIN {
             return self.buffer.split_to(payload_len).freeze();

@@ -19,9 +19,13 @@ pub struct Mark(usize);
 /// Appends the header of a whole, unmasked frame whose payload has `payload_len` bytes. The payload follows it.
 ///
 /// A control frame ([`Opcode::Close`], [`Opcode::Ping`], [`Opcode::Pong`]) has at most 125 bytes.
+#[inline]
 pub fn append_header(opcode: Opcode, payload_len: usize, out: &mut Vec<u8>) {
     let (header, len) = header(opcode, payload_len);
-    out.extend_from_slice(&header[..len]);
+    let end = out.len() + len;
+    // All of it is copied, which is cheaper than exactly what there is, and cut.
+    out.extend_from_slice(&header);
+    out.truncate(end);
 }
 
 /// [`append_header`] with the key of a mask, as a client writes it. The payload follows, masked ([`mask`]).
@@ -124,6 +128,7 @@ fn encode_control(opcode: Opcode, payload: &[u8], out: &mut Vec<u8>) {
 }
 
 /// The header, in the fewest bytes that hold the length, and how many of the ten it takes.
+#[inline]
 fn header(opcode: Opcode, payload_len: usize) -> ([u8; 10], usize) {
     let mut header = [0; 10];
     header[0] = 0x80 | opcode as u8;

@@ -135,7 +135,11 @@ pub(super) fn unmask(bytes: &mut [u8], mask: [u8; 4]) {
     for bytes in words {
         *bytes = (u64::from_ne_bytes(*bytes) ^ word).to_ne_bytes();
     }
-    for (byte, key) in rest.iter_mut().zip(mask.into_iter().cycle()) {
+    let (half, rest) = rest.as_chunks_mut::<4>();
+    for bytes in half {
+        *bytes = (u32::from_ne_bytes(*bytes) ^ u32::from_ne_bytes(mask)).to_ne_bytes();
+    }
+    for (byte, key) in rest.iter_mut().zip(mask) {
         *byte ^= key;
     }
 }

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
-use super::{MessageKind, Violation, frame::unmask};
+use super::{MessageKind, Violation, decode::SHARED_BYTES_MIN, frame::unmask};
 
 /// The message under way: fragments, or one frame that came in several pieces.
 #[derive(Debug)]
@@ -66,6 +66,11 @@ impl Partial {
     /// Whether all of it is here.
     pub(super) const fn is_complete(&self) -> bool {
         self.frame.last && self.frame.missing == 0
+    }
+
+    /// Whether it is a binary message that a copy costs less than a buffer of its own.
+    pub(super) const fn is_short(&self) -> bool {
+        matches!(self.kind, MessageKind::Binary) && self.data.len() < SHARED_BYTES_MIN
     }
 
     /// A further fragment begins.

@@ -5,6 +5,7 @@ mod clients;
 mod demo;
 mod run;
 mod serve;
+mod signals;
 mod tls;
 mod token;
 mod upstreams;

@@ -11,13 +11,9 @@ use headwater::{
     auth::{AccessKey, ClientGrant, client_url},
 };
 use headwater_rpc::{Server, Status};
-use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
-    sync::watch,
-    task::JoinSet,
-};
+use tokio::{sync::watch, task::JoinSet};
 
-use super::Error;
+use super::{Error, signals::Signals};
 
 /// Runs `main` on a runtime of its own.
 pub(super) fn block_on(main: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
@@ -34,7 +30,7 @@ pub(super) struct Running {
     pub(super) stop: watch::Sender<bool>,
     pub(super) servers: Vec<Server>,
     serving: JoinSet<Result<(), Status>>,
-    signals: (Signal, Signal),
+    signals: Signals,
 }
 
 impl Running {
@@ -45,10 +41,7 @@ impl Running {
             stop: watch::Sender::new(false),
             servers: Vec::new(),
             serving: JoinSet::new(),
-            signals: (
-                signal(SignalKind::terminate())?,
-                signal(SignalKind::interrupt())?,
-            ),
+            signals: Signals::listen()?,
         })
     }
 
@@ -78,8 +71,7 @@ impl Running {
     /// Waits for SIGTERM or SIGINT, or for a listener that fails; then leaves in order.
     pub(super) async fn until_told(mut self, drain_timeout: Duration) -> Result<(), Error> {
         let failed = tokio::select! {
-            _ = self.signals.0.recv() => None,
-            _ = self.signals.1.recv() => None,
+            () = self.signals.next() => None,
             ended = self.serving.join_next() => ended,
         };
         if let Some(ended) = failed {
@@ -106,8 +98,7 @@ impl Running {
         };
         let all_settled = tokio::select! {
             all_settled = leaving => all_settled,
-            _ = self.signals.0.recv() => false,
-            _ = self.signals.1.recv() => false,
+            () = self.signals.next() => false,
         };
         if all_settled {
             tracing::info!("all is delivered and settled");

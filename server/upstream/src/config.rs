@@ -184,13 +184,12 @@ impl UpstreamConfig {
 
     /// What the transport is told beside the URL.
     pub(crate) fn client_options(&self) -> ClientOptions {
-        ClientOptions {
+        client_options(
             #[cfg(feature = "tls")]
-            tls: self.tls.clone(),
+            &self.tls,
             #[cfg(feature = "in-process")]
-            in_process: self.in_process.clone(),
-            ..client_options()
-        }
+            &self.in_process,
+        )
     }
 }
 
@@ -204,8 +203,15 @@ pub(crate) fn back_off() -> BackOff {
 }
 
 /// What the transport is told by all who hold calls for long.
-pub(crate) fn client_options() -> ClientOptions {
+pub(crate) fn client_options(
+    #[cfg(feature = "tls")] tls: &headwater_rpc::tls::ClientTls,
+    #[cfg(feature = "in-process")] in_process: &headwater_in_process::Names,
+) -> ClientOptions {
     ClientOptions {
+        #[cfg(feature = "tls")]
+        tls: tls.clone(),
+        #[cfg(feature = "in-process")]
+        in_process: in_process.clone(),
         #[cfg(feature = "http2")]
         http2: headwater_http2::Http2ClientConfig {
             keepalive: Some(headwater_http2::Keepalive {

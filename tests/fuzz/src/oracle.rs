@@ -1,4 +1,4 @@
-//! What two readers make of the bytes of one client: ours, and tungstenite's.
+//! What two readers make of the bytes of one peer: ours, and tungstenite's.
 
 use std::io::{self, Read, Write};
 
@@ -28,19 +28,34 @@ pub enum End<R> {
     Refused(R),
 }
 
+/// Who has sent bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sender {
+    /// It masks its frames.
+    Client,
+    /// It does not.
+    Server,
+}
+
+fn decoder(of: Sender, message_bytes_max: usize) -> Decoder {
+    let config = DecoderConfig { message_bytes_max };
+    match of {
+        Sender::Client => Decoder::new(config),
+        Sender::Server => Decoder::of_server(config),
+    }
+}
+
 /// Our decoder, with the bytes at once, and short binary messages lent.
-pub fn ours_lent(bytes: &[u8], message_bytes_max: usize) -> Reading<Violation> {
-    let mut decoder = Decoder::new(DecoderConfig { message_bytes_max });
+pub fn ours_lent(of: Sender, bytes: &[u8], message_bytes_max: usize) -> Reading<Violation> {
+    let mut decoder = decoder(of, message_bytes_max);
     let mut found = Vec::new();
-    decoder.push(bytes);
+    let lent = |data: &[u8]| Incoming::Message {
+        kind: MessageKind::Binary,
+        data: data.to_vec().into(),
+    };
+    decoder.push_short(&mut bytes.to_vec(), |data| found.push(lent(data)));
     loop {
-        let lent = |data: &[u8]| {
-            found.push(Incoming::Message {
-                kind: MessageKind::Binary,
-                data: data.to_vec().into(),
-            });
-        };
-        match decoder.poll_short(lent) {
+        match decoder.poll_short(|data| found.push(lent(data))) {
             Ok(Some(incoming)) => found.push(incoming),
             Ok(None) => {
                 let is_closed = matches!(found.last(), Some(Incoming::Close { .. }));
@@ -57,10 +72,11 @@ pub fn ours_lent(bytes: &[u8], message_bytes_max: usize) -> Reading<Violation> {
 
 /// Our decoder, with the bytes in these pieces.
 pub fn ours<'a>(
+    of: Sender,
     pieces: impl IntoIterator<Item = &'a [u8]>,
     message_bytes_max: usize,
 ) -> Reading<Violation> {
-    let mut decoder = Decoder::new(DecoderConfig { message_bytes_max });
+    let mut decoder = decoder(of, message_bytes_max);
     let mut found = Vec::new();
     let mut end = End::Open;
     for piece in pieces {
@@ -84,17 +100,12 @@ pub fn ours<'a>(
     Reading { found, end }
 }
 
-/// tungstenite as a server; a refusal is the close code that fits its error.
-pub fn tungstenite_server(bytes: &[u8], message_bytes_max: usize) -> Reading<u16> {
-    tungstenite(Role::Server, bytes, message_bytes_max)
-}
-
-/// tungstenite as a client.
-pub fn tungstenite_client(bytes: &[u8]) -> Reading<u16> {
-    tungstenite(Role::Client, bytes, 1 << 20)
-}
-
-fn tungstenite(role: Role, bytes: &[u8], message_bytes_max: usize) -> Reading<u16> {
+/// tungstenite at the other end; a refusal is the close code that fits its error.
+pub fn tungstenite(of: Sender, bytes: &[u8], message_bytes_max: usize) -> Reading<u16> {
+    let role = match of {
+        Sender::Client => Role::Server,
+        Sender::Server => Role::Client,
+    };
     let config = WebSocketConfig::default()
         .read_buffer_size(1024)
         .max_message_size(Some(message_bytes_max))

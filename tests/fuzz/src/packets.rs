@@ -86,7 +86,7 @@ pub fn operations() -> impl Strategy<Value = Operations> {
             bytes[at.index(len)] = byte;
             Operation::Packet(bytes)
         }),
-        8 => (1..22_u8, 0..8_u8).prop_map(|(number, byte)| Operation::Verb(number, byte)),
+        8 => (1..21_u8, 0..8_u8).prop_map(|(number, byte)| Operation::Verb(number, byte)),
     ];
     (0..32_u8, vec(operation, 0..60)).prop_map(|(config, list)| Operations { config, list })
 }

@@ -1,10 +1,10 @@
-//! Streams of bytes that a client might send: mostly valid frames, with faults.
+//! Streams of bytes that a client or a server might send: mostly valid frames, with faults.
 
 use std::fmt;
 
 use proptest::{collection::vec, prelude::*, sample::Index};
 
-use crate::corpus;
+use crate::{corpus, oracle::Sender};
 
 /// One frame, valid or not.
 #[derive(Debug, Clone)]
@@ -46,7 +46,7 @@ impl Frame {
     }
 }
 
-/// The bytes of a client, and where they are cut. `Debug` gives the bytes as the corpus has them.
+/// The bytes of a peer, and where they are cut. `Debug` gives the bytes as the corpus has them.
 #[derive(Clone)]
 pub struct Stream {
     /// All of them.
@@ -80,7 +80,7 @@ pub fn noise() -> impl Strategy<Value = Stream> {
 }
 
 /// Frames, of which most are valid and in an order that makes sense; and sometimes bytes that are changed afterwards.
-pub fn frames() -> impl Strategy<Value = Stream> {
+pub fn frames(of: Sender) -> impl Strategy<Value = Stream> {
     let changes = prop_oneof![
         3 => Just(Vec::new()),
         1 => vec((any::<Index>(), any::<u8>()), 1..3),
@@ -92,12 +92,12 @@ pub fn frames() -> impl Strategy<Value = Stream> {
         any::<Index>(),
         0..4,
     )
-        .prop_map(|(messages, changes, cuts, end, whole)| {
+        .prop_map(move |(messages, changes, cuts, end, whole)| {
             let mut bytes = Vec::new();
-            messages
-                .iter()
-                .flatten()
-                .for_each(|frame| frame.append(&mut bytes));
+            for mut frame in messages.into_iter().flatten() {
+                frame.masked ^= of == Sender::Server;
+                frame.append(&mut bytes);
+            }
             for (at, byte) in changes {
                 let len = bytes.len();
                 if len > 0 {

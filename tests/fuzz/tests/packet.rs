@@ -228,7 +228,14 @@ impl Run {
                 let started = endpoint.respond_unrequested(channel, path);
                 self.started(started.ok(), Role::Server);
             }
-            6..=8 => {
+            7 => {
+                let mut bytes = Vec::new();
+                for _ in 0..=byte {
+                    framing::encode(b"message", false, &mut bytes);
+                }
+                let _ = endpoint.send_run(key, &mut packet::Run::take(&mut bytes.into()));
+            }
+            6 | 8 => {
                 let message = if verb == 8 { LARGE } else { b"message" };
                 let _ = endpoint.send(key, Frame::Message(Bytes::from_static(message)));
             }
@@ -280,15 +287,8 @@ impl Run {
                     endpoint.handle(packet, Time::ZERO);
                 }
             }
-            20 => {
-                let _ = endpoint.open_channel(channel, ChannelConfig::default());
-            }
             _ => {
-                let mut bytes = Vec::new();
-                for _ in 0..=byte {
-                    framing::encode(b"message", false, &mut bytes);
-                }
-                let _ = endpoint.send_run(key, &mut packet::Run::take(&mut bytes.into()));
+                let _ = endpoint.open_channel(channel, ChannelConfig::default());
             }
         }
     }

@@ -4,13 +4,13 @@
 
 use headwater_fuzz::{
     corpus,
-    oracle::{End, Reading, ours, ours_lent, tungstenite_client, tungstenite_server},
+    oracle::{End, Reading, Sender, ours, ours_lent, tungstenite},
     runner,
     stream::{Stream, frames, noise},
 };
 use headwater_proto::websocket::{
     Incoming, MessageKind, Violation, begin_message, encode_close, encode_message, encode_ping,
-    encode_pong, finish_message,
+    encode_pong, finish_message, mask_frame,
 };
 use proptest::{collection::vec, prelude::*, test_runner::TestCaseError};
 
@@ -18,16 +18,16 @@ use proptest::{collection::vec, prelude::*, test_runner::TestCaseError};
 const MESSAGE_BYTES_MAX: [usize; 2] = [300, 100_000];
 
 /// Compares what was made of the same bytes.
-fn agree(bytes: &[u8], message_bytes_max: usize) -> Result<(), TestCaseError> {
-    let ours = ours([bytes], message_bytes_max);
-    prop_assert_eq!(&ours_lent(bytes, message_bytes_max), &ours);
-    let mut theirs = tungstenite_server(bytes, message_bytes_max);
+fn agree(of: Sender, bytes: &[u8], message_bytes_max: usize) -> Result<(), TestCaseError> {
+    let ours = ours(of, [bytes], message_bytes_max);
+    prop_assert_eq!(&ours_lent(of, bytes, message_bytes_max), &ours);
+    let mut theirs = tungstenite(of, bytes, message_bytes_max);
     if theirs.end == End::Open && ours.end != End::Open {
         // Difference 1: we refuse as soon as it is clear that no continuation can be accepted: by the first two bytes
         // of a header, by a length, by text that is wrong in the middle of a frame. tungstenite waits for the whole
         // frame. So it gets a whole frame: whatever comes now, it must refuse as well.
         let longer = [bytes, &vec![0; message_bytes_max + 14]].concat();
-        theirs = tungstenite_server(&longer, message_bytes_max);
+        theirs = tungstenite(of, &longer, message_bytes_max);
     }
     let End::Refused(violation) = ours.end else {
         let theirs = allowing_1014(&ours, theirs);
@@ -98,26 +98,30 @@ fn same_fault(violation: Violation, theirs: u16) -> bool {
 }
 
 /// Whatever the pieces, the same comes out.
-fn pieces_do_not_matter(stream: &Stream, message_bytes_max: usize) -> Result<(), TestCaseError> {
-    let whole = ours([&stream.bytes[..]], message_bytes_max);
-    let pieces = ours(stream.pieces(), message_bytes_max);
+fn pieces_do_not_matter(
+    of: Sender,
+    stream: &Stream,
+    message_bytes_max: usize,
+) -> Result<(), TestCaseError> {
+    let whole = ours(of, [&stream.bytes[..]], message_bytes_max);
+    let pieces = ours(of, stream.pieces(), message_bytes_max);
     prop_assert_eq!(&pieces, &whole);
-    let bytes = ours(stream.bytes.chunks(1), message_bytes_max);
+    let bytes = ours(of, stream.bytes.chunks(1), message_bytes_max);
     prop_assert_eq!(&bytes, &whole);
     Ok(())
 }
 
-fn check(stream: &Stream) -> Result<(), TestCaseError> {
+fn check(of: Sender, stream: &Stream) -> Result<(), TestCaseError> {
     for max in MESSAGE_BYTES_MAX {
-        agree(&stream.bytes, max)?;
-        pieces_do_not_matter(stream, max)?;
+        agree(of, &stream.bytes, max)?;
+        pieces_do_not_matter(of, stream, max)?;
     }
     Ok(())
 }
 
 /// Runs [`check`] on generated streams.
-fn fuzz(test: &str, cases: u32, streams: impl Strategy<Value = Stream>) {
-    let result = runner(test, cases).run(&streams, |stream| check(&stream));
+fn fuzz(test: &str, of: Sender, cases: u32, streams: impl Strategy<Value = Stream>) {
+    let result = runner(test, cases).run(&streams, |stream| check(of, &stream));
     // "minimal failing input" is what goes to the corpus.
     result.unwrap_or_else(|error| panic!("{error}"));
 }
@@ -126,11 +130,11 @@ fn fuzz(test: &str, cases: u32, streams: impl Strategy<Value = Stream>) {
 fn the_corpus_is_read_as_tungstenite_reads_it() {
     for (file, bytes) in corpus::read("websocket") {
         for max in MESSAGE_BYTES_MAX {
-            agree(&bytes, max).unwrap_or_else(|error| panic!("{file}: {error}"));
-            let whole = ours([&bytes[..]], max);
+            agree(Sender::Client, &bytes, max).unwrap_or_else(|error| panic!("{file}: {error}"));
+            let whole = ours(Sender::Client, [&bytes[..]], max);
             for size in 1..bytes.len() {
                 assert_eq!(
-                    ours(bytes.chunks(size), max),
+                    ours(Sender::Client, bytes.chunks(size), max),
                     whole,
                     "{file} in pieces of {size}"
                 );
@@ -141,12 +145,22 @@ fn the_corpus_is_read_as_tungstenite_reads_it() {
 
 #[test]
 fn frames_are_read_as_tungstenite_reads_them() {
-    fuzz("frames", 4000, frames());
+    fuzz("frames", Sender::Client, 4000, frames(Sender::Client));
+}
+
+#[test]
+fn frames_of_a_server_are_read_as_tungstenite_reads_them() {
+    fuzz(
+        "server frames",
+        Sender::Server,
+        4000,
+        frames(Sender::Server),
+    );
 }
 
 #[test]
 fn noise_is_read_as_tungstenite_reads_it() {
-    fuzz("noise", 8000, noise());
+    fuzz("noise", Sender::Client, 8000, noise());
 }
 
 /// The generator must reach what the comparison is about: otherwise the tests above prove little.
@@ -155,8 +169,8 @@ fn generated_frames_reach_messages_and_every_kind_of_end() {
     let mut reached = std::collections::BTreeMap::<String, u32>::new();
     let counted = std::cell::RefCell::new(&mut reached);
     runner("reach", 2000)
-        .run(&frames(), |stream| {
-            let reading = ours([&stream.bytes[..]], MESSAGE_BYTES_MAX[0]);
+        .run(&frames(Sender::Client), |stream| {
+            let reading = ours(Sender::Client, [&stream.bytes[..]], MESSAGE_BYTES_MAX[0]);
             let end = match reading.end {
                 End::Open => "open".to_owned(),
                 End::Closed => "closed".to_owned(),
@@ -218,22 +232,38 @@ fn encode(said: &Said, out: &mut Vec<u8>) -> Incoming {
     }
 }
 
+/// As a server writes it, and with a mask as a client does.
 #[test]
 fn what_we_write_is_read_by_tungstenite() {
     let valid_code = prop_oneof![1000..=1003_u16, 1007..=1013_u16, 3000..=4999_u16];
     let close = (valid_code, "[ -~€]{0,200}");
-    let strategy = (vec(said(), 0..10), close);
+    let key = prop_oneof![Just(None), any::<[u8; 4]>().prop_map(Some)];
+    let strategy = (vec(said(), 0..10), close, key);
     runner("round trip", 2000)
-        .run(&strategy, |(said, (code, reason))| {
+        .run(&strategy, |(said, (code, reason), key)| {
             let mut out = Vec::new();
-            let mut expected: Vec<_> = said.iter().map(|said| encode(said, &mut out)).collect();
-            encode_close(code, &reason, &mut out);
+            let mut frame = |write: &mut dyn FnMut(&mut Vec<u8>)| {
+                let start = out.len();
+                write(&mut out);
+                if let Some(key) = key {
+                    mask_frame(start, key, &mut out);
+                }
+            };
+            let mut expected = Vec::new();
+            for said in &said {
+                frame(&mut |out| expected.push(encode(said, out)));
+            }
+            frame(&mut |out| encode_close(code, &reason, out));
             let reason = reason[..reason.floor_char_boundary(123)].to_owned();
             expected.push(Incoming::Close {
                 code: Some(code),
                 reason,
             });
-            let reading = tungstenite_client(&out);
+            let of = match key {
+                Some(_) => Sender::Client,
+                None => Sender::Server,
+            };
+            let reading = tungstenite(of, &out, 1 << 20);
             prop_assert_eq!(reading.found, expected);
             prop_assert_eq!(reading.end, End::Closed);
             Ok(())

@@ -42,8 +42,28 @@ impl Place {
 
     /// Serves at this URL by what answers with `name`; gives the port.
     async fn serve(&self, url: &str, name: &'static str) -> u16 {
-        let transport = UrlServer::bind(url, &self.server).await;
-        let transport = transport.unwrap_or_else(|error| panic!("{url}: {error}"));
+        let served = self.try_serve(url, name).await;
+        served.unwrap_or_else(|error| panic!("{url}: {error}"))
+    }
+
+    /// Serves HTTP/2 at this port too, unless somebody has it: it was chosen for UDP alone.
+    async fn has_http2_beside(&self, port: u16) -> bool {
+        let url = format!("https://127.0.0.1:{port}");
+        self.try_serve(&url, "HTTP/2").await.is_ok()
+    }
+
+    /// Takes a port of UDP, and whatever comes there, and serves HTTP/2 beside it.
+    async fn http2_and_hole(&self) -> (UdpSocket, u16) {
+        loop {
+            let (hole, port) = hole().await;
+            if self.has_http2_beside(port).await {
+                return (hole, port);
+            }
+        }
+    }
+
+    async fn try_serve(&self, url: &str, name: &'static str) -> Result<u16, UrlError> {
+        let transport = UrlServer::bind(url, &self.server).await?;
         let (_, port) = transport.url().rsplit_once(':').expect("a port");
         let port = port.parse().expect("a port is a number");
         let router = Router::new();
@@ -64,7 +84,7 @@ impl Place {
         });
         let server = Server::new(transport, router, ServerConfig::default());
         tokio::spawn(async move { server.serve().await });
-        port
+        Ok(port)
     }
 
     fn client(&self, scheme: &str, port: u16) -> Client {
@@ -109,10 +129,12 @@ async fn hole() -> (UdpSocket, u16) {
 #[tokio::test]
 async fn s4_85_where_udp_gets_through_http3_is_spoken() {
     let place = Place::new(LONG);
-    let port = place.serve("h3://127.0.0.1:0", "HTTP/3").await;
-    place
-        .serve(&format!("https://127.0.0.1:{port}"), "HTTP/2")
-        .await;
+    let port = loop {
+        let port = place.serve("h3://127.0.0.1:0", "HTTP/3").await;
+        if place.has_http2_beside(port).await {
+            break port;
+        }
+    };
     let client = place.client("https+h3", port);
     assert_eq!(which(&client).await.expect("an answer"), "HTTP/3");
 }
@@ -120,10 +142,7 @@ async fn s4_85_where_udp_gets_through_http3_is_spoken() {
 #[tokio::test]
 async fn s4_85_where_udp_is_blocked_http2_is_spoken() {
     let place = Place::new(SHORT);
-    let (_hole, port) = hole().await;
-    place
-        .serve(&format!("https://127.0.0.1:{port}"), "HTTP/2")
-        .await;
+    let (_hole, port) = place.http2_and_hole().await;
     let client = place.client("https+h3", port);
     assert_eq!(which(&client).await.expect("an answer"), "HTTP/2");
 }
@@ -132,12 +151,9 @@ async fn s4_85_where_udp_is_blocked_http2_is_spoken() {
 #[tokio::test]
 async fn s4_85_new_calls_move_to_the_http3_that_is_announced() {
     let mut place = Place::new(SHORT);
-    let (_hole, port) = hole().await;
     let elsewhere = place.serve("h3://127.0.0.1:0", "HTTP/3").await;
     place.server.http2.alt_svc = Some(AltSvc::new(elsewhere));
-    place
-        .serve(&format!("https://127.0.0.1:{port}"), "HTTP/2")
-        .await;
+    let (_hole, port) = place.http2_and_hole().await;
 
     let client = place.client("https+h3", port);
     let (sender, mut receiver) = soon("a stream", open(&client)).await;
@@ -154,11 +170,9 @@ async fn s4_85_new_calls_move_to_the_http3_that_is_announced() {
 #[tokio::test]
 async fn s4_85_what_is_announced_and_blocked_is_not_spoken() {
     let mut place = Place::new(SHORT);
-    let ((_hole, port), (_other, elsewhere)) = (hole().await, hole().await);
+    let (_other, elsewhere) = hole().await;
     place.server.http2.alt_svc = Some(AltSvc::new(elsewhere));
-    place
-        .serve(&format!("https://127.0.0.1:{port}"), "HTTP/2")
-        .await;
+    let (_hole, port) = place.http2_and_hole().await;
     let client = place.client("https+h3", port);
     for _ in 0..10 {
         assert_eq!(which(&client).await.expect("an answer"), "HTTP/2");

@@ -112,7 +112,8 @@ impl Reader {
     ) -> Poll<Result<(), ReadError>> {
         let before = turn.len();
         // First what came with the handshake, and the violation that ended the turn before.
-        let decoded = self.poll_until(context, |decoder| {
+        let decoded = self.poll_until(context, |decoder, bytes| {
+            decoder.push(bytes);
             let decoded = decode(decoder, turn);
             match turn.len() > before {
                 true => Some(Ok(())),
@@ -126,7 +127,7 @@ impl Reader {
     pub(crate) fn poll_until<T>(
         &mut self,
         context: &mut Context<'_>,
-        decode: impl FnMut(&mut Decoder) -> Option<T>,
+        decode: impl FnMut(&mut Decoder, &mut [u8]) -> Option<T>,
     ) -> Poll<Result<T, ReadError>> {
         let Self {
             half,
@@ -168,28 +169,29 @@ fn decode(decoder: &mut Decoder, turn: &mut Vec<Incoming>) -> Result<(), Violati
     Ok(())
 }
 
-/// Reads until `decode` finds something in what came. `reads` counts what did.
+/// Reads until `decode` finds something in what came, beginning with what came before. `reads` counts what did.
 pub(crate) fn poll_until<T>(
     decoder: &mut Decoder,
     reads: &mut u64,
     mut read: impl FnMut(&mut ReadBuf<'_>) -> Poll<io::Result<()>>,
-    mut decode: impl FnMut(&mut Decoder) -> Option<T>,
+    mut decode: impl FnMut(&mut Decoder, &mut [u8]) -> Option<T>,
 ) -> Poll<Result<T, ReadError>> {
-    loop {
-        if let Some(found) = decode(decoder) {
-            return Poll::Ready(Ok(found));
-        }
-        let read = SCRATCH.with_borrow_mut(|scratch| {
+    if let Some(found) = decode(decoder, &mut []) {
+        return Poll::Ready(Ok(found));
+    }
+    SCRATCH.with_borrow_mut(|scratch| {
+        loop {
             let mut buffer = ReadBuf::new(scratch);
             ready!(read(&mut buffer))?;
-            decoder.push(buffer.filled());
-            Poll::Ready(io::Result::Ok(buffer.filled().len()))
-        });
-        if ready!(read)? == 0 {
-            return Poll::Ready(Err(ReadError::Ended));
+            if buffer.filled().is_empty() {
+                return Poll::Ready(Err(ReadError::Ended));
+            }
+            *reads += 1;
+            if let Some(found) = decode(decoder, buffer.filled_mut()) {
+                return Poll::Ready(Ok(found));
+            }
         }
-        *reads += 1;
-    }
+    })
 }
 
 /// Reads and drops what still comes, until the end.

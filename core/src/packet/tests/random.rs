@@ -157,7 +157,7 @@ impl Side {
         }
         let text = text(key, seen.sent);
         let is_over = seen.left || seen.over;
-        let result = self.endpoint.send(key, Frame::Message(text.into()));
+        let result = self.endpoint.send(key, Frame::Message(text));
         match result {
             Ok(()) => {
                 prop_assert!(!is_over, "{key:?} is over");

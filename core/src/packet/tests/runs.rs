@@ -163,13 +163,16 @@ fn a_run_beyond_the_window_ends_the_call_where_its_messages_would() {
     let plain = ExtensionUse::Never;
     let window = EndpointConfig::default().receive_window.messages;
     let stream = with_payload(packet(ClientStream, BIDI, 1), "m");
-    let count = |outputs: &[Output]| -> usize {
-        let messages = |output: &Output| match output {
-            Output::Event(Event::Run { run, .. }) => run.credit().messages,
-            Output::Event(Event::Frame { .. }) => 1,
-            _ => 0,
-        };
-        outputs.iter().map(messages).sum()
+    let count = |outputs: &[Output]| {
+        let mut count = 0;
+        for output in outputs {
+            if let Output::Event(Event::Run { run, .. }) = output {
+                count += run.credit().messages;
+            } else if let Output::Event(Event::Frame { .. }) = output {
+                count += 1;
+            }
+        }
+        count
     };
     let mut server = Script::speaking(plain);
     server.requested(BIDI, 1);

@@ -82,3 +82,20 @@ fn s3_16_s3_18_what_was_not_written_goes_to_the_next_consumer() {
         assert!(channel.fresh(one).is_empty(), "it has left");
     }
 }
+
+/// S3-17, S3-22: consumers that wait cost nothing: no timer and no polling, and a message disturbs only the one that is
+/// pushed it.
+#[test]
+fn s3_17_s3_22_ten_thousand_idle_consumers_only_wait() {
+    let mut channel = Channel::new(QueueConfig::default());
+    let consumers: Vec<ConsumerKey> = (0..10_000).map(|_| channel.plain()).collect();
+    assert_eq!(channel.queue.poll_timeout(), None, "nothing is due");
+    channel.submit_all(&["a", "b"]);
+    assert_eq!(channel.queue.counters().delivered, 2);
+    assert_eq!(channel.fresh(consumers[0]), ["a"]);
+    assert_eq!(channel.fresh(consumers[1]), ["b"]);
+    for consumer in &consumers[1..] {
+        channel.leave(*consumer, Left::Broken);
+    }
+    assert_eq!(channel.again(consumers[0]), ["b"], "it is the last one");
+}

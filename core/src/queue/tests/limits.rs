@@ -49,6 +49,32 @@ fn s3_19_a_full_channel_may_drop_the_oldest() {
     assert_eq!(channel.queue.counters().waiting, 3);
 }
 
+/// S3-19: what comes back from a lost connection is the oldest again.
+#[test]
+fn s3_19_what_comes_back_is_dropped_before_what_is_newer() {
+    let mut channel = Channel::new(QueueConfig {
+        messages_max: 2,
+        full: Full::DropOldest,
+        ..QueueConfig::default()
+    });
+    let one = channel.plain();
+    channel.submit_all(&["1", "2"]);
+    channel.written(one, 2);
+    channel.submit_all(&["3", "4", "5"]);
+    assert_eq!(
+        channel.queue.counters().dropped,
+        1,
+        "3, for the others were written"
+    );
+    channel.leave(one, Left::Broken);
+    assert_eq!(channel.queue.counters().waiting, 4);
+    channel.submit_all(&["6"]);
+    let other = channel.plain();
+    let pushed = channel.pushed(other);
+    let texts: Vec<String> = pushed.into_iter().map(|(text, _)| text).collect();
+    assert_eq!(texts, ["5", "6"]);
+}
+
 /// S3-19: what is in doubt does not make a channel full.
 #[test]
 fn s3_19_what_was_written_makes_room() {

@@ -67,12 +67,39 @@ fn decode_lent(pieces_of: usize, bytes: &[u8]) -> (Vec<Incoming>, Option<u16>) {
     (found, None)
 }
 
+/// The same, where the bytes lie.
+fn decode_in_place(pieces_of: usize, bytes: &[u8]) -> (Vec<Incoming>, Option<u16>) {
+    let mut decoder = decoder(1 << 20);
+    let mut found = Vec::new();
+    for piece in bytes.chunks(pieces_of) {
+        decoder.push_short(&mut piece.to_vec(), |data| {
+            found.push(Incoming::Message {
+                kind: MessageKind::Binary,
+                data: Bytes::copy_from_slice(data),
+            });
+        });
+        loop {
+            match decoder.poll() {
+                Ok(Some(incoming)) => found.push(incoming),
+                Ok(None) => break,
+                Err(violation) => return (found, Some(violation.close_code)),
+            }
+        }
+    }
+    (found, None)
+}
+
 /// The same, and asserts that it does not matter how the bytes were cut, nor how the messages are taken.
 fn decode(bytes: &[u8]) -> (Vec<Incoming>, Option<u16>) {
     let whole = decode_in(bytes.len().max(1), bytes);
     for size in [1, 2, 3, 5, 7, 64, 1000, bytes.len().max(1)] {
         assert_eq!(decode_in(size, bytes), whole, "in pieces of {size}");
         assert_eq!(decode_lent(size, bytes), whole, "lent, in pieces of {size}");
+        assert_eq!(
+            decode_in_place(size, bytes),
+            whole,
+            "in place, in pieces of {size}"
+        );
     }
     whole
 }

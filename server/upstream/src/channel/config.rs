@@ -56,13 +56,12 @@ impl ChannelConfig {
     /// What the transport is told beside the URL.
     pub(super) fn client_options(&self) -> ClientOptions {
         #[allow(unused_mut, reason = "not every build has a network")]
-        let mut options = ClientOptions {
+        let mut options = config::client_options(
             #[cfg(feature = "tls")]
-            tls: self.tls.clone(),
+            &self.tls,
             #[cfg(feature = "in-process")]
-            in_process: self.in_process.clone(),
-            ..config::client_options()
-        };
+            &self.in_process,
+        );
         #[cfg(feature = "http2")]
         self.configure(&mut options.http2.channel);
         #[cfg(feature = "http3")]

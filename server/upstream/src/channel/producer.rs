@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use headwater_proto::{Code, Status, push_channel};
-use headwater_rpc::{CallError, CallOptions, EndedBy, ExecutionPolicy, Shape};
+use headwater_rpc::{CallError, CallOptions, EndedBy, Shape};
 use prost::Message as _;
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -63,8 +63,8 @@ impl Producer {
 
     /// Adds a message to the channel, and says its place there, from 1. It needs no consumer.
     ///
-    /// It is tried again for as long as no service had it: while there is no connection, or the call is known not to have
-    /// come to a handler, or the service says `UNAVAILABLE`, which it says of what it did not take. (A proxy may say that of a message that was taken; then there
+    /// It is tried again for as long as no service had it: while there is no connection, or the service says
+    /// `UNAVAILABLE`, which it says of what it did not take. (A proxy may say that of a message that was taken; then there
     /// are two.) Once it was sent and its call broke, it is not.
     ///
     /// # Errors
@@ -104,8 +104,6 @@ impl Producer {
         };
         let options = CallOptions {
             wait_for_ready: Some(true),
-            // What no handler has seen is sent again at once.
-            execution: Some(ExecutionPolicy::TRANSPARENT),
             shape: Shape::Unary,
             ..CallOptions::default()
         };

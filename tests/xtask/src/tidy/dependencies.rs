@@ -55,7 +55,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("transports/in-process", &[PROTO, CORE, RPC]),
     ("transports/http2", &[PROTO, CORE, RPC]),
     ("transports/http3", &[PROTO, CORE, RPC]),
-    ("transports/grpc-web", &[PROTO, CORE, RPC]),
+    ("transports/grpc-web", &[RPC]),
     ("transports/websocket", &[PROTO, CORE, RPC]),
     // The one place that knows them all.
     (

@@ -115,4 +115,12 @@ mod tests {
         let slow = Pace::new(Duration::from_secs(60));
         assert_eq!(slow.interval(), Duration::from_secs(60));
     }
+
+    #[test]
+    fn the_longest_interval_can_be_doubled() {
+        let endless = Pace::new(Duration::MAX);
+        let longest = endless.interval();
+        endless.double();
+        assert_eq!(endless.interval(), longest);
+    }
 }

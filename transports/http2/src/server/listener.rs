@@ -1,15 +1,13 @@
 //! Where connections come from: a TCP port or a Unix socket.
 
-use std::{
-    io,
-    net::SocketAddr,
-    os::unix::fs::FileTypeExt as _,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{io, net::SocketAddr, path::Path, time::Duration};
+#[cfg(unix)]
+use std::{os::unix::fs::FileTypeExt as _, path::PathBuf};
 
 use headwater_rpc::{Peer, channel::Address};
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::net::{TcpListener, TcpStream};
+#[cfg(unix)]
+use tokio::net::{UnixListener, UnixStream};
 use tonic::transport::server::{Connected as _, TcpConnectInfo};
 
 use crate::io::Io;
@@ -20,6 +18,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// A bound address.
 pub(super) enum Listener {
     Tcp(TcpListener),
+    #[cfg(unix)]
     Unix(UnixListener, SocketFile),
 }
 
@@ -33,6 +32,7 @@ pub(super) struct Accepted {
 
 impl Listener {
     /// Binds a Unix socket. A socket file that nobody listens on any more is removed before.
+    #[cfg(unix)]
     pub(super) async fn unix(path: &Path) -> io::Result<Self> {
         if is_socket(path) && is_refused(&UnixStream::connect(path).await) {
             std::fs::remove_file(path)?;
@@ -41,9 +41,17 @@ impl Listener {
         Ok(Self::Unix(listener, SocketFile(path.to_owned())))
     }
 
+    /// There are none on this system.
+    #[cfg(not(unix))]
+    #[expect(clippy::unused_async, reason = "it is one with that of other systems")]
+    pub(super) async fn unix(_: &Path) -> io::Result<Self> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     pub(super) fn address(&self) -> io::Result<Address> {
         match self {
             Self::Tcp(listener) => Ok(Address::Socket(listener.local_addr()?)),
+            #[cfg(unix)]
             Self::Unix(_, SocketFile(path)) => Ok(Address::Unix(path.clone())),
         }
     }
@@ -53,6 +61,7 @@ impl Listener {
         loop {
             let accepted = match self {
                 Self::Tcp(listener) => listener.accept().await.map(|(io, from)| tcp(io, from)),
+                #[cfg(unix)]
                 Self::Unix(listener, file) => listener.accept().await.map(|(io, _)| unix(io, file)),
             };
             match accepted {
@@ -81,6 +90,7 @@ fn tcp(io: TcpStream, from: SocketAddr) -> Accepted {
     }
 }
 
+#[cfg(unix)]
 fn unix(io: UnixStream, SocketFile(path): &SocketFile) -> Accepted {
     let local = Address::Unix(path.clone()).to_string();
     Accepted {
@@ -91,19 +101,23 @@ fn unix(io: UnixStream, SocketFile(path): &SocketFile) -> Accepted {
     }
 }
 
+#[cfg(unix)]
 fn is_socket(path: &Path) -> bool {
     let metadata = std::fs::symlink_metadata(path);
     metadata.is_ok_and(|metadata| metadata.file_type().is_socket())
 }
 
+#[cfg(unix)]
 fn is_refused(connected: &io::Result<UnixStream>) -> bool {
     let error = connected.as_ref().err().map(io::Error::kind);
     error == Some(io::ErrorKind::ConnectionRefused)
 }
 
 /// The file of a Unix socket, which the system leaves behind.
+#[cfg(unix)]
 pub(super) struct SocketFile(PathBuf);
 
+#[cfg(unix)]
 impl Drop for SocketFile {
     fn drop(&mut self) {
         // Somebody else may have removed it, and that is as good.

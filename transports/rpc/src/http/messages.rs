@@ -5,11 +5,17 @@ use std::task::{Context, Poll};
 use ::http::HeaderMap;
 use bytes::Bytes;
 use headwater_core::call::{Closed, Frame, Trailers, Violation};
-use headwater_proto::grpc::{Deframer, FramingError};
+use headwater_proto::grpc::{
+    Deframer, FramingError,
+    framing::{self, PREFIX_BYTES},
+};
 
 use super::headers;
 use crate::{Inbound, Received};
 
+/// A message below this that came in several pieces becomes a run of its own, which is a copy: else what is behind it could
+/// not be in runs.
+const OWN_RUN_BYTES: usize = 4 << 10;
 /// Bytes of a body after which one poll takes no more.
 const POLL_BYTES: usize = 64 << 10;
 
@@ -126,6 +132,9 @@ impl<S: Source> Messages<S> {
                 Ok(Some(message)) if message.compressed => {
                     frames.push(Frame::Compressed(message.bytes));
                 }
+                Ok(Some(message)) if frames.is_empty() && message.bytes.len() < OWN_RUN_BYTES => {
+                    runs.push(run_of(&message.bytes));
+                }
                 Ok(Some(message)) => frames.push(Frame::Message(message.bytes)),
                 Ok(None) => return,
                 Err(error) => {
@@ -169,9 +178,71 @@ pub fn poll_as_frames(
     polled
 }
 
+fn run_of(message: &[u8]) -> Bytes {
+    let mut run = Vec::with_capacity(PREFIX_BYTES + message.len());
+    framing::encode(message, false, &mut run);
+    run.into()
+}
+
 const fn violation(error: FramingError) -> Violation {
     if matches!(error, FramingError::TooLarge { .. }) {
         return Violation::TooLarge;
     }
     Violation::Undecodable
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::VecDeque, task::Waker};
+
+    use super::*;
+
+    struct Pieces(VecDeque<Bytes>);
+
+    impl Source for Pieces {
+        fn poll_part(&mut self, _: &mut Context<'_>) -> Poll<Option<Result<Part, Closed>>> {
+            let piece = self.0.pop_front();
+            piece.map_or(Poll::Pending, |piece| {
+                Poll::Ready(Some(Ok(Part::Data(piece))))
+            })
+        }
+    }
+
+    fn receive(wire: &[u8], piece_bytes: usize) -> Received {
+        let pieces = wire.chunks(piece_bytes).map(Bytes::copy_from_slice);
+        let mut messages = Messages::requests(Pieces(pieces.collect()), 1 << 20);
+        let mut received = Received::default();
+        let polled = messages.poll_more(&mut Context::from_waker(Waker::noop()), &mut received, 0);
+        assert_eq!(polled, Poll::Ready(Ok(())));
+        received
+    }
+
+    #[test]
+    fn short_messages_come_in_runs_wherever_their_bytes_are_cut() {
+        let sent: Vec<_> = (0..40_u8)
+            .map(|length| vec![length; length.into()])
+            .collect();
+        let mut wire = Vec::new();
+        for message in &sent {
+            framing::encode(message, false, &mut wire);
+        }
+        for piece_bytes in 1..wire.len() {
+            let received = receive(&wire, piece_bytes);
+            assert!(received.frames.is_empty(), "pieces of {piece_bytes}");
+            assert_eq!(received.runs.concat(), wire, "pieces of {piece_bytes}");
+        }
+    }
+
+    #[test]
+    fn a_long_message_in_pieces_is_not_copied_and_keeps_its_place() {
+        let mut wire = Vec::new();
+        let long = vec![7; OWN_RUN_BYTES];
+        for message in [&b"before"[..], &long, b"after"] {
+            framing::encode(message, false, &mut wire);
+        }
+        let received = receive(&wire, 1000);
+        assert_eq!(received.runs.len(), 1);
+        let expected = [&long[..], b"after"].map(|it| Frame::Message(Bytes::copy_from_slice(it)));
+        assert_eq!(received.frames, expected);
+    }
 }

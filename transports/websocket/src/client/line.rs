@@ -60,8 +60,8 @@ impl Line for DialledLine {
             ..
         } = self;
         let read = |buffer: &mut ReadBuf<'_>| Pin::new(&mut *stream).poll_read(cx, buffer);
-        let taken = poll_until(decoder, reads, read, |decoder| {
-            out.take_all(decoder, arrivals)
+        let taken = poll_until(decoder, reads, read, |decoder, bytes| {
+            out.take_all(decoder, bytes, arrivals)
         });
         out.end_of(taken)
     }
@@ -74,8 +74,8 @@ impl Line for DialledLine {
         self.out.push(packet)
     }
 
-    fn push_run(&mut self, id: &StreamId, run: &Run) -> usize {
-        self.out.push_run(id, run)
+    fn push_run(&mut self, id: &StreamId, run: Run) -> usize {
+        self.out.push_run(id, &run)
     }
 
     fn push_ping(&mut self) {

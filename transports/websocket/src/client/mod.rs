@@ -1,4 +1,4 @@
-//! The client's end, dialled by tokio-tungstenite.
+//! The client's end: the handshake is tokio-tungstenite's, and the frames after it are read and written by our own codec.
 
 mod channel;
 mod config;

@@ -9,7 +9,7 @@ use std::{
 use headwater_rpc::channel::Address;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::{TcpStream, UnixStream},
+    net::TcpStream,
 };
 
 /// Any stream of bytes.
@@ -26,7 +26,8 @@ pub(super) async fn dial(address: &Address) -> io::Result<Box<dyn Stream>> {
             let _ = stream.set_nodelay(true);
             Ok(Box::new(stream))
         }
-        Address::Unix(path) => Ok(Box::new(UnixStream::connect(path).await?)),
+        #[cfg(unix)]
+        Address::Unix(path) => Ok(Box::new(tokio::net::UnixStream::connect(path).await?)),
         other => Err(io::Error::new(
             io::ErrorKind::Unsupported,
             format!("{other} is no address of a socket"),

@@ -38,7 +38,7 @@ impl Line for AcceptedLine {
         arrivals: &mut Arrivals,
     ) -> Poll<Result<(), Over>> {
         let Self { reader, out, .. } = self;
-        let taken = reader.poll_until(cx, |decoder| out.take_all(decoder, arrivals));
+        let taken = reader.poll_until(cx, |decoder, bytes| out.take_all(decoder, bytes, arrivals));
         out.end_of(taken)
     }
 
@@ -50,8 +50,8 @@ impl Line for AcceptedLine {
         self.out.push(packet)
     }
 
-    fn push_run(&mut self, id: &StreamId, run: &Run) -> usize {
-        self.out.push_run(id, run)
+    fn push_run(&mut self, id: &StreamId, run: Run) -> usize {
+        self.out.push_run(id, &run)
     }
 
     fn push_ping(&mut self) {

@@ -31,7 +31,13 @@ pub(crate) trait Line: Send {
 
     /// Has each of these messages written next, in a packet and a binary message of its own, and says how many bytes they
     /// have.
-    fn push_run(&mut self, id: &StreamId, run: &Run) -> usize;
+    fn push_run(&mut self, id: &StreamId, run: Run) -> usize {
+        let packets = run.into_messages().map(|payload| RpcPacket {
+            payload,
+            ..id.packet()
+        });
+        packets.map(|packet| self.push(&packet)).sum()
+    }
 
     /// Has the peer asked for a sign of life.
     fn push_ping(&mut self);

@@ -218,7 +218,7 @@ impl Machine {
                         self.replies += bytes;
                     }
                 }
-                Output::TransmitRun { id, run } => self.unwritten += line.push_run(&id, &run),
+                Output::TransmitRun { id, run } => self.unwritten += line.push_run(&id, run),
                 Output::Event(event) => self.on_event(event),
             }
         }

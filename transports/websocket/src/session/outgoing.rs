@@ -44,6 +44,35 @@ impl End {
     }
 }
 
+/// What stands before a message: the header of its frame, which ends with the key, and the beginning of its packet.
+#[derive(Default)]
+struct Head {
+    /// Of the message that it is for.
+    message_bytes: Option<usize>,
+    bytes: Vec<u8>,
+    /// Of the frame's header.
+    frame_bytes: usize,
+}
+
+impl Head {
+    /// The key is 0.
+    fn new(end: End, layout: &StreamLayout, message_bytes: usize) -> Self {
+        let mut bytes = Vec::with_capacity(FRAME_BYTES_MAX + StreamLayout::OVERHEAD_BYTES_MAX);
+        let packet_bytes = layout.packet_len(message_bytes);
+        match end {
+            End::Client => append_masked_header(Opcode::Binary, packet_bytes, [0; 4], &mut bytes),
+            End::Server => append_header(Opcode::Binary, packet_bytes, &mut bytes),
+        }
+        let frame_bytes = bytes.len();
+        layout.append_before(message_bytes, &mut bytes);
+        Self {
+            message_bytes: Some(message_bytes),
+            bytes,
+            frame_bytes,
+        }
+    }
+}
+
 /// Frames that the system has not taken.
 #[derive(Debug)]
 pub(crate) struct Outgoing {
@@ -89,24 +118,23 @@ impl Outgoing {
         let start = self.bytes.len();
         let overhead = run.credit().messages * (FRAME_BYTES_MAX + StreamLayout::OVERHEAD_BYTES_MAX);
         self.bytes.reserve(run.credit().bytes + overhead);
-        match self.end {
-            End::Server => {
-                for message in run.messages() {
-                    let packet_len = layout.packet_len(message.len());
-                    append_header(Opcode::Binary, packet_len, &mut self.bytes);
-                    layout.append(message, &mut self.bytes);
-                }
+        // Messages of one length have the same bytes before them, but for the key.
+        let mut head = Head::default();
+        let mut keys = (self.end == End::Client).then(rand::rng);
+        for message in run.messages() {
+            if head.message_bytes != Some(message.len()) {
+                head = Head::new(self.end, &layout, message.len());
             }
-            End::Client => {
-                let mut keys = rand::rng();
-                for message in run.messages() {
-                    let packet_len = layout.packet_len(message.len());
-                    let key = keys.next_u32().to_ne_bytes();
-                    append_masked_header(Opcode::Binary, packet_len, key, &mut self.bytes);
-                    let payload = self.bytes.len();
-                    layout.append(message, &mut self.bytes);
-                    mask(&mut self.bytes[payload..], key);
+            let frame = self.bytes.len();
+            self.bytes.extend_from_slice(&head.bytes);
+            layout.append_after(message, &mut self.bytes);
+            if let Some(keys) = &mut keys {
+                let key = keys.next_u32().to_ne_bytes();
+                let (header, payload) = self.bytes[frame..].split_at_mut(head.frame_bytes);
+                if let Some(place) = header.last_chunk_mut() {
+                    *place = key;
                 }
+                mask(payload, key);
             }
         }
         self.bytes.len() - start
@@ -139,13 +167,15 @@ impl Outgoing {
         self.bytes.len() - start
     }
 
-    /// Takes all packets that a decoder has, and answers the rest; `None` if there is nothing. An error means that nothing
-    /// more comes.
+    /// Takes all packets that a decoder has and that came now, and answers the rest; `None` if there is nothing. An error
+    /// means that nothing more comes.
     pub(crate) fn take_all(
         &mut self,
         decoder: &mut Decoder,
+        bytes: &mut [u8],
         arrivals: &mut Arrivals,
     ) -> Option<Result<(), Over>> {
+        decoder.push_short(bytes, |packet| arrivals.push(packet));
         let mut is_any = false;
         loop {
             let taken = match decoder.poll_short(|packet| arrivals.push(packet)) {

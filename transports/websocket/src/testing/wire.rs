@@ -9,8 +9,8 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use headwater_core::packet::{Arrivals, Run};
-use headwater_proto::pw_rpc::{RpcPacket, StreamId};
+use headwater_core::packet::Arrivals;
+use headwater_proto::pw_rpc::RpcPacket;
 use headwater_rpc::{
     Acceptor, ClientTransport, Code, Inbound, Outbound, Peer, RequestHeaders, ServerTransport,
     Status,
@@ -69,17 +69,15 @@ impl Line for MemoryLine {
         cx: &mut Context<'_>,
         arrivals: &mut Arrivals,
     ) -> Poll<Result<(), Over>> {
-        let mut is_first = true;
         loop {
             match self.came.poll_recv(cx) {
-                Poll::Ready(Some(message)) => arrivals.push(&message),
-                Poll::Ready(None) if is_first => {
+                Poll::Ready(Some(packet)) => arrivals.push(&packet),
+                Poll::Ready(None) if arrivals.is_empty() => {
                     return Poll::Ready(Err(Over::gone("the other side was dropped")));
                 }
-                Poll::Pending if is_first => return Poll::Pending,
+                Poll::Pending if arrivals.is_empty() => return Poll::Pending,
                 Poll::Ready(None) | Poll::Pending => break,
             }
-            is_first = false;
         }
         self.signs += 1;
         Poll::Ready(Ok(()))
@@ -92,15 +90,6 @@ impl Line for MemoryLine {
     fn push(&mut self, packet: &RpcPacket) -> usize {
         (self.sink)(packet.clone());
         packet.to_bytes().len()
-    }
-
-    fn push_run(&mut self, id: &StreamId, run: &Run) -> usize {
-        let packets = run.messages().map(|message| {
-            let mut packet = id.packet();
-            packet.payload = Bytes::copy_from_slice(message);
-            self.push(&packet)
-        });
-        packets.sum()
     }
 
     fn push_ping(&mut self) {}

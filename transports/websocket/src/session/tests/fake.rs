@@ -8,8 +8,8 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use headwater_core::packet::{Arrivals, Run};
-use headwater_proto::pw_rpc::{MethodId, PacketType, RpcPacket, StreamId};
+use headwater_core::packet::Arrivals;
+use headwater_proto::pw_rpc::{MethodId, PacketType, RpcPacket};
 use headwater_rpc::{Acceptor, Peer, Router, Server, ServerConfig, ServerTransport, Status};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -92,15 +92,6 @@ impl Line for FakeLine {
         log.unflushed += bytes;
         log.unflushed_most = log.unflushed_most.max(log.unflushed);
         bytes
-    }
-
-    fn push_run(&mut self, id: &StreamId, run: &Run) -> usize {
-        let packets = run.messages().map(|message| {
-            let mut packet = id.packet();
-            packet.payload = Bytes::copy_from_slice(message);
-            self.push(&packet)
-        });
-        packets.sum()
     }
 
     fn push_ping(&mut self) {
