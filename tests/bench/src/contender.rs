@@ -57,7 +57,7 @@ fn cpu_time_of(process: u32) -> Duration {
     let tasks = fs::read_dir(format!("/proc/{process}/task")).expect("the process runs");
     let nanoseconds = tasks.flatten().filter_map(|task| {
         let text = fs::read_to_string(task.path().join("schedstat")).ok()?;
-        text.split(' ').next()?.parse().ok()
+        text.split(' ').next()?.parse::<u64>().ok()
     });
     Duration::from_nanos(nanoseconds.sum())
 }
