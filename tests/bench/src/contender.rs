@@ -1,6 +1,7 @@
 //! What all contenders have in common.
 
 use std::{
+    fs,
     future::Future,
     sync::mpsc,
     thread,
@@ -19,6 +20,8 @@ pub(crate) struct Contender<'a> {
     pub(crate) name: &'static str,
     /// Does it for so long, and gives how often it was done.
     pub(crate) run: Box<dyn Fn(Duration) -> u64 + 'a>,
+    /// Another process whose CPU time is its cost too.
+    pub(crate) process: Option<u32>,
 }
 
 /// Has the contenders take turns, `rounds` times.
@@ -32,15 +35,31 @@ pub(crate) fn measure(
     // The first turn warms up and is not counted.
     for round in 0..=rounds {
         for (contender, (_, cell)) in contenders.iter().zip(&mut cells) {
-            let (cpu, wall) = (cpu_time(), Instant::now());
+            let (cpu, wall) = (contender.cpu_time(), Instant::now());
             let done = (contender.run)(run);
-            let (cpu, wall) = (cpu_time() - cpu, wall.elapsed());
+            let (cpu, wall) = (contender.cpu_time() - cpu, wall.elapsed());
             if round > 0 {
                 cell.add(done, cpu, wall);
             }
         }
     }
     cells
+}
+
+impl Contender<'_> {
+    fn cpu_time(&self) -> Duration {
+        cpu_time() + self.process.map_or(Duration::ZERO, cpu_time_of)
+    }
+}
+
+/// The CPU time of another process: of its threads that are there, which a server keeps.
+fn cpu_time_of(process: u32) -> Duration {
+    let tasks = fs::read_dir(format!("/proc/{process}/task")).expect("the process runs");
+    let nanoseconds = tasks.flatten().filter_map(|task| {
+        let text = fs::read_to_string(task.path().join("schedstat")).ok()?;
+        text.split(' ').next()?.parse::<u64>().ok()
+    });
+    Duration::from_nanos(nanoseconds.sum())
 }
 
 /// The CPU time of this process, in user and system mode.

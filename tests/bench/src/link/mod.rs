@@ -52,23 +52,28 @@ pub(crate) fn report(in_flight: &[usize], alone: bool, rounds: usize, run: Durat
         let mut contenders = vec![Contender {
             name: "link",
             run: Box::new(|run| link.run(events, run)),
+            process: None,
         }];
         if let Some((calls, post, unary, hub)) = &others {
             contenders.push(Contender {
                 name: "calls",
                 run: Box::new(|run| calls.run(events, run)),
+                process: None,
             });
             contenders.push(Contender {
                 name: "POST",
                 run: Box::new(|run| post.run(events, run)),
+                process: None,
             });
             contenders.push(Contender {
                 name: "unary",
                 run: Box::new(|run| unary.run(events, run)),
+                process: None,
             });
             contenders.push(Contender {
                 name: "link and hub",
                 run: Box::new(|run| hub.run(events, run)),
+                process: None,
             });
         }
         report.add(events.to_string(), measure(&contenders, rounds, run));

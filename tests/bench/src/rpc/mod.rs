@@ -146,10 +146,12 @@ pub(crate) fn report(only: &str, alone: &str, rounds: usize, run: Duration) -> R
             Contender {
                 name: "headwater",
                 run: Box::new(|run| ours.run(work, run)),
+                process: None,
             },
             Contender {
                 name: "tonic",
                 run: Box::new(|run| tonic.run(work, run)),
+                process: None,
             },
         ];
         if let Work::Sink { bytes } = work {
@@ -157,6 +159,7 @@ pub(crate) fn report(only: &str, alone: &str, rounds: usize, run: Duration) -> R
             contenders.push(Contender {
                 name: "tonic, generating",
                 run: Box::new(move |run| tonic.run(Work::Generate { bytes }, run)),
+                process: None,
             });
         }
         add(name, contenders);
@@ -170,10 +173,12 @@ pub(crate) fn report(only: &str, alone: &str, rounds: usize, run: Duration) -> R
             Contender {
                 name: "headwater",
                 run: Box::new(|run| block_on(&runtime, run, |until| in_process::work(work, until))),
+                process: None,
             },
             Contender {
                 name: "channels",
                 run: Box::new(|run| block_on(&runtime, run, |until| channels::work(work, until))),
+                process: None,
             },
         ];
         add(name, contenders);

@@ -114,6 +114,7 @@ pub(crate) fn report(only: &str, alone: &str, rounds: usize, run: Duration) -> R
             let contenders = started.iter().map(|(name, orders)| Contender {
                 name,
                 run: Box::new(move |run| orders.run(work, run)),
+                process: None,
             });
             let contenders: Vec<_> = contenders.collect();
             report.add(name.to_owned(), measure(&contenders, rounds, run));

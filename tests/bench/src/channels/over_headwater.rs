@@ -1,0 +1,119 @@
+//! The service in this process; producers that wait for each confirmation, and consumers that take each message.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use futures_util::{StreamExt as _, stream::FuturesUnordered};
+use headwater::{
+    ChannelsConfig, Service, ServiceConfig,
+    auth::{AccessKey, AccessKeys},
+};
+use headwater_transports::{ServerOptions, UrlServer};
+use headwater_upstream::channel::{ChannelClient, ChannelConfig, Consumer, ConsumerOptions};
+use tokio::sync::Notify;
+
+use super::{CONSUMERS, payload};
+use crate::contender::{Order, Orders, on_own_thread};
+
+/// Every run uses the same one.
+const CHANNEL: &str = "bench";
+
+/// A channel with its consumers.
+pub(crate) struct Channel(Orders<usize>);
+
+/// How much the consumers have taken.
+#[derive(Default)]
+struct Taken {
+    messages: AtomicU64,
+    more: Notify,
+}
+
+impl Channel {
+    pub(crate) fn start() -> Self {
+        let (orders, mut received) = Orders::new();
+        let (url, bound) = std::sync::mpsc::channel();
+        on_own_thread("server", move || async move {
+            let key = AccessKey::new("a-key-of-32-bytes-for-benchmarks").expect("long enough");
+            let config = ServiceConfig {
+                channels: ChannelsConfig {
+                    allow_anonymous: true,
+                    ..ChannelsConfig::default()
+                },
+                ..ServiceConfig::new(AccessKeys::new(key, None))
+            };
+            let service = Service::new(config);
+            let bound = UrlServer::bind("http://127.0.0.1:0", &ServerOptions::default()).await;
+            let transport = bound.expect("a free port");
+            url.send(transport.url().to_owned()).expect("waits for it");
+            let server = service.upstream_server(transport);
+            server.serve().await.expect("serves");
+        });
+        let url = bound.recv().expect("the service listens");
+        on_own_thread("client", move || async move {
+            let taken: Arc<Taken> = Arc::default();
+            // Each on a connection of its own, as in life.
+            for _ in 0..CONSUMERS {
+                let consumer = client(&url).consumer(CHANNEL, ConsumerOptions::default());
+                tokio::spawn(consume(consumer, Arc::clone(&taken)));
+            }
+            let producers = client(&url);
+            let mut submitted = 0;
+            while let Some(order) = received.recv().await {
+                submitted += obey(&producers, order, submitted, &taken).await;
+            }
+        });
+        Self(orders)
+    }
+
+    pub(crate) fn run(&self, producers: usize, duration: Duration) -> u64 {
+        self.0.run(producers, duration)
+    }
+}
+
+fn client(url: &str) -> ChannelClient {
+    let config = ChannelConfig {
+        url: url.to_owned(),
+        ..ChannelConfig::default()
+    };
+    ChannelClient::new(config).expect("a URL")
+}
+
+async fn consume(mut consumer: Consumer, taken: Arc<Taken>) {
+    while let Ok(message) = consumer.recv().await {
+        message.take().await;
+        taken.messages.fetch_add(1, Ordering::Relaxed);
+        taken.more.notify_one();
+    }
+}
+
+/// Submits until the time is over, and waits until all of it is taken. How much it was.
+async fn obey(client: &ChannelClient, order: Order<usize>, before: u64, taken: &Taken) -> u64 {
+    let mut producing: FuturesUnordered<_> = (0..order.work)
+        .map(|_| {
+            let producer = client.producer(CHANNEL);
+            async move {
+                let mut count: u64 = 0;
+                while Instant::now() < order.until {
+                    let submitted = producer.submit(payload()).await;
+                    submitted.expect("the channel has room");
+                    count += 1;
+                }
+                count
+            }
+        })
+        .collect();
+    let mut submitted = 0;
+    while let Some(count) = producing.next().await {
+        submitted += count;
+    }
+    while taken.messages.load(Ordering::Relaxed) < before + submitted {
+        taken.more.notified().await;
+    }
+    order.answered.send(submitted).expect("waits for the count");
+    submitted
+}
