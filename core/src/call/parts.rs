@@ -134,6 +134,15 @@ impl Closed {
         }
     }
 
+    /// The client is gone with its connection. To a handler that is a cancel, as gRPC's servers tell it; only
+    /// [`Closed::by`] says that nobody asked for it.
+    pub fn lost() -> Self {
+        Self {
+            by: EndedBy::Transport,
+            ..Self::cancelled(Code::Cancelled)
+        }
+    }
+
     /// The way to the peer broke.
     pub fn broken(message: &str) -> Self {
         Self {

@@ -30,6 +30,18 @@ enum Half {
     Answered(SendStream<Payload>),
 }
 
+impl Half {
+    /// Whether the client has reset the stream.
+    fn is_reset(&mut self) -> bool {
+        let mut nobody = Context::from_waker(Waker::noop());
+        let reset = match self {
+            Self::Unanswered(respond) => respond.poll_reset(&mut nobody),
+            Self::Answered(stream) => stream.poll_reset(&mut nobody),
+        };
+        matches!(reset, Poll::Ready(Ok(_)))
+    }
+}
+
 struct Answer {
     outbound: Outbound,
     reset: ResetWatch,
@@ -75,11 +87,11 @@ impl Future for Responder {
 }
 
 impl Drop for Responder {
-    /// A call that has not said all by now was cancelled, unless it went with its connection.
+    /// A call that has not said all by now was cancelled, unless it went with its connection. A client that resets its
+    /// streams and then closes is one that cancels, though all of that may have come in one read.
     fn drop(&mut self) {
-        if self.open.is_lost() {
-            let lost = Closed::broken("the connection was lost");
-            self.answer.outbound.close(lost);
+        if self.open.is_lost() && !self.half.is_reset() {
+            self.answer.outbound.close(Closed::lost());
         }
     }
 }

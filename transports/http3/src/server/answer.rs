@@ -93,8 +93,7 @@ impl<'a> Answer<'a> {
     /// The client wants no more, which it need not be asked about, or it is gone.
     fn stopped(&mut self, stopped: Stopped) -> Answered {
         if matches!(stopped, Stopped::Lost) {
-            self.outbound
-                .close(Closed::broken("the connection was lost"));
+            self.outbound.close(Closed::lost());
         }
         Answered::Reset(codes::REQUEST_CANCELLED)
     }

@@ -10,7 +10,7 @@ use headwater_core::{
     call::Credit,
     packet::{CallKey, Role},
 };
-use headwater_rpc::{Closed, Code, Encoded, Outbound, Pulled, ResetWatch};
+use headwater_rpc::{Closed, Code, Encoded, EndedBy, Outbound, Pulled, ResetWatch};
 
 use super::{
     bell::Bell,
@@ -101,8 +101,11 @@ impl Call {
     /// Nothing more comes, and nothing more is taken.
     pub(super) fn close(mut self, closed: Closed) {
         self.deliver();
-        if let Some(sending) = &mut self.outbound {
-            sending.outbound.close(closed.clone());
+        if closed.by == EndedBy::Transport
+            && let Some(sending) = &mut self.outbound
+        {
+            // At a client this does nothing. Of a server's call, dropping it says the rest: the client has cancelled.
+            sending.outbound.close(Closed::lost());
         }
         self.mailbox.close(closed);
     }
