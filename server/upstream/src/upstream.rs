@@ -25,7 +25,7 @@ use crate::{
     engine::{Engine, Signal},
     session::Step,
     token,
-    wire::{Wire, dial},
+    wire::{Wire, dial, is_final},
 };
 
 /// How long the service has to end the call after it is drained, before the upstream half-closes.
@@ -363,17 +363,6 @@ async fn run_handlers(engine: &mut Engine) {
         Poll::Pending
     })
     .await
-}
-
-/// Whether trying again is in vain as long as nobody changes the configuration.
-const fn is_final(status: &Status) -> bool {
-    matches!(
-        status.code,
-        Code::Unauthenticated
-            | Code::PermissionDenied
-            | Code::InvalidArgument
-            | Code::Unimplemented
-    )
 }
 
 async fn at(instant: Option<Instant>) {

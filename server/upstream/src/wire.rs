@@ -123,3 +123,14 @@ pub(crate) fn bearer(token: Option<&str>) -> Result<Metadata, Status> {
     }
     Ok(metadata)
 }
+
+/// Whether trying again is in vain as long as nobody changes what is asked for.
+pub(crate) const fn is_final(status: &Status) -> bool {
+    matches!(
+        status.code,
+        Code::Unauthenticated
+            | Code::PermissionDenied
+            | Code::InvalidArgument
+            | Code::Unimplemented
+    )
+}

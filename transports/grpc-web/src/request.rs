@@ -11,8 +11,8 @@ use std::{
 
 use bytes::Bytes;
 use headwater_rpc::{
-    Closed, Inbound, Received, Violation,
-    http::{Messages, Part, Source, poll_as_frames},
+    Closed, Inbound, Violation,
+    http::{Messages, Part, Source},
 };
 use http::{Request, header::CONTENT_TYPE};
 use http_body::{Body as _, Frame, SizeHint};
@@ -104,33 +104,11 @@ impl Source for BodySource {
 }
 
 /// The requests of a call.
-pub(crate) struct RequestInbound(Messages<BodySource>);
-
-impl RequestInbound {
-    pub(crate) fn new(body: Body, origin: &Origin, message_bytes_max: usize) -> Self {
-        let lost = Arc::clone(&origin.lost);
-        Self(Messages::requests(
-            BodySource { body, lost },
-            message_bytes_max,
-        ))
-    }
-}
-
-impl Inbound for RequestInbound {
-    fn poll_frames(
-        &mut self,
-        cx: &mut Context<'_>,
-        frames: &mut Vec<headwater_rpc::Frame>,
-    ) -> Poll<Result<(), Closed>> {
-        poll_as_frames(self, cx, frames)
-    }
-
-    fn poll_received(
-        &mut self,
-        cx: &mut Context<'_>,
-        received: &mut Received,
-    ) -> Poll<Result<(), Closed>> {
-        let before = received.len();
-        self.0.poll_more(cx, received, before)
-    }
+pub(crate) fn requests(
+    body: Body,
+    origin: &Origin,
+    message_bytes_max: usize,
+) -> impl Inbound + use<> {
+    let lost = Arc::clone(&origin.lost);
+    Messages::requests(BodySource { body, lost }, message_bytes_max)
 }

@@ -16,7 +16,7 @@ use tonic::body::Body;
 
 use crate::{
     body::CallBody,
-    request::{Origin, RequestInbound},
+    request::{Origin, requests},
 };
 
 /// Takes every path, once the framing of gRPC-Web is undone. Clones are of one connection.
@@ -71,7 +71,7 @@ impl CallService {
         let metadata = headers::to_metadata(&head.headers)
             .map_err(|error| refused(Status::new(Code::Internal, error.to_string())))?;
         let bytes_max = self.acceptor.receive_message_bytes_max();
-        let inbound = Box::new(RequestInbound::new(body, origin, bytes_max));
+        let inbound = Box::new(requests(body, origin, bytes_max));
         let headers = RequestHeaders {
             path: path.into(),
             metadata,

@@ -4,8 +4,8 @@ use std::task::{Context, Poll, ready};
 
 use h2::{Reason, RecvStream};
 use headwater_rpc::{
-    Closed, Code, Frame, Inbound, Reached, Received,
-    http::{Messages, Part, Source, poll_as_frames},
+    Closed, Code, Reached,
+    http::{Part, Source},
 };
 
 /// What comes on a stream, as a source.
@@ -25,34 +25,6 @@ impl Source for StreamSource {
                 Err(error) => Some(Err(closed_by_h2(&error))),
             }),
         }
-    }
-}
-
-/// The requests of a call, on the server.
-pub(crate) struct RequestInbound(Messages<StreamSource>);
-
-impl RequestInbound {
-    pub(crate) const fn new(stream: RecvStream, message_bytes_max: usize) -> Self {
-        Self(Messages::requests(StreamSource(stream), message_bytes_max))
-    }
-}
-
-impl Inbound for RequestInbound {
-    fn poll_frames(
-        &mut self,
-        cx: &mut Context<'_>,
-        frames: &mut Vec<Frame>,
-    ) -> Poll<Result<(), Closed>> {
-        poll_as_frames(self, cx, frames)
-    }
-
-    fn poll_received(
-        &mut self,
-        cx: &mut Context<'_>,
-        received: &mut Received,
-    ) -> Poll<Result<(), Closed>> {
-        let before = received.len();
-        self.0.poll_more(cx, received, before)
     }
 }
 

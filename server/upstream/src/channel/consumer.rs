@@ -13,9 +13,9 @@ use tokio::time::{Duration, Instant, sleep_until, timeout};
 use super::{
     Received,
     client::{Connection, Credential},
-    is_final,
     message::encode,
 };
+use crate::wire::is_final;
 
 const CONSUME: &str = "/MessageSync/Consume";
 

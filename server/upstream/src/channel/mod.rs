@@ -45,16 +45,3 @@ pub use config::ChannelConfig;
 pub use consumer::{Consumer, ConsumerMode, ConsumerOptions};
 pub use message::{Chat, History, HistoryEntry, Received, Submission};
 pub use producer::{Producer, SubmitError};
-
-use headwater_proto::{Code, Status};
-
-/// Whether trying again is in vain as long as nobody changes what is asked for.
-const fn is_final(status: &Status) -> bool {
-    matches!(
-        status.code,
-        Code::Unauthenticated
-            | Code::PermissionDenied
-            | Code::InvalidArgument
-            | Code::Unimplemented
-    )
-}

@@ -10,8 +10,8 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::{
     Submission,
     client::{Connection, Credential},
-    is_final,
 };
+use crate::wire::is_final;
 
 const SUBMIT: &str = "/MessageSync/SubmitMessage";
 

@@ -1,15 +1,11 @@
 //! A channel over HTTP/2.
 
-use std::sync::Arc;
-
-use async_trait::async_trait;
 use headwater_rpc::{
-    ClientTransport, Code, Inbound, Outbound, RequestHeaders, ServiceConfig, Status,
-    channel::{Channel, Resolver, target_of_host},
+    Code, Status,
+    channel::{Channel, OverChannel, Resolver, target_of_host},
     tls::ClientTls,
 };
 use http::Uri;
-use tokio::sync::watch;
 
 use super::{Http2ClientConfig, Http2Connector};
 
@@ -118,29 +114,8 @@ fn invalid(error: &dyn std::fmt::Display) -> Status {
     Status::new(Code::InvalidArgument, message)
 }
 
-#[async_trait]
-impl ClientTransport for Http2Client {
-    async fn connect(&self) -> Result<(), Status> {
-        self.channel.connect().await
-    }
-
-    fn begin_graceful_shutdown(&self) {
-        self.channel.begin_graceful_shutdown();
-    }
-
-    fn refuse_waiting(&self) {
-        self.channel.refuse_waiting();
-    }
-
-    fn service_config(&self) -> Option<watch::Receiver<Arc<ServiceConfig>>> {
-        ClientTransport::service_config(&self.channel)
-    }
-
-    async fn open(
-        &self,
-        headers: RequestHeaders,
-        outbound: Outbound,
-    ) -> Result<Box<dyn Inbound>, Status> {
-        self.channel.open(headers, outbound).await
+impl OverChannel for Http2Client {
+    fn channel(&self) -> &Channel {
+        &self.channel
     }
 }

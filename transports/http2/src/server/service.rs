@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, convert::Infallible, sync::Arc};
 use h2::{RecvStream, server::SendResponse};
 use headwater_rpc::{
     AcceptedStream, Acceptor, Code, Outbound, Payload, RequestHeaders, Status, Trailers,
+    http::Messages,
 };
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use tonic::body::Body;
@@ -15,7 +16,7 @@ use super::{
     mount,
     responder::{Responder, send_head, trailers_only},
 };
-use crate::{headers, inbound::RequestInbound};
+use crate::{headers, inbound::StreamSource};
 
 /// A service of another, such as tonic makes.
 pub(super) type Mount = BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>;
@@ -80,7 +81,7 @@ impl Service {
             timeout,
             wait_for_ready: false,
         };
-        let inbound = Box::new(RequestInbound::new(body, bytes_max));
+        let inbound = Box::new(Messages::requests(StreamSource(body), bytes_max));
         let peer = self.connection.peer().clone();
         Ok(self
             .acceptor

@@ -1,14 +1,10 @@
 //! A channel over HTTP/3.
 
-use std::sync::Arc;
-
-use async_trait::async_trait;
 use headwater_rpc::{
-    ClientTransport, Code, Inbound, Outbound, RequestHeaders, ServiceConfig, Status,
-    channel::{Channel, Resolver, target_of_host},
+    Code, Status,
+    channel::{Channel, OverChannel, Resolver, target_of_host},
 };
 use http::Uri;
-use tokio::sync::watch;
 
 use super::{Http3ClientConfig, Http3Connector};
 
@@ -85,29 +81,9 @@ fn invalid(error: &dyn std::fmt::Display) -> Status {
     let message = format!("not a url of a server: {error}");
     Status::new(Code::InvalidArgument, message)
 }
-#[async_trait]
-impl ClientTransport for Http3Client {
-    async fn connect(&self) -> Result<(), Status> {
-        self.channel.connect().await
-    }
 
-    fn begin_graceful_shutdown(&self) {
-        self.channel.begin_graceful_shutdown();
-    }
-
-    fn refuse_waiting(&self) {
-        self.channel.refuse_waiting();
-    }
-
-    fn service_config(&self) -> Option<watch::Receiver<Arc<ServiceConfig>>> {
-        ClientTransport::service_config(&self.channel)
-    }
-
-    async fn open(
-        &self,
-        headers: RequestHeaders,
-        outbound: Outbound,
-    ) -> Result<Box<dyn Inbound>, Status> {
-        self.channel.open(headers, outbound).await
+impl OverChannel for Http3Client {
+    fn channel(&self) -> &Channel {
+        &self.channel
     }
 }

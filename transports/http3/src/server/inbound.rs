@@ -8,8 +8,8 @@ use std::{
 
 use futures_util::task::AtomicWaker;
 use headwater_rpc::{
-    Closed, Frame, Inbound, Received, Violation,
-    http::{Messages, Part, Source, poll_as_frames},
+    Closed, Inbound, Violation,
+    http::{Messages, Part, Source},
 };
 use quinn::Connection;
 
@@ -19,41 +19,18 @@ use crate::{
 };
 
 /// The requests of a call. Dropped, the stream's own task takes it back and reads it to its end.
-pub(super) struct RequestInbound(Messages<RequestSource>);
-
-impl RequestInbound {
-    pub(super) fn new(
-        reader: FrameReader,
-        connection: Connection,
-        message_bytes_max: usize,
-        handback: Arc<Handback>,
-    ) -> Self {
-        let source = RequestSource {
-            reader: Some(reader),
-            connection,
-            handback,
-        };
-        Self(Messages::requests(source, message_bytes_max))
-    }
-}
-
-impl Inbound for RequestInbound {
-    fn poll_frames(
-        &mut self,
-        cx: &mut Context<'_>,
-        frames: &mut Vec<Frame>,
-    ) -> Poll<Result<(), Closed>> {
-        poll_as_frames(self, cx, frames)
-    }
-
-    fn poll_received(
-        &mut self,
-        cx: &mut Context<'_>,
-        received: &mut Received,
-    ) -> Poll<Result<(), Closed>> {
-        let before = received.len();
-        self.0.poll_more(cx, received, before)
-    }
+pub(super) fn requests(
+    reader: FrameReader,
+    connection: Connection,
+    message_bytes_max: usize,
+    handback: Arc<Handback>,
+) -> impl Inbound {
+    let source = RequestSource {
+        reader: Some(reader),
+        connection,
+        handback,
+    };
+    Messages::requests(source, message_bytes_max)
 }
 
 struct RequestSource {

@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout};
 use super::{
     answer::{Answer, Answered},
     connection::Connection,
-    inbound::{Handback, RequestInbound},
+    inbound::{Handback, requests},
     request::{self, Opened, Refusal},
 };
 use crate::{
@@ -52,7 +52,7 @@ async fn call(opened: Opened, mut reader: FrameReader, writer: Writer, connectio
     reader.begin_body(opened.announced);
     let acceptor = &connection.acceptor;
     let handback = Arc::new(Handback::default());
-    let inbound = RequestInbound::new(
+    let inbound = requests(
         reader,
         connection.quic.clone(),
         acceptor.receive_message_bytes_max(),

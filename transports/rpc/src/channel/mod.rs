@@ -27,4 +27,4 @@ pub use headwater_core::{
 pub use resolver::{FixedResolver, Resolution, Resolver, Updates};
 pub use resolvers::Resolvers;
 pub use target::{Target, target_of_host};
-pub use transport::Channel;
+pub use transport::{Channel, OverChannel};

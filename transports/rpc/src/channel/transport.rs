@@ -216,6 +216,39 @@ impl Inner {
     }
 }
 
+/// A client transport that is a [`Channel`] and what its stack knows beside it: as a [`ClientTransport`] it is the channel.
+pub trait OverChannel: Send + Sync + 'static {
+    /// The channel.
+    fn channel(&self) -> &Channel;
+}
+
+#[async_trait]
+impl<T: OverChannel> ClientTransport for T {
+    async fn connect(&self) -> Result<(), Status> {
+        self.channel().connect().await
+    }
+
+    fn begin_graceful_shutdown(&self) {
+        self.channel().begin_graceful_shutdown();
+    }
+
+    fn refuse_waiting(&self) {
+        self.channel().refuse_waiting();
+    }
+
+    fn service_config(&self) -> Option<watch::Receiver<Arc<ServiceConfig>>> {
+        ClientTransport::service_config(self.channel())
+    }
+
+    async fn open(
+        &self,
+        headers: RequestHeaders,
+        outbound: Outbound,
+    ) -> Result<Box<dyn Inbound>, Status> {
+        self.channel().open(headers, outbound).await
+    }
+}
+
 #[async_trait]
 impl ClientTransport for Channel {
     /// Returns when the channel was told to stop and no stream is open; in back-off too. Dropping it breaks all

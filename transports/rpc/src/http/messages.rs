@@ -40,7 +40,8 @@ pub trait Source: Send {
     }
 }
 
-/// The messages of a stream, and how it ended.
+/// The messages of a stream, and how it ended. As an [`Inbound`] it is all that a server needs; a client has the headers of
+/// the response before it.
 pub struct Messages<S> {
     source: S,
     deframer: Deframer,
@@ -159,6 +160,25 @@ impl<S: Source> Messages<S> {
             Err(error) if !failed => Err(Closed::violation(violation(error))),
             Ok(()) | Err(_) => end,
         });
+    }
+}
+
+impl<S: Source> Inbound for Messages<S> {
+    fn poll_frames(
+        &mut self,
+        cx: &mut Context<'_>,
+        frames: &mut Vec<Frame>,
+    ) -> Poll<Result<(), Closed>> {
+        poll_as_frames(self, cx, frames)
+    }
+
+    fn poll_received(
+        &mut self,
+        cx: &mut Context<'_>,
+        received: &mut Received,
+    ) -> Poll<Result<(), Closed>> {
+        let before = received.len();
+        self.poll_more(cx, received, before)
     }
 }
 

@@ -2,13 +2,11 @@
 
 use std::{fmt, sync::Arc};
 
-use async_trait::async_trait;
 use headwater_rpc::{
-    ClientTransport, Code, Inbound, Outbound, RequestHeaders, ServiceConfig, Status,
-    channel::{Channel, Resolver, target_of_host},
+    Code, Status,
+    channel::{Channel, OverChannel, Resolver, target_of_host},
 };
 use http::Uri;
-use tokio::sync::watch;
 
 use super::{DialledServer, WebSocketClientConfig, WebSocketConnector, serving::Serving};
 
@@ -100,29 +98,8 @@ pub(super) fn invalid(error: &dyn std::fmt::Display) -> Status {
     Status::new(Code::InvalidArgument, message)
 }
 
-#[async_trait]
-impl ClientTransport for WebSocketClient {
-    async fn connect(&self) -> Result<(), Status> {
-        self.channel.connect().await
-    }
-
-    fn begin_graceful_shutdown(&self) {
-        self.channel.begin_graceful_shutdown();
-    }
-
-    fn refuse_waiting(&self) {
-        self.channel.refuse_waiting();
-    }
-
-    fn service_config(&self) -> Option<watch::Receiver<Arc<ServiceConfig>>> {
-        ClientTransport::service_config(&self.channel)
-    }
-
-    async fn open(
-        &self,
-        headers: RequestHeaders,
-        outbound: Outbound,
-    ) -> Result<Box<dyn Inbound>, Status> {
-        self.channel.open(headers, outbound).await
+impl OverChannel for WebSocketClient {
+    fn channel(&self) -> &Channel {
+        &self.channel
     }
 }
