@@ -450,7 +450,12 @@ impl Call {
         if closed.by == EndedBy::Violation {
             return self.stop(closed.status, EndedBy::Violation);
         }
-        self.end(Trailers::failed(closed.status), closed.by);
+        let status = match (self.role, closed.by) {
+            // To a handler, a client that is lost has cancelled, as gRPC's servers tell it.
+            (Role::Server, EndedBy::Transport) => Closed::cancelled(Code::Cancelled).status,
+            _ => closed.status,
+        };
+        self.end(Trailers::failed(status), closed.by);
     }
 
     fn violated(&mut self, violation: Violation) {

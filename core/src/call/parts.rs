@@ -134,16 +134,7 @@ impl Closed {
         }
     }
 
-    /// The client is gone with its connection. To a handler that is a cancel, as gRPC's servers tell it; only
-    /// [`Closed::by`] says that nobody asked for it.
-    pub fn lost() -> Self {
-        Self {
-            by: EndedBy::Transport,
-            ..Self::cancelled(Code::Cancelled)
-        }
-    }
-
-    /// The way to the peer broke.
+    /// The way to the peer broke. A server's call tells its handler that it was cancelled.
     pub fn broken(message: &str) -> Self {
         Self {
             status: Status::new(Code::Unavailable, message),
@@ -231,7 +222,7 @@ pub enum EndedBy {
     Deadline,
     /// The peer reset the stream.
     Peer,
-    /// The way to the peer broke.
+    /// The way to the peer broke. A server's call tells its handler that it was cancelled.
     Transport,
     /// The peer did what it may not.
     Violation,

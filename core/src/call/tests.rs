@@ -282,6 +282,15 @@ fn a_peers_cancel_ends_the_handler_with_its_reason() {
 }
 
 #[test]
+fn a_client_that_is_lost_has_cancelled_as_far_as_the_handler_knows() {
+    let mut call = Call::server(&CallConfig::default(), Time::ZERO);
+    call.handle(Input::Closed(Closed::broken("the socket is gone")), at(0));
+    let status = Closed::cancelled(Code::Cancelled).status;
+    let end = ended(Trailers::failed(status), EndedBy::Transport);
+    assert_eq!(drain(&mut call), [end]);
+}
+
+#[test]
 fn a_server_with_messages_waiting_resets_at_the_deadline() {
     let mut call = Call::server(&with_timeout(), Time::ZERO);
     call.send(Bytes::from_static(b"waits")).expect("room");

@@ -91,7 +91,9 @@ impl Drop for Responder {
     /// streams and then closes is one that cancels, though all of that may have come in one read.
     fn drop(&mut self) {
         if self.open.is_lost() && !self.half.is_reset() {
-            self.answer.outbound.close(Closed::lost());
+            self.answer
+                .outbound
+                .close(Closed::broken("the connection was lost"));
         }
     }
 }
@@ -167,7 +169,10 @@ impl Answer {
 }
 
 /// Waits until the client's windows have room. Fails if the stream is gone.
-fn poll_room(stream: &mut SendStream<Payload>, cx: &mut Context<'_>) -> Poll<Result<(), ()>> {
+pub(super) fn poll_room(
+    stream: &mut SendStream<Payload>,
+    cx: &mut Context<'_>,
+) -> Poll<Result<(), ()>> {
     // Room that is there at once would wake this task, which runs already.
     let mut nobody = Context::from_waker(Waker::noop());
     if stream.poll_reset(&mut nobody).is_ready() {

@@ -93,7 +93,8 @@ impl<'a> Answer<'a> {
     /// The client wants no more, which it need not be asked about, or it is gone.
     fn stopped(&mut self, stopped: Stopped) -> Answered {
         if matches!(stopped, Stopped::Lost) {
-            self.outbound.close(Closed::lost());
+            self.outbound
+                .close(Closed::broken("the connection was lost"));
         }
         Answered::Reset(codes::REQUEST_CANCELLED)
     }

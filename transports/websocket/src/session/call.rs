@@ -105,7 +105,9 @@ impl Call {
             && let Some(sending) = &mut self.outbound
         {
             // At a client this does nothing. Of a server's call, dropping it says the rest: the client has cancelled.
-            sending.outbound.close(Closed::lost());
+            sending
+                .outbound
+                .close(Closed::broken("the connection was lost"));
         }
         self.mailbox.close(closed);
     }
