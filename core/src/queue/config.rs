@@ -25,7 +25,8 @@ pub enum Full {
 /// The bounds of a [`super::Queue`].
 ///
 /// A channel holds at most three times `messages_max` and `bytes_max`, and the history: what waits for groups that last,
-/// what only fan-out consumers have not taken yet, and what is in doubt, each within these bounds.
+/// what only fan-out consumers have not taken yet, and what is in doubt. What comes back from doubt may wait beyond the
+/// bounds; then no more is let in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueueConfig {
     /// How consumers join that name neither group nor mode. Default: [`Mode::Shared`].
@@ -49,23 +50,24 @@ pub struct QueueConfig {
     /// Consumers at one time. Default: 65,536.
     pub consumers_max: usize,
     /// Messages that a consumer may have been pushed and not dealt with (see [`super::Input::Written`] and
-    /// [`super::Input::Taken`]), if it does not say it itself. Default: 64.
+    /// [`super::Input::Taken`]), if it does not say it itself; 0 is 1. Default: 64.
     pub window_messages: u32,
     /// The most that a consumer may ask for; more is cut down to this. Default: 10,000.
     pub window_messages_max: u32,
-    /// Bytes of them; the last message may pass it. Default: 1 MiB.
+    /// Bytes of them; the last message may pass it, so 0 is one message. Default: 1 MiB.
     pub window_bytes: usize,
-    /// How long a message that was written to a plain consumer is in doubt. Default: 30 s.
+    /// How long a message that was written to a plain consumer is in doubt; 1 ms at least. Default: 30 s.
     pub in_doubt_timeout: Duration,
     /// Messages of one consumer that may be in doubt; past it the oldest are taken. Default: 1024.
     pub in_doubt_messages_max: usize,
     /// Bytes of them. Default: 1 MiB.
     pub in_doubt_bytes_max: usize,
-    /// A plain consumer that has something to be written and takes none of it for so long is ended. Default: 30 s.
+    /// A plain consumer that has something to be written and takes none of it for so long is ended; 1 ms at least.
+    /// Default: 30 s.
     pub stall_timeout: Duration,
     /// How long an acknowledging consumer may hold a message; then it goes to the group again, marked, and the consumer
     /// stays (the visibility timeout of SQS, `ack_wait` of JetStream). It runs for each message from the moment that it was
-    /// pushed, so a window must not be more than is dealt with in this time. Default: 5 min.
+    /// pushed, so a window must not be more than is dealt with in this time. 1 ms at least. Default: 5 min.
     pub ack_timeout: Duration,
 }
 

@@ -7,7 +7,6 @@ use super::{
     consumer::Held,
     group::{GroupKey, Kind},
     log::{Holder, Load},
-    members::TIMEOUT_MIN,
 };
 
 impl Queue {
@@ -57,7 +56,7 @@ impl Queue {
                 Taking::Written => self.config.stall_timeout,
                 Taking::Acknowledged { .. } => self.config.ack_timeout,
             };
-            let at = self.now + timeout.max(TIMEOUT_MIN);
+            let at = self.now + timeout;
             self.alarms.set(at, to, consumer);
         }
         true
@@ -101,7 +100,7 @@ impl Queue {
             self.ledger.take(group, held.offset, Holder::Doubt);
         }
         if let Some(held) = consumer.in_doubt.front() {
-            let at = held.since + self.config.in_doubt_timeout.max(TIMEOUT_MIN);
+            let at = held.since + self.config.in_doubt_timeout;
             self.alarms.set(at, key, consumer);
         }
         self.dirty.offer(key, consumer, group);
@@ -157,7 +156,8 @@ impl Queue {
             return;
         }
         if consumer.has_turn {
-            group.turn.retain(|other| *other != key);
+            let place = group.turn.iter().position(|other| *other == key);
+            place.map(|place| group.turn.remove(place));
         }
         for offset in held {
             self.ledger.give_back(group, offset);

@@ -89,11 +89,8 @@ impl Group {
         if self.next > stored {
             return None;
         }
-        let next = match get(self.next) {
-            Some(message) => Some((self.next, message)),
-            // There may be any number of them that are gone.
-            None => log.first_from(self.next),
-        };
+        // There may be any number of them that are gone.
+        let next = log.first_from(self.next);
         let next = next.filter(|(offset, _)| *offset <= stored);
         self.next = next.as_ref().map_or(stored, |(offset, _)| *offset) + 1;
         next.map(|(offset, message)| (offset, message, false))

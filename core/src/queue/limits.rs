@@ -8,7 +8,6 @@ use super::{
     ConsumerKey, Full, Left, Output, Queue, Refusal, Taking,
     group::{Group, Kind},
     log::{Holder, Load},
-    members::TIMEOUT_MIN,
 };
 use crate::Time;
 
@@ -35,28 +34,26 @@ impl Queue {
     /// Whether one more message of this size may come.
     pub(super) fn make_room(&mut self, bytes: usize) -> Result<(), Refusal> {
         let bounds = self.bounds();
+        let lasts = !self.members.lasting.is_empty();
+        // Before anybody is ended for its sake.
+        if lasts && self.config.full == Full::Refuse && !self.ledger.log.waiting.fits(bytes, bounds)
+        {
+            return Err(Refusal::Full);
+        }
         self.end_laggards(bytes);
         if !self.ledger.log.lagging.fits(bytes, bounds) {
             return Err(Refusal::Full);
         }
-        if self.members.lasting.is_empty() {
-            return Ok(());
-        }
-        while !self.ledger.log.waiting.fits(bytes, bounds) {
-            match self.config.full {
-                Full::Refuse => return Err(Refusal::Full),
-                Full::DropOldest => {
-                    let oldest = self.ledger.log.oldest_waiting().ok_or(Refusal::Full)?;
-                    let groups = self.members.groups.values_mut();
-                    self.ledger.drop_message(oldest, groups);
-                }
-            }
+        while lasts && !self.ledger.log.waiting.fits(bytes, bounds) {
+            let oldest = self.ledger.log.oldest_waiting().ok_or(Refusal::Full)?;
+            let groups = self.members.groups.values_mut();
+            self.ledger.drop_message(oldest, groups);
         }
         Ok(())
     }
 
     /// Ends the fan-out consumers that are furthest behind, until what is kept for such alone is within the bounds with
-    /// `bytes` more. One that was not pushed all that it has room for is not to blame.
+    /// `bytes` more. One that holds nothing is not to blame.
     fn end_laggards(&mut self, bytes: usize) {
         while !self.ledger.log.lagging.fits(bytes, self.bounds()) {
             let groups = || self.members.groups.values();
@@ -79,8 +76,8 @@ impl Queue {
             return None;
         };
         let held = &self.members.consumers.get(&key)?.held;
-        let oldest = held.iter().map(|held| held.offset).min()?;
-        Some((oldest, key))
+        // A fan-out's are in the order of the channel.
+        Some((held.front()?.offset, key))
     }
 
     fn end_slow(&mut self, consumer: ConsumerKey) {
@@ -112,8 +109,8 @@ impl Queue {
 
     /// Lets doubts end and finds out whether it stalls. Gives when to look again.
     fn check_written(&mut self, key: ConsumerKey) -> Option<Time> {
-        let in_doubt = self.config.in_doubt_timeout.max(TIMEOUT_MIN);
-        let stall = self.config.stall_timeout.max(TIMEOUT_MIN);
+        let in_doubt = self.config.in_doubt_timeout;
+        let stall = self.config.stall_timeout;
         let (consumer, group) = self.members.pair(key)?;
         let is_over = |since: Time| since + in_doubt <= self.now;
         while consumer
@@ -136,7 +133,7 @@ impl Queue {
 
     /// Takes back what it has held for too long. Gives when to look again.
     fn check_acknowledging(&mut self, key: ConsumerKey) -> Option<Time> {
-        let timeout = self.config.ack_timeout.max(TIMEOUT_MIN);
+        let timeout = self.config.ack_timeout;
         let (consumer, group) = self.members.pair(key)?;
         consumer.remove_held_for(timeout, self.now, |held| {
             self.ledger.give_back(group, held.offset);

@@ -11,7 +11,7 @@ use super::{
     group::{GroupKey, Kind},
     ledger::Ledger,
     log::{Holder, Load},
-    members::{Alarms, Dirty, Members},
+    members::{Alarms, Dirty, Members, TIMEOUT_MIN},
 };
 use crate::{Deadline, Time, Why};
 
@@ -33,7 +33,14 @@ pub struct Queue {
 
 impl Queue {
     /// An empty channel.
-    pub fn new(config: QueueConfig) -> Self {
+    pub fn new(mut config: QueueConfig) -> Self {
+        for timeout in [
+            &mut config.in_doubt_timeout,
+            &mut config.stall_timeout,
+            &mut config.ack_timeout,
+        ] {
+            *timeout = (*timeout).max(TIMEOUT_MIN);
+        }
         let mut queue = Self {
             ledger: Ledger::new(&config),
             members: Members::new(),

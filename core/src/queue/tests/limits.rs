@@ -255,3 +255,23 @@ fn a_message_that_waits_keeps_no_others() {
     assert!(channel.queue.is_idle(), "it expires as it would have");
     assert_eq!(channel.queue.counters().expired, 1);
 }
+
+/// S3-19: a producer that is refused for what waits costs no fan-out consumer its place.
+#[test]
+fn s3_19_a_refused_message_ends_nobody() {
+    let mut channel = Channel::new(QueueConfig {
+        bytes_max: 10,
+        ..QueueConfig::default()
+    });
+    let fanout = channel.subscribe(NewConsumer {
+        mode: Some(Mode::Fanout),
+        ..NewConsumer::default()
+    });
+    let shared = channel.acknowledging();
+    channel.submit_all(&["12345678"]);
+    channel.taken(shared, 1..=1);
+    channel.submit_all(&["12", "12", "12", "12"]);
+    assert_eq!(channel.submit("1234"), Err(Refusal::Full));
+    assert_eq!(channel.queue.counters().too_slow, 0);
+    assert!(!channel.ended.contains(&fanout));
+}

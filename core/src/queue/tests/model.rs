@@ -156,6 +156,10 @@ impl Model {
         if bytes > self.config.bytes_max {
             return Err(Refusal::TooLarge(self.config.bytes_max));
         }
+        let lasts = !self.names.is_empty();
+        if lasts && self.config.full == Full::Refuse && !self.has_room(true, bytes) {
+            return Err(Refusal::Full);
+        }
         while !self.has_room(false, bytes) {
             let fanouts = self
                 .consumers
