@@ -8,15 +8,15 @@ use std::{
 use headwater_core::{
     Time,
     hub::{Input, LinkKey},
-    link::calls::service::{Input as Heard, Output as Says, ServiceCalls, Target, no_such_event},
+    link::calls::{
+        REGISTRATION,
+        service::{Input as Heard, Output as Says, ServiceCalls, Target, no_such_event},
+    },
 };
 use headwater_proto::{Code, Metadata, Status, v1::ack::Answer};
 use prost::Message as _;
 
 use super::{HubDriver, HubInput, Leftover, Link, Turn};
-
-/// The response metadata of a registration: its name.
-const REGISTRATION: &str = "headwater-registration";
 
 /// What a link in plain calls has besides its call.
 pub(crate) struct Calls {
@@ -108,19 +108,19 @@ impl Turn<'_> {
 
 /// Which of these links was sent the event: if none is named, the one that has the oldest.
 fn holder<'a>(links: &'a [Arc<Link>], target: Target<'_>) -> Result<Holder<'a>, Status> {
-    let mut oldest = None;
-    let mut why_not = no_such_event();
-    let live = links.iter().filter(|link| !link.has_ended());
-    for (link, calls) in live.filter_map(|link| Some((link, link.calls()?))) {
-        match calls.lock().find(target) {
-            Ok(number) if oldest.is_none_or(|(least, _)| number < least) => {
-                oldest = Some((number, (link, calls)));
-            }
-            Err(status) if status.code != Code::NotFound => why_not = status,
-            Ok(_) | Err(_) => {}
-        }
+    let live = || {
+        let live = links.iter().filter(|link| !link.has_ended());
+        live.filter_map(|link| Some((link, link.calls()?)))
+    };
+    let waits = |holder: Holder<'a>| Some((holder.1.lock().waits(target)?, holder));
+    let oldest = live().filter_map(waits).min_by_key(|(number, _)| *number);
+    if let Some((_, holder)) = oldest {
+        return Ok(holder);
     }
-    oldest.map(|(_, holder)| holder).ok_or(why_not)
+    // Only now is it worth to ask what has become of it.
+    let mut why_not = live().filter_map(|(_, calls)| calls.lock().find(target).err());
+    let told = why_not.rfind(|status| status.code != Code::NotFound);
+    Err(told.unwrap_or_else(no_such_event))
 }
 
 type Holder<'a> = (&'a Arc<Link>, &'a Calls);

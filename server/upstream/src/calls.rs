@@ -12,23 +12,20 @@ use futures_util::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use headwater_core::{
     Time,
     link::{
-        calls::upstream::{Input, Output, UpstreamCalls},
+        calls::{
+            REGISTRATION,
+            upstream::{Input, Output, UpstreamCalls},
+        },
         upstream::Input as LinkInput,
     },
 };
 use headwater_proto::{Metadata, Status, v1};
-use headwater_rpc::{CallOptions, Client, Receiver, Sender};
+use headwater_rpc::{CallError, CallOptions, Client, EndedBy, Receiver, Sender, Shape};
 
-use crate::{UpstreamConfig, engine::Engine, session::Step, wire::bearer};
-
-/// The header of the response to `register` that names the registration.
-const REGISTRATION: &str = "headwater-registration";
+use crate::{UpstreamConfig, engine::Engine, session::Step, token::bearer};
 
 /// After so many rounds in a row, other tasks get their turn.
 const ROUNDS_A_TURN: usize = 32;
-
-/// The number of a call, and how it ended.
-type Answered = (u64, Result<Bytes, Status>);
 
 /// The call of `register`, and the calls that are under way.
 pub(crate) struct CallsSession {
@@ -41,7 +38,8 @@ pub(crate) struct CallsSession {
     receiver: Receiver,
     accepted: bool,
     received: Vec<Bytes>,
-    calls: FuturesUnordered<BoxFuture<'static, Answered>>,
+    /// What each has come to.
+    calls: FuturesUnordered<BoxFuture<'static, Input>>,
     /// No more is wanted: the call of `register` ends with the last call.
     leaving: bool,
 }
@@ -110,7 +108,7 @@ impl CallsSession {
                 Poll::Ready(Err(status)) => return Poll::Ready(Step::Ended(Err(status))),
                 Poll::Ready(Ok(_)) | Poll::Pending => {}
             }
-            if self.leaving && self.calls.is_empty() {
+            if self.leaving && self.machine.pending() == 0 {
                 self.abort();
                 return Poll::Ready(Step::Ended(Ok(())));
             }
@@ -159,8 +157,8 @@ impl CallsSession {
     /// Whether a call has ended.
     fn poll_answers(&mut self, cx: &mut Context<'_>) -> bool {
         let mut any = false;
-        while let Poll::Ready(Some((seq, outcome))) = self.calls.poll_next_unpin(cx) {
-            self.machine.handle(Input::Answered { seq, outcome });
+        while let Poll::Ready(Some(ended)) = self.calls.poll_next_unpin(cx) {
+            self.machine.handle(ended);
             any = true;
         }
         any
@@ -199,6 +197,7 @@ impl CallsSession {
             }
             Output::Call { seq, path, request } => self.call(seq, path, request),
             Output::Heard(frame) => engine.handle(LinkInput::Frame(frame), now),
+            Output::Lost { seq } => engine.handle(LinkInput::Lost { seq }, now),
             Output::Token(token) => match bearer(Some(&token)) {
                 Ok(metadata) => self.metadata = metadata,
                 Err(status) => tracing::error!(%status, "a fresh token cannot be sent"),
@@ -212,10 +211,48 @@ impl CallsSession {
         let (client, metadata) = (self.client.clone(), self.metadata.clone());
         let options = CallOptions {
             timeout: Some(self.call_timeout),
+            shape: Shape::Unary,
             ..CallOptions::default()
         };
         self.calls.push(Box::pin(async move {
-            (seq, client.unary(path, metadata, request, options).await)
+            let call = client.call_with_request(path, metadata, request, options);
+            match response(call).await {
+                Ok(response) => Input::Answered {
+                    seq,
+                    outcome: Ok(response),
+                },
+                Err(CallError {
+                    status,
+                    by: EndedBy::Status,
+                }) => Input::Answered {
+                    seq,
+                    outcome: Err(status),
+                },
+                Err(CallError { status, .. }) => Input::Lost { seq, status },
+            }
         }));
+    }
+}
+
+/// The one response of a unary call.
+async fn response(
+    call: impl Future<Output = Result<(Sender, Receiver), CallError>>,
+) -> Result<Bytes, CallError> {
+    let (_sender, mut receiver) = call.await?;
+    let mut messages = Vec::new();
+    while receiver.next_batch(&mut messages).await? > 0 {}
+    // The machine of the call lets none succeed without it.
+    Ok(messages.pop().unwrap_or_default())
+}
+
+impl Drop for CallsSession {
+    fn drop(&mut self) {
+        let skipped = self.machine.skipped();
+        if skipped > 0 {
+            tracing::warn!(
+                skipped,
+                "the service sent events that this version does not know"
+            );
+        }
     }
 }

@@ -41,7 +41,7 @@
 //! The handlers of one connection run one after the other; those of different connections run beside each other, all in
 //! the task that runs the upstream. Answers and commands take effect in the order in which they were given: a command
 //! that a handler gives takes effect before the answer that it returns; after [`Context::reply`], which answers at once,
-//! it takes effect after the answer.
+//! it takes effect after the answer. With [`Mapping::Calls`], answers and commands race each other.
 //!
 //! # When the link breaks
 //!

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use headwater_proto::ConnectionString;
+use headwater_proto::{Code, ConnectionString, Metadata, Status};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde::Serialize;
 
@@ -48,10 +48,33 @@ pub(crate) fn mint(
     jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key)
 }
 
+/// The credential of a call.
+pub(crate) fn bearer(token: Option<&str>) -> Result<Metadata, Status> {
+    let mut metadata = Metadata::new();
+    if let Some(token) = token {
+        metadata
+            .append("authorization", format!("Bearer {token}"))
+            .map_err(|error| Status::new(Code::Internal, error.to_string()))?;
+    }
+    Ok(metadata)
+}
+
+/// When a token is to be replaced, after it was made: at four fifths of its life.
+pub(crate) fn renewal(lifetime: Duration) -> Duration {
+    // The year is for those who never want to renew, whose lifetime nothing can be multiplied with.
+    lifetime.min(Duration::from_secs(365 * 24 * 3600)) * 4 / 5
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use jsonwebtoken::{DecodingKey, Validation};
+
+    #[test]
+    fn a_token_for_ever_is_renewed_before_the_year_is_over() {
+        assert_eq!(renewal(Duration::from_secs(100)), Duration::from_secs(80));
+        assert!(renewal(Duration::MAX) < Duration::from_secs(365 * 24 * 3600));
+    }
 
     #[test]
     fn the_token_is_for_one_hub_of_one_endpoint_and_expires() {

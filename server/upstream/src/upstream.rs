@@ -28,7 +28,7 @@ use crate::{
     wire::{Wire, dial, is_final},
 };
 
-/// How long the service has to end the call after it is drained, before the upstream half-closes.
+/// How long a connection may take to close when an upstream leaves.
 const LINGER: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// An application that serves one hub of a service.
@@ -314,7 +314,7 @@ impl Upstream {
                     give_up.get_or_insert(Instant::now() + self.config.drain_timeout);
                 }
                 Step::Changed(Some(Signal::Drained)) => {
-                    half_close.get_or_insert(Instant::now() + LINGER);
+                    half_close.get_or_insert(Instant::now() + wire.linger());
                 }
                 Step::Changed(Some(Signal::Close(violation))) => {
                     wire.abort(violation.status());
@@ -331,7 +331,7 @@ impl Upstream {
 
     fn next_refresh(&self) -> Option<Instant> {
         self.config.connection_string.as_ref()?;
-        Some(Instant::now() + self.config.token_lifetime * 4 / 5)
+        Some(Instant::now() + token::renewal(self.config.token_lifetime))
     }
 }
 

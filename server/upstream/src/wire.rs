@@ -1,9 +1,12 @@
 //! How an upstream and its service are connected: where it dials, and in which of the two mappings it then talks.
 
-use std::task::{Context, Poll};
+use std::{
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use headwater_core::{Time, link::calls::REGISTER};
-use headwater_proto::{Code, Metadata, Status};
+use headwater_proto::{Code, Status};
 use headwater_rpc::{CallOptions, Client, Sender, Shape};
 use headwater_transports::{ClientOptions, Url, client};
 use tokio::task::spawn_blocking;
@@ -13,6 +16,7 @@ use crate::{
     calls::CallsSession,
     engine::Engine,
     session::{Session, Step},
+    token::bearer,
 };
 
 /// The method of the link.
@@ -68,6 +72,15 @@ impl Wire {
         }
     }
 
+    /// How long the service has to end the call after it is drained, before the upstream half-closes. In plain calls it was
+    /// not told of that.
+    pub(crate) const fn linger(&self) -> Duration {
+        match self {
+            Self::Stream(_) => Duration::from_secs(1),
+            Self::Calls(_) => Duration::ZERO,
+        }
+    }
+
     /// No more goes to the service.
     pub(crate) fn half_close(&mut self) {
         match self {
@@ -111,17 +124,6 @@ pub(crate) async fn dial(url: &Url, options: &ClientOptions) -> Result<Client, S
     };
     // What could be used when the upstream was made: somebody is changing it.
     made.map_err(|error| Status::new(Code::Unavailable, error.to_string()))
-}
-
-/// The credential of a call.
-pub(crate) fn bearer(token: Option<&str>) -> Result<Metadata, Status> {
-    let mut metadata = Metadata::new();
-    if let Some(token) = token {
-        metadata
-            .append("authorization", format!("Bearer {token}"))
-            .map_err(|error| Status::new(Code::Internal, error.to_string()))?;
-    }
-    Ok(metadata)
 }
 
 /// Whether trying again is in vain as long as nobody changes what is asked for.

@@ -14,6 +14,9 @@ pub mod upstream;
 /// The path of the call whose response is the stream of events.
 pub const REGISTER: &str = "/WpsRpc/register";
 
+/// The header of its response that names the registration.
+pub const REGISTRATION: &str = "headwater-registration";
+
 /// The path of the call that answers a connect.
 pub const ACK_CONNECT: &str = "/WpsRpc/ackConnect";
 

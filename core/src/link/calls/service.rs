@@ -88,7 +88,8 @@ pub struct ServiceCalls {
     hub: String,
     /// By connection, in the order in which they were sent.
     waiting: BTreeMap<Arc<str>, Vec<Waiting>>,
-    deadlines: BTreeMap<(Time, u64), Arc<str>>,
+    /// With the number of the event.
+    deadlines: BTreeMap<(Time, u64), (Arc<str>, u64)>,
     /// The latest last.
     ended: VecDeque<Ended>,
     last_ack: u64,
@@ -195,31 +196,28 @@ impl ServiceCalls {
     /// answered in time, or whose client has gone, as long as that is remembered; else [`Code::NotFound`]. If no event is
     /// named, this is said of the latest one that waited for an ack of this kind.
     pub fn find(&self, target: Target<'_>) -> Result<u64, Status> {
-        let Target {
-            connection_id,
-            event_id,
-            kind,
-        } = target;
-        if connection_id.is_empty() {
+        if target.connection_id.is_empty() {
             let message = "the ack names no connection";
             return Err(Status::new(Code::InvalidArgument, message));
         }
-        let waiting = self
-            .waiting
-            .get(connection_id)
-            .map_or(&[][..], Vec::as_slice);
-        let is_it = |event: &&Waiting| match event_id {
-            0 => event.kind == kind,
-            number => event.number == number,
-        };
-        match waiting.iter().find(is_it) {
-            Some(event) if event.kind == kind => Ok(event.number),
-            Some(_) => Err(Status::new(
-                Code::InvalidArgument,
-                "the answer does not fit the event",
-            )),
-            None => Err(self.why_not(target)),
+        if let Some(number) = self.waits(target) {
+            return Ok(number);
         }
+        let is_misfit = |event: &Waiting| event.number == target.event_id;
+        if self.waiting_of(target).iter().any(is_misfit) {
+            let message = "the answer does not fit the event";
+            return Err(Status::new(Code::InvalidArgument, message));
+        }
+        Err(self.why_not(target))
+    }
+
+    /// [`ServiceCalls::find`] without a word on why there is no such event, which is cheaper to ask of many.
+    pub fn waits(&self, target: Target<'_>) -> Option<u64> {
+        let is_it = |event: &&Waiting| {
+            event.kind == target.kind && [0, event.number].contains(&target.event_id)
+        };
+        let event = self.waiting_of(target).iter().find(is_it)?;
+        Some(event.number)
     }
 
     /// What to do next; `None` when drained.
@@ -266,8 +264,8 @@ impl ServiceCalls {
             // By then the deadline of the hub has passed, whose time left was rounded: it says how the event ended.
             until: now + Duration::from_millis(u64::from(left) + 1),
         };
-        self.deadlines
-            .insert((waiting.until, seq), Arc::clone(&connection));
+        let named = (Arc::clone(&connection), id.number);
+        self.deadlines.insert((waiting.until, seq), named);
         self.waiting.entry(connection).or_default().push(waiting);
     }
 
@@ -282,14 +280,8 @@ impl ServiceCalls {
         while let Some(due) = self.deadlines.first_entry()
             && due.key().0 <= now
         {
-            let ((_, seq), connection) = due.remove_entry();
-            let events = self.waiting.get(&connection);
-            let number = events
-                .and_then(|events| events.iter().find(|event| event.seq == seq))
-                .map(|event| event.number);
-            if let Some(number) = number
-                && let Some((connection, event)) = self.take(&connection, number)
-            {
+            let (connection, number) = due.remove();
+            if let Some((connection, event)) = self.take(&connection, number) {
                 self.end(connection, event, How::Expired);
             }
         }
@@ -329,6 +321,12 @@ impl ServiceCalls {
             ranges: Vec::from([range]),
         };
         self.outputs.push_back(Output::Settled(settled));
+    }
+
+    /// The events of its connection that wait, the oldest first.
+    fn waiting_of(&self, target: Target<'_>) -> &[Waiting] {
+        let waiting = self.waiting.get(target.connection_id);
+        waiting.map_or(&[], Vec::as_slice)
     }
 
     /// Why no event waits for this ack.

@@ -10,7 +10,7 @@ use alloc::{
 use bytes::Bytes;
 use headwater_proto::{
     Code, Status,
-    v1::{self, result::Value, service_frame::Frame, upstream_frame::Frame as Said},
+    v1::{self, event::Event, result::Value, service_frame::Frame, upstream_frame::Frame as Said},
     wps_rpc,
 };
 use prost::Message;
@@ -35,12 +35,19 @@ pub enum Input {
     },
     /// A message of the call of `register`: one encoded `StreamingRequest`.
     Message(Bytes),
-    /// A call of [`Output::Call`] has ended, with its one response.
+    /// The service has answered a call of [`Output::Call`].
     Answered {
         /// The number of the call.
         seq: u64,
-        /// Its response, or why there is none.
+        /// Its response, or why the service gave none.
         outcome: Result<Bytes, Status>,
+    },
+    /// A call of [`Output::Call`] has ended without a word of the service: it may have taken effect or not.
+    Lost {
+        /// The number of the call.
+        seq: u64,
+        /// Why it ended.
+        status: Status,
     },
 }
 
@@ -60,6 +67,11 @@ pub enum Output {
     },
     /// The link hears this.
     Heard(v1::ServiceFrame),
+    /// The link hears that this command is lost.
+    Lost {
+        /// The number of the command.
+        seq: u64,
+    },
     /// Calls from now on carry this token.
     Token(String),
     /// End the call of `register`: the service sent what is no `StreamingRequest`.
@@ -77,8 +89,8 @@ enum Asked {
 ///
 /// It keeps what [`Link`](crate::link::upstream::Link) promises, but for what the calls cannot give: answers and commands
 /// race each other, no event is cancelled, a registration is not resumed, and the service is not told that the
-/// application drains. After a drain, events that still come are passed over: they fail when the call of `register`
-/// ends.
+/// application drains. After a drain, connects and messages that still come are passed over: they fail when the call of
+/// `register` ends.
 #[derive(Debug)]
 pub struct UpstreamCalls {
     window: v1::Window,
@@ -112,6 +124,7 @@ impl UpstreamCalls {
             Input::Accepted { registration } => self.accepted(registration),
             Input::Message(message) => self.message(message),
             Input::Answered { seq, outcome } => self.answered(seq, outcome),
+            Input::Lost { seq, status } => self.lost(seq, status),
         }
     }
 
@@ -199,13 +212,15 @@ impl UpstreamCalls {
             self.outputs.push_back(Output::Close(status));
             return;
         };
-        if self.draining {
-            return;
-        }
         let Some(event) = translate::event(request, self.last_event + 1) else {
             self.skipped += 1;
             return;
         };
+        // A notice is settled when it is sent, and would be lost.
+        let waits = matches!(event.event, Some(Event::Connect(_) | Event::Message(_)));
+        if self.draining && waits {
+            return;
+        }
         self.last_event = event.seq;
         self.heard(Frame::Event(event.into()));
     }
@@ -218,6 +233,14 @@ impl UpstreamCalls {
                 self.result(seq, value);
             }
             (Some(Asked::Ack), Ok(_)) | (None, _) => {}
+        }
+    }
+
+    fn lost(&mut self, seq: u64, status: Status) {
+        match self.asked.remove(&seq) {
+            Some(Asked::Ack) => self.refused(seq, status),
+            Some(Asked::Command(_)) => self.outputs.push_back(Output::Lost { seq }),
+            None => {}
         }
     }
 
@@ -426,6 +449,17 @@ mod tests {
             value: Some(Value::Answer(v1::Answer { yes: true })),
         };
         assert_eq!(heard(drain(&mut calls)), [Frame::Result(result)]);
+        say(
+            &mut calls,
+            command(
+                2,
+                v1::command::Operation::CloseAll(v1::CloseAllRequest::default()),
+            ),
+        );
+        drain(&mut calls);
+        let status = Status::new(Code::Unavailable, "the connection was lost");
+        calls.handle(Input::Lost { seq: 2, status });
+        assert_eq!(drain(&mut calls), [Output::Lost { seq: 2 }]);
         // A response that nobody waits for is none.
         calls.handle(Input::Answered {
             seq: 1,
@@ -451,11 +485,17 @@ mod tests {
     }
 
     #[test]
-    fn no_event_is_given_out_after_a_drain() {
+    fn nothing_that_waits_for_an_answer_is_given_out_after_a_drain() {
         let mut calls = live();
         say(&mut calls, Said::Drain(v1::Drain::default()));
         calls.handle(message("c"));
         assert_eq!(drain(&mut calls), []);
+        let gone = Request::DisconnectedRequest(wps_rpc::DisconnectedRequest::default());
+        let request = Some(gone);
+        let gone = wps_rpc::StreamingRequest { request }.encode_to_vec();
+        calls.handle(Input::Message(gone.into()));
+        let heard = heard(drain(&mut calls));
+        assert!(matches!(heard[..], [Frame::Event(_)]), "{heard:?}");
     }
 
     #[test]

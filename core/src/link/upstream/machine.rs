@@ -110,6 +110,7 @@ impl Link {
         match input {
             Input::Opened => self.opened(),
             Input::Frame(frame) => self.frame(frame),
+            Input::Lost { seq } => self.lost(seq),
             Input::Closed => self.closed(),
             Input::Timeout => self.timeout(),
         }
@@ -411,6 +412,15 @@ impl Link {
             Some(status) => Err(CommandFailure::Failed(status.into())),
         };
         self.outputs.push_back(Output::Result { command, outcome });
+    }
+
+    fn lost(&mut self, seq: u64) {
+        if let Some(command) = self.commands.ended(seq) {
+            self.outputs.push_back(Output::Result {
+                command,
+                outcome: Err(CommandFailure::Unknown),
+            });
+        }
     }
 
     fn refused(&mut self, refused: v1::Refused) {

@@ -72,6 +72,12 @@ pub enum Input {
     Opened,
     /// The service said this.
     Frame(v1::ServiceFrame),
+    /// The way by which the command of this number went broke before its result, while the link goes on. Only where a
+    /// command has a call of its own.
+    Lost {
+        /// Of the command.
+        seq: u64,
+    },
     /// The call is over, whatever ended it.
     Closed,
     /// The moment of [`Link::poll_timeout`](super::Link::poll_timeout) has come.

@@ -13,13 +13,13 @@ use headwater_proto::{Code, Metadata, Status, push_channel};
 use headwater_rpc::{CallOptions, Client};
 use headwater_transports::client;
 use prost::Message as _;
-use tokio::{
-    task::JoinHandle,
-    time::{Duration, Instant},
-};
+use tokio::{task::JoinHandle, time::Instant};
 
 use super::{ChannelConfig, Consumer, ConsumerOptions, History, Producer};
-use crate::{config::ConfigError, token};
+use crate::{
+    config::ConfigError,
+    token::{self, bearer},
+};
 
 const HISTORY: &str = "/MessageSync/GetHistory";
 
@@ -161,18 +161,10 @@ impl Credential {
         let bound_to = token::BoundTo::Channel(channel);
         let minted = token::mint(connection, bound_to, lifetime, SystemTime::now())
             .map_err(|error| internal(&error))?;
-        let mut metadata = Metadata::new();
-        metadata
-            .append("authorization", format!("Bearer {minted}"))
-            .map_err(|error| internal(&error))?;
-        *token = Some((metadata.clone(), Instant::now() + renewal(lifetime)));
+        let metadata = bearer(Some(&minted))?;
+        *token = Some((metadata.clone(), Instant::now() + token::renewal(lifetime)));
         Ok(metadata)
     }
-}
-
-fn renewal(lifetime: Duration) -> Duration {
-    // The year is for those who never want to renew.
-    (lifetime * 4 / 5).min(Duration::from_secs(365 * 24 * 3600))
 }
 
 impl fmt::Debug for ChannelClient {

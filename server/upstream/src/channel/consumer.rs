@@ -30,7 +30,8 @@ pub enum ConsumerMode {
     Unspecified,
     /// One consumer of the group has each message.
     Shared,
-    /// This consumer has every message that comes while it is there. It is a group by itself.
+    /// This consumer has every message that comes while it is there. It is a group by itself, which ends with its
+    /// connection: connected again, it goes on behind what it received, taken or not.
     Fanout,
 }
 
@@ -73,6 +74,8 @@ struct Call {
     receiver: Receiver,
     batch: Vec<Bytes>,
     received: VecDeque<push_channel::MessageReply>,
+    /// The highest that it gave.
+    last_offset: u64,
 }
 
 impl Drop for Call {
@@ -135,7 +138,9 @@ impl Consumer {
             match call.next().await {
                 Ok(reply) => {
                     self.waits.reset();
-                    self.last_offset = self.last_offset.max(reply.offset);
+                    call.last_offset = call.last_offset.max(reply.offset);
+                    // Not the highest ever: another service counts anew.
+                    self.last_offset = call.last_offset;
                     return Ok(Received::new(reply, call.sender.clone()));
                 }
                 Err(status) => {
@@ -196,6 +201,7 @@ impl Consumer {
             receiver,
             batch: Vec::new(),
             received: VecDeque::new(),
+            last_offset: 0,
         };
         let open = push_channel::consume_request::Request::Open(self.request());
         // An ended call tells why where it is read.

@@ -27,7 +27,8 @@
 //!
 //! A message is the consumer's once it is taken ([`Received::take`]). What was not taken goes to a consumer of the group
 //! again, marked as [`Received::redelivered`]: at once, if the message or the consumer is dropped or its connection is
-//! lost. So a message can come twice, and is not lost by forgetting.
+//! lost. So a message can come twice, and is not lost by forgetting. A fan-out consumer is a group that ends with its
+//! connection, so what it had received and not taken does not come again.
 //!
 //! # When the connection is lost
 //!
