@@ -9,7 +9,7 @@
 //! | `hub` | a hub by turns under one lock; outboxes, links, timers |
 //! | `channels` | push channels, each by turns under its own lock; one timer for all |
 //! | `clients` | the handshake of a client, and its connection's reading task |
-//! | `upstreams` | a link's reading task; the management methods; those of push channels |
+//! | `upstreams` | the reading task of a link, on one stream or in plain calls; the methods of management and of push channels |
 //! | [`auth`] | tokens |
 
 pub mod auth;

@@ -1,14 +1,12 @@
 use std::collections::BTreeSet;
 
+use headwater_core::queue::Name;
 use headwater_proto::subprotocol::hub_name;
 
 use super::{AccessKeys, Endpoints, TokenError, jwt::Claims};
 
 /// What stands behind the endpoint in the audience of an upstream's token.
 pub(super) const UPSTREAM_PATH: &str = "/upstream";
-
-/// The longest name of a push channel, in bytes.
-const CHANNEL_BYTES_MAX: usize = 256;
 
 /// What the token of an application says, once it is verified.
 ///
@@ -100,5 +98,5 @@ fn channels(claims: &mut Claims) -> Result<Option<BTreeSet<String>>, TokenError>
 }
 
 pub(super) const fn channel_name_is_valid(name: &str) -> bool {
-    name.len() <= CHANNEL_BYTES_MAX
+    name.len() <= Name::BYTES_MAX
 }

@@ -25,7 +25,7 @@ pub(super) struct Channel {
 struct State {
     queue: Queue,
     consumers: HashMap<ConsumerKey, Arc<Consumer>>,
-    /// The alarm that is set for the channel, or a later one.
+    /// The alarm that is set for the channel.
     alarm: Option<Time>,
     /// What is counted of this channel in the total of all.
     waiting_bytes: usize,
@@ -38,8 +38,8 @@ struct State {
 /// What a turn leaves to be done without the channel's lock.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Leftover {
-    /// Ring for this channel at that time.
-    pub(super) alarm: Option<Time>,
+    /// Ring for this channel at that time, and no more at the other one.
+    pub(super) alarm: Option<(Time, Option<Time>)>,
     /// Nobody would miss the channel.
     pub(super) idle: bool,
 }
@@ -217,12 +217,11 @@ impl State {
     }
 
     /// The alarm that has to be set, if none is that rings in time.
-    fn next_alarm(&mut self) -> Option<Time> {
+    fn next_alarm(&mut self) -> Option<(Time, Option<Time>)> {
         let at = self.queue.poll_timeout()?.at;
         if self.alarm.is_some_and(|alarm| alarm <= at) {
             return None;
         }
-        self.alarm = Some(at);
-        self.alarm
+        Some((at, self.alarm.replace(at)))
     }
 }

@@ -187,8 +187,11 @@ impl Channels {
 
     /// Does what a turn has left to be done.
     fn settle(&self, channel: &Arc<Channel>, leftover: Leftover) {
-        if let Some(at) = leftover.alarm {
+        if let Some((at, instead_of)) = leftover.alarm {
             let mut alarms = self.alarms();
+            if let Some(other) = instead_of {
+                alarms.remove(&(other, channel.name().clone()));
+            }
             alarms.insert((at, channel.name().clone()));
             self.timer.arm(at);
         }
@@ -202,17 +205,15 @@ impl Channels {
         }
     }
 
-    /// The channels whose time has come.
-    fn due(&self, now: Time) -> Vec<Name> {
+    /// A channel whose time has come. Others ring after it, whatever becomes of it.
+    fn due(&self, now: Time) -> Option<Name> {
         let mut alarms = self.alarms();
-        let mut due = Vec::new();
-        while alarms.first().is_some_and(|(at, _)| *at <= now) {
-            due.extend(alarms.pop_first().map(|(_, name)| name));
-        }
+        let is_due = |alarms: &BTreeSet<(Time, Name)>| alarms.first().is_some_and(|it| it.0 <= now);
+        let due = is_due(&alarms).then(|| alarms.pop_first()).flatten();
         if let Some((at, _)) = alarms.first() {
             self.timer.arm(*at);
         }
-        due
+        due.map(|(_, name)| name)
     }
 
     fn map(&self) -> MutexGuard<'_, Map> {
@@ -227,7 +228,7 @@ impl Channels {
 impl Alarmed for Channels {
     fn ring(&self) {
         let now = self.clock.now();
-        for name in self.due(now) {
+        while let Some(name) = self.due(now) {
             let channel = self.map().by_name.get(&name).cloned();
             if let Some(channel) = channel {
                 let leftover = channel.tell([Input::Timeout], now);
@@ -263,5 +264,26 @@ impl Drop for Subscription {
             how: self.how,
         };
         let _ = catch_unwind(AssertUnwindSafe(|| self.tell([left])));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use headwater_proto::push_channel::SubmitRequest;
+
+    use super::*;
+
+    /// S3-19: what a producer sends costs a bounded number of alarms.
+    #[tokio::test(start_paused = true)]
+    async fn s3_19_a_channel_has_one_alarm_however_its_messages_expire() {
+        let channels = Channels::start(ChannelsConfig::default(), Clock::start());
+        let name = Name::new("c").expect("short enough");
+        for second in (1..=1000).rev() {
+            let message = Pushed::new(SubmitRequest::default());
+            let expires_after = Some(Duration::from_secs(second));
+            let submitted = channels.submit(&name, message, expires_after);
+            submitted.expect("the channel has room");
+        }
+        assert_eq!(channels.alarms().len(), 1);
     }
 }

@@ -9,13 +9,14 @@ use headwater_proto::{
     Code, Status,
     push_channel::{self, ConnRequest, ConsumeRequest, Offsets, consume_request},
 };
-use headwater_rpc::{CallHandler, EndedBy, IncomingCall, Receiver};
+use headwater_rpc::{CallHandler, EndedBy, IncomingCall, Metadata, Receiver};
 use tokio::time::timeout;
 
-use super::{Caller, decode};
+use super::Caller;
 use crate::{
     channels::{Consumer, Subscription},
     service::Inner,
+    upstreams::decode,
 };
 
 /// `PushMessageStream`: pushes to one consumer, which has taken what its connection has.
@@ -32,16 +33,14 @@ impl CallHandler for Push {
         } = call;
         let service = &*self.0;
         let consumer = Arc::new(Consumer::new(sender));
-        let Some(mut requests) = first(service, &consumer, &mut receiver).await else {
+        let Some((caller, mut requests)) = first(service, metadata, &consumer, &mut receiver).await
+        else {
             return;
         };
         // The machine of the call lets no other one through.
         let request = requests.swap_remove(0);
-        let subscribed = Caller::of(service, &metadata).and_then(|caller| {
-            let request = decode(&request)?;
-            subscribe(service, &caller, &request, Taking::Written, &consumer)
-        });
-        drop(metadata);
+        let subscribed = decode(request)
+            .and_then(|request| subscribe(service, &caller, &request, Taking::Written, &consumer));
         match subscribed {
             Ok(subscription) => push(subscription, &consumer, &receiver).await,
             Err(status) => consumer.end(Err(status)),
@@ -78,17 +77,12 @@ pub(super) async fn run(service: Arc<Inner>, call: IncomingCall) {
         ..
     } = call;
     let consumer = Arc::new(Consumer::new(sender));
-    // Before anything is waited for.
-    let caller = match Caller::of(&service, &metadata) {
-        Ok(caller) => caller,
-        Err(status) => return consumer.end(Err(status)),
-    };
-    drop(metadata);
-    let Some(mut requests) = first(&service, &consumer, &mut receiver).await else {
+    let Some((caller, mut requests)) = first(&service, metadata, &consumer, &mut receiver).await
+    else {
         return;
     };
     let request = requests.remove(0);
-    match open(&service, &caller, &request, &consumer) {
+    match open(&service, &caller, request, &consumer) {
         Ok(subscription) => consume(subscription, &consumer, receiver, requests).await,
         Err(status) => consumer.end(Err(status)),
     }
@@ -97,7 +91,7 @@ pub(super) async fn run(service: Arc<Inner>, call: IncomingCall) {
 fn open(
     service: &Inner,
     caller: &Caller,
-    request: &Bytes,
+    request: Bytes,
     consumer: &Arc<Consumer>,
 ) -> Result<Subscription, Status> {
     let Some(consume_request::Request::Open(request)) = decode::<ConsumeRequest>(request)?.request
@@ -120,7 +114,7 @@ async fn consume(
     loop {
         let inputs: Result<Vec<_>, Status> = batch
             .drain(..)
-            .map(|request| said(subscription.key(), &request))
+            .map(|request| said(subscription.key(), request))
             .collect();
         match inputs {
             Ok(inputs) if inputs.is_empty() => {}
@@ -148,7 +142,7 @@ async fn consume(
 }
 
 /// What a consumer says of messages.
-fn said(consumer: ConsumerKey, request: &Bytes) -> Result<Input, Status> {
+fn said(consumer: ConsumerKey, request: Bytes) -> Result<Input, Status> {
     match decode::<ConsumeRequest>(request)?.request {
         Some(consume_request::Request::Taken(offsets)) => Ok(Input::Taken {
             consumer,
@@ -175,17 +169,28 @@ fn ranges(offsets: Offsets) -> Vec<RangeInclusive<u64>> {
     ranges.map(|range| range.from..=range.to).collect()
 }
 
-/// The first request, and what came with it. `None` if none comes, of which the client is told.
+/// Who calls, the first request, and what came with it. `None` if the caller is refused or no request comes, of which the
+/// client is told.
 async fn first(
     service: &Inner,
+    metadata: Metadata,
     consumer: &Consumer,
     receiver: &mut Receiver,
-) -> Option<Vec<Bytes>> {
+) -> Option<(Caller, Vec<Bytes>)> {
+    // Before anything is waited for.
+    let caller = match Caller::of(service, &metadata) {
+        Ok(caller) => caller,
+        Err(status) => {
+            consumer.end(Err(status));
+            return None;
+        }
+    };
+    drop(metadata);
     let mut batch = Vec::new();
     let coming = receiver.next_batch(&mut batch);
     let (code, message) = match timeout(service.config.link.register_timeout, coming).await {
         Ok(Ok(0)) => (Code::InvalidArgument, "no request came"),
-        Ok(Ok(_)) => return Some(batch),
+        Ok(Ok(_)) => return Some((caller, batch)),
         // The call is over.
         Ok(Err(_)) => return None,
         Err(_) => (Code::DeadlineExceeded, "no request came in time"),

@@ -14,7 +14,7 @@ use headwater_proto::{
 use headwater_rpc::{Metadata, Request, Router, Shape};
 use prost::Message;
 
-use super::authenticate;
+use super::{authenticate, decode};
 use crate::{auth::UpstreamToken, channels::Pushed, service::Inner};
 
 /// Adds every method.
@@ -41,7 +41,7 @@ fn unary<M: Message + Default + 'static, R: Message + 'static>(
     router.unary(path, move |request: Request| {
         let answer = || {
             let caller = Caller::of(&service, &request.metadata)?;
-            let reply = answer(&service, &caller, decode(&request.message)?)?;
+            let reply = answer(&service, &caller, decode(request.message.clone())?)?;
             Ok(Bytes::from(reply.encode_to_vec()))
         };
         // Ready at once: a channel answers within the turn.
@@ -89,9 +89,4 @@ impl Caller {
         let message = "the token is for another channel";
         Err(Status::new(Code::PermissionDenied, message))
     }
-}
-
-fn decode<M: Message + Default>(message: &[u8]) -> Result<M, Status> {
-    let undecodable = |_| Status::new(Code::InvalidArgument, "the request could not be decoded");
-    M::decode(message).map_err(undecodable)
 }
