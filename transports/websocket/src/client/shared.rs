@@ -215,7 +215,7 @@ impl Inbound for CallInbound {
 impl Drop for CallInbound {
     fn drop(&mut self) {
         if self.shared.open.fetch_sub(1, Ordering::Relaxed) == 1 {
-            self.shared.idle.notify_one();
+            self.shared.idle.notify_waiters();
         }
     }
 }

@@ -108,6 +108,8 @@ impl Machine {
             Ok(key) => {
                 let call = Call::new(key, Role::Client, bell, mailbox);
                 self.calls.insert(key, call);
+                // Who waits may have gone before this was known to have a name.
+                self.queue.push_back(key);
             }
             Err(error) => mailbox.close(Closed {
                 status: not_begun(error, path),

@@ -250,26 +250,31 @@ impl Outgoing {
         cx: &mut Context<'_>,
         mut write: impl FnMut(&mut Context<'_>, &[u8]) -> Poll<io::Result<usize>>,
     ) -> Poll<io::Result<()>> {
-        // Not between a frame and its rest, and not while what waits is not taken: pings may come faster than that.
-        if self.written == 0
-            && let Some(payload) = self.ping.take().filter(|_| !self.is_closing)
-        {
-            self.frame(|out| encode_pong(&payload, out));
-        }
-        while self.written < self.bytes.len() {
-            let written = write(cx, &self.bytes[self.written..])?;
-            let was_blocked = mem::replace(&mut self.is_blocked, written.is_pending());
-            let written = ready!(written);
-            self.unblocked += u64::from(was_blocked);
-            if written == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+        loop {
+            // Not between a frame and its rest, and not while what waits is not taken: pings may come faster than that.
+            if self.written == 0
+                && let Some(payload) = self.ping.take().filter(|_| !self.is_closing)
+            {
+                self.frame(|out| encode_pong(&payload, out));
             }
-            self.written += written;
+            while self.written < self.bytes.len() {
+                let written = write(cx, &self.bytes[self.written..])?;
+                let was_blocked = mem::replace(&mut self.is_blocked, written.is_pending());
+                let written = ready!(written);
+                self.unblocked += u64::from(was_blocked);
+                if written == 0 {
+                    return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+                }
+                self.written += written;
+            }
+            self.written = 0;
+            self.bytes.clear();
+            self.bytes.shrink_to(KEPT_BYTES);
+            // One may have come while a frame was half written.
+            if self.ping.is_none() {
+                return Poll::Ready(Ok(()));
+            }
         }
-        self.written = 0;
-        self.bytes.clear();
-        self.bytes.shrink_to(KEPT_BYTES);
-        Poll::Ready(Ok(()))
     }
 }
 
@@ -279,5 +284,37 @@ fn left(end: End, code: Option<u16>, reason: &str) -> String {
         Some(code) if reason.is_empty() => format!("the {peer} closed the socket ({code})"),
         Some(code) => format!("the {peer} closed the socket ({code}: {reason})"),
         None => format!("the {peer} closed the socket"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use super::*;
+
+    #[test]
+    fn a_ping_that_comes_in_the_middle_of_a_write_is_answered_by_the_same() {
+        let mut outgoing = Outgoing::new(End::Server);
+        outgoing.push_ping();
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut taken = Vec::new();
+        let mut write = |_: &mut Context<'_>, bytes: &[u8]| {
+            if bytes.len() < 2 {
+                return Poll::Pending;
+            }
+            taken.extend_from_slice(&bytes[..1]);
+            Poll::Ready(Ok(1))
+        };
+        assert!(outgoing.poll_write(&mut cx, &mut write).is_pending());
+        outgoing.ping = Some(Bytes::from_static(b"p"));
+        let mut write = |_: &mut Context<'_>, bytes: &[u8]| {
+            taken.extend_from_slice(bytes);
+            Poll::Ready(Ok(bytes.len()))
+        };
+        let written = outgoing.poll_write(&mut cx, &mut write);
+        assert!(matches!(written, Poll::Ready(Ok(()))));
+        assert!(outgoing.is_empty(), "nothing waits for another event");
+        assert_eq!(taken, b"\x89\x00\x8a\x01p", "the ping, and then the pong");
     }
 }

@@ -1,5 +1,7 @@
 //! A server whose client is the test.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use bytes::Bytes;
 use headwater_proto::{
     Code, Status,
@@ -29,6 +31,8 @@ pub struct ServerContext {
     output: FakeOutput,
     inbox: mpsc::UnboundedSender<Bytes>,
     serving: JoinHandle<Result<(), Status>>,
+    /// The id of the next call of [`ServerContext::unary`].
+    next_unary: AtomicU32,
 }
 
 impl ServerContext {
@@ -45,6 +49,7 @@ impl ServerContext {
             output,
             inbox,
             serving,
+            next_unary: AtomicU32::new(1 << 20),
         }
     }
 
@@ -92,7 +97,7 @@ impl ServerContext {
         self.send(&packet);
     }
 
-    /// Makes a unary call, with an id that no earlier one of these has, and waits for its end.
+    /// Makes a unary call, with an id of its own, from 2^20 on, and waits for its end.
     ///
     /// # Errors
     ///
@@ -102,9 +107,7 @@ impl ServerContext {
     ///
     /// Dropped, the call goes on, and its answer is in the output.
     pub async fn unary(&self, path: &str, message: impl Into<Bytes>) -> Result<Bytes, Status> {
-        let sent = self.output.packets_of(path);
-        let last = sent.iter().map(|packet| packet.call_id).max();
-        let call_id = last.unwrap_or(0) + 1;
+        let call_id = self.next_unary.fetch_add(1, Ordering::Relaxed);
         self.request(path, call_id, message);
         let method = method(path);
         let is_answer = |packet: &&RpcPacket| {
