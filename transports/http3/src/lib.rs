@@ -47,7 +47,12 @@ mod sections;
 mod server;
 mod socket;
 mod stream;
-#[cfg(unix)]
+#[cfg(any(
+    target_os = "linux",
+    target_os = "android",
+    target_os = "freebsd",
+    target_vendor = "apple"
+))]
 mod udp;
 
 pub use client::{Http3Client, Http3ClientConfig, Http3Connector};

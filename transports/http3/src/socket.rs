@@ -40,8 +40,18 @@ pub(crate) fn bind_one(addr: SocketAddr, buffer_bytes: Option<usize>) -> io::Res
 
 /// What quinn runs on.
 pub(crate) fn runtime() -> Arc<dyn Runtime> {
-    #[cfg(unix)]
+    #[cfg(any(
+        target_os = "linux",
+        target_os = "android",
+        target_os = "freebsd",
+        target_vendor = "apple"
+    ))]
     return Arc::new(crate::udp::UdpRuntime);
-    #[cfg(not(unix))]
+    #[cfg(not(any(
+        target_os = "linux",
+        target_os = "android",
+        target_os = "freebsd",
+        target_vendor = "apple"
+    )))]
     return Arc::new(quinn::TokioRuntime);
 }

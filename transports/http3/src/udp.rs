@@ -99,7 +99,8 @@ impl AsyncUdpSocket for Socket {
                     return Poll::Ready(Ok(count));
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => guard.clear_ready(),
-                Err(error) => return Poll::Ready(Err(error)),
+                // Of one datagram, such as an ICMP error on some systems; an endpoint that is told of it ends.
+                Err(error) => tracing::debug!(target: "headwater_http3", %error, "not received"),
             }
         }
     }

@@ -49,7 +49,7 @@ async fn s4_83_an_early_answer_survives_reordering_and_loss() {
     }
 }
 
-/// A peer that vanishes without a word is noticed within twice the keepalive's interval and its timeout, on both sides.
+/// U-03: a peer that vanishes without a word is noticed within twice the keepalive's interval and its timeout, on both sides.
 #[tokio::test(start_paused = true)]
 async fn a_silent_network_is_noticed_in_time_on_both_sides() {
     let server = Http3ServerConfig {

@@ -71,6 +71,8 @@ impl Connection for Moving {
     async fn closed(&self) -> Status {
         let Both { now, better } = &*self.both;
         let status = now.closed().await;
+        // The channel gives this up now, unless it has moved.
+        self.search.abort();
         match better.get() {
             Some(better) => better.closed().await,
             None => status,

@@ -207,3 +207,24 @@ async fn s4_85_a_connection_that_is_dropped_looks_for_nothing() {
     pass(MINUTE).await;
     assert_eq!(first.dialled(), NOBODY);
 }
+
+#[tokio::test(start_paused = true)]
+async fn s4_85_a_connection_that_has_ended_looks_for_nothing_while_its_streams_live() {
+    let (first, second) = (Way::new(false), Way::new(true));
+    let alternatives = Alternatives::default();
+    let fallback = Fallback::new(first.clone(), second.clone(), FallbackConfig::default())
+        .following(alternatives.clone());
+    let connection = fallback.connect(&server()).await;
+    let connection = connection.unwrap_or_else(|status| panic!("{status}"));
+    first.dialled();
+    second.0.told.notify_one();
+    connection.closed().await;
+    alternatives.announce(&announcing(r#"h3=":8443""#));
+    pass(MINUTE).await;
+    assert_eq!(
+        first.dialled(),
+        NOBODY,
+        "the channel has another one by now"
+    );
+    drop(connection);
+}
