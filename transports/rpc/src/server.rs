@@ -184,7 +184,7 @@ impl Acceptor {
     /// Makes a call of a stream that this side begins, where a protocol has such a thing: pw_rpc's unrequested responses.
     /// No handler starts, and no interceptor sees it: the call is the caller's, and what it sends is in the outbound. Of the
     /// path's route it has the shape, and ends with it; of the server's bounds all but the one for unary calls, for there is
-    /// no request to wait for.
+    /// no request to wait for. The headers' time limit does not count: no request gave it.
     pub fn begin(&self, accepted: AcceptedStream) -> (Outbound, IncomingCall) {
         let AcceptedStream {
             mut headers,

@@ -144,7 +144,8 @@ impl Outbound {
         }
     }
 
-    /// Appends all frames that wait, up to about 256 KiB or 256 messages, and gives their credit back to the senders.
+    /// Appends all frames that wait, up to about 64 KiB or 256 pieces, each a frame or a run of messages, and gives
+    /// their credit back to the senders.
     ///
     /// One task at a time may wait in this.
     pub fn poll_frames(&mut self, cx: &mut Context<'_>, frames: &mut Vec<Frame>) -> Poll<Pulled> {

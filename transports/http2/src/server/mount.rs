@@ -15,7 +15,7 @@ use http_body::{Body as _, Frame, SizeHint};
 use tonic::body::Body;
 use tower::ServiceExt as _;
 
-use super::{connection::OpenStream, service::Mount};
+use super::{connection::OpenStream, responder::poll_room, service::Mount};
 
 /// Answers the request. Ends early if the client wants no more, or is gone.
 pub(super) async fn serve(
@@ -72,14 +72,14 @@ fn poll_pipe(
     cx: &mut Context<'_>,
 ) -> Poll<Result<(), h2::Error>> {
     loop {
-        if stream.poll_reset(cx)?.is_ready() {
+        if ready!(poll_room(stream, cx)).is_err() {
             return Poll::Ready(Ok(()));
         }
-        stream.reserve_capacity(1);
-        if stream.capacity() == 0 && ready!(stream.poll_capacity(cx)).transpose()?.is_none() {
-            return Poll::Ready(Ok(()));
-        }
-        let frame = match ready!(Pin::new(&mut *body).poll_frame(cx)) {
+        let Poll::Ready(frame) = Pin::new(&mut *body).poll_frame(cx) else {
+            // While there is nothing to send, only this tells that the client wants no more.
+            return stream.poll_reset(cx).map_ok(|_| ());
+        };
+        let frame = match frame {
             Some(Ok(frame)) => frame,
             Some(Err(status)) => {
                 stream.send_reset(reason_of(&status));

@@ -134,7 +134,15 @@ impl<T> Messages<T> {
         let decoded = match self.runs.last_mut() {
             Some(run) => {
                 let length = take_prefix(run)?;
-                let decoded = (self.deserialize_from)(run, length);
+                // There are no fewer.
+                let rest = run.len().saturating_sub(length);
+                let decoded = (self.deserialize_from)(run, length).and_then(|message| {
+                    let takes_its_own = run.len() == rest;
+                    let message = takes_its_own.then_some(message);
+                    message.ok_or_else(|| {
+                        CodecError::new("the codec took the bytes of another message")
+                    })
+                });
                 if run.is_empty() {
                     self.runs.pop();
                 }
