@@ -124,7 +124,9 @@ async fn an_upstream_needs_no_certificate_where_nobody_asks() {
         &format!("--tls-cert={}", folder.write("cert.pem", &own.certificates)),
         &format!("--tls-key={}", folder.write("key.pem", &own.key)),
     ]);
-    for url in &service.upstreams() {
+    let urls = service.upstreams();
+    assert_eq!(urls.len(), 3, "{urls:?}");
+    for url in &urls {
         let tls = ClientTls {
             roots: Some(servers.pem()),
             ..ClientTls::default()

@@ -31,12 +31,12 @@ use crate::{Scheme, Url, UrlError};
 /// What clients need beside their URL. Fields come with features, so end a literal with `..Default::default()`.
 #[derive(Debug, Clone, Default)]
 pub struct ClientOptions {
-    /// Whom clients of `https://`, `h3://`, `https+h3://` and `wss://` trust, and by what they prove who they are; in place of what a
-    /// transport's own options say of it. Default: the authorities of the system, which need the feature `native-roots`.
+    /// Whom clients of `https://`, `h3://`, `https+h3://`, `grpc-web+https://` and `wss://` trust, and by what they prove who
+    /// they are; in place of what a transport's own options say of it. Default: the authorities of the system, which need the feature `native-roots`.
     #[cfg(feature = "tls")]
     pub tls: ClientTls,
-    /// The bounds of clients of `http://`, `https://` and `unix:`; and of those of `https+h3://`, where they speak HTTP/2, with
-    /// how they hold connections of either kind.
+    /// The bounds of clients of `http://`, `https://`, `grpc-web+http://`, `grpc-web+https://` and `unix:`; and of those of
+    /// `https+h3://`, where they speak HTTP/2, with how they hold connections of either kind.
     #[cfg(feature = "http2")]
     pub http2: Http2ClientConfig,
     /// The bounds of clients of `h3://`, and of those of `https+h3://` where they speak HTTP/3.

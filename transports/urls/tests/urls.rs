@@ -122,7 +122,16 @@ async fn u_10_one_server_listens_on_every_transport_at_once() {
 #[tokio::test]
 async fn the_port_that_was_taken_is_told() {
     let place = Place::new();
-    for scheme in ["http", "https", "h3", "https+h3", "ws", "wss"] {
+    for scheme in [
+        "http",
+        "https",
+        "h3",
+        "https+h3",
+        "ws",
+        "wss",
+        "grpc-web+http",
+        "grpc-web+https",
+    ] {
         for host in ["127.0.0.1", "localhost"] {
             let url = place
                 .serve(&format!("{scheme}://{host}:0/"), &router())
@@ -180,7 +189,17 @@ async fn a_server_with_tls_needs_a_certificate_and_a_client_that_trusts_it() {
 #[tokio::test]
 async fn an_address_that_is_taken_is_said_to_be() {
     let place = Place::new();
-    for scheme in ["http", "https", "h3", "https+h3", "ws", "wss", "inproc"] {
+    for scheme in [
+        "http",
+        "https",
+        "h3",
+        "https+h3",
+        "ws",
+        "wss",
+        "grpc-web+http",
+        "grpc-web+https",
+        "inproc",
+    ] {
         let url = place
             .serve(&format!("{scheme}://127.0.0.1:0"), &router())
             .await;
@@ -245,7 +264,16 @@ fn a_scheme_that_nobody_knows_is_answered_with_those_that_are_there() {
 #[test]
 fn a_transport_that_is_not_built_names_its_feature() {
     for scheme in [
-        "http", "https", "unix", "h3", "https+h3", "ws", "wss", "inproc",
+        "http",
+        "https",
+        "unix",
+        "h3",
+        "https+h3",
+        "ws",
+        "wss",
+        "grpc-web+http",
+        "grpc-web+https",
+        "inproc",
     ] {
         match Url::parse(&format!("{scheme}:///x")).err() {
             Some(UrlError::NotBuilt(missing)) => {
