@@ -14,7 +14,9 @@ use super::Error;
 
 /// The certificate of the listeners with TLS. Files that change are read again, without a restart.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "TLS, for the URLs https://, h3://, https+h3:// and wss://")]
+#[command(
+    next_help_heading = "TLS, for the URLs https://, h3://, https+h3://, grpc-web+https:// and wss://"
+)]
 pub(super) struct Tls {
     /// The certificate of the service and its chain, as PEM. Read again when it changes.
     #[arg(

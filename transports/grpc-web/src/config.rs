@@ -19,8 +19,8 @@ pub struct GrpcWebServerConfig {
     pub connections_max: usize,
     /// Calls that may be open on one connection of HTTP/2; on HTTP/1.1 it is one. Default: 128.
     pub concurrent_streams_max: u32,
-    /// The largest header list that is taken on HTTP/2, and what is held of a request on HTTP/1.1 that is not read.
-    /// Default: 64 KiB.
+    /// The largest header list that is taken on HTTP/2, and what is held of a request on HTTP/1.1 that is not read,
+    /// where it is 8 KiB at least. Default: 64 KiB.
     pub header_list_bytes_max: u32,
     /// How long a new connection may take, after TLS, until its first request is there; and on HTTP/1.1 how long it may be
     /// idle before a further one. Default: 10 s.
