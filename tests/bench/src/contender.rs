@@ -8,8 +8,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::time::{ClockId, clock_gettime};
-
+use rustix::{
+    thread::{CpuSet, sched_getaffinity, sched_setaffinity},
+    time::{ClockId, clock_gettime},
+};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::report::Cell;
@@ -68,6 +70,17 @@ fn cpu_time() -> Duration {
     let seconds = u64::try_from(time.tv_sec).expect("not negative");
     let nanoseconds = u32::try_from(time.tv_nsec).expect("below 10^9");
     Duration::new(seconds, nanoseconds)
+}
+
+/// Keeps this process, and those that it starts, to the last `cores` of the cores that it may use.
+pub(crate) fn keep_to(cores: usize) {
+    let allowed = sched_getaffinity(None).expect("the kernel says where this may run");
+    let mut kept = CpuSet::new();
+    let there = (0..CpuSet::MAX_CPU)
+        .rev()
+        .filter(|core| allowed.is_set(*core));
+    there.take(cores).for_each(|core| kept.set(core));
+    sched_setaffinity(None, &kept).expect("these cores are allowed");
 }
 
 /// Runs one end on a thread of this name and a single-threaded runtime of its own.

@@ -78,40 +78,55 @@ struct Rounds {
     /// How long one run lasts, in milliseconds; it is cut at the end of an event.
     #[arg(long, default_value_t = 400)]
     run_ms: u64,
+    /// Keeps everything on so many cores. On one, no time goes into waking another that sleeps, which on a machine with
+    /// idle cores is most of what little under way costs, and differs from one minute to the next. 0 is all there are.
+    #[arg(long, default_value_t = 0)]
+    cores: usize,
+}
+
+impl Rounds {
+    /// Keeps to the cores, and gives how often and how long.
+    fn begin(&self) -> (usize, Duration) {
+        if self.cores > 0 {
+            contender::keep_to(self.cores);
+        }
+        (self.rounds, Duration::from_millis(self.run_ms))
+    }
 }
 
 fn main() {
-    match Arguments::parse().command {
+    let report = match Arguments::parse().command {
         Command::Link {
-            rounds: Rounds { rounds, run_ms },
+            rounds,
             in_flight,
             alone,
         } => {
-            let run = Duration::from_millis(run_ms);
-            println!("{}", link::report(&in_flight, alone, rounds, run));
+            let (rounds, run) = rounds.begin();
+            link::report(&in_flight, alone, rounds, run)
         }
         Command::Rpc {
-            rounds: Rounds { rounds, run_ms },
+            rounds,
             only,
             alone,
         } => {
-            let run = Duration::from_millis(run_ms);
-            println!("{}", rpc::report(&only, &alone, rounds, run));
+            let (rounds, run) = rounds.begin();
+            rpc::report(&only, &alone, rounds, run)
         }
         Command::Transports {
-            rounds: Rounds { rounds, run_ms },
+            rounds,
             only,
             alone,
         } => {
-            let run = Duration::from_millis(run_ms);
-            println!("{}", transports::report(&only, &alone, rounds, run));
+            let (rounds, run) = rounds.begin();
+            transports::report(&only, &alone, rounds, run)
         }
         Command::Channels {
-            rounds: Rounds { rounds, run_ms },
+            rounds,
             nats_server,
         } => {
-            let run = Duration::from_millis(run_ms);
-            println!("{}", channels::report(&nats_server, rounds, run));
+            let (rounds, run) = rounds.begin();
+            channels::report(&nats_server, rounds, run)
         }
-    }
+    };
+    println!("{report}");
 }
