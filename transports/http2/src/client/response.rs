@@ -8,8 +8,7 @@ use std::{
 use h2::{Reason, RecvStream, SendStream, client::ResponseFuture};
 use headwater_proto::grpc::trailers::code_of_http_status;
 use headwater_rpc::{
-    Closed, EndedBy, Frame, Inbound, Payload, Reached, Received, Status, Violation,
-    http::{Messages, poll_as_frames},
+    Closed, EndedBy, Frame, Inbound, Payload, Reached, Received, Status, Violation, http::Messages,
 };
 use http::{Response, StatusCode};
 
@@ -87,14 +86,6 @@ impl Drop for ResponseInbound {
 }
 
 impl Inbound for ResponseInbound {
-    fn poll_frames(
-        &mut self,
-        cx: &mut Context<'_>,
-        frames: &mut Vec<Frame>,
-    ) -> Poll<Result<(), Closed>> {
-        poll_as_frames(self, cx, frames)
-    }
-
     fn poll_received(
         &mut self,
         cx: &mut Context<'_>,

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use headwater_proto::grpc::trailers::code_of_http_status;
 use headwater_rpc::{
     Closed, Code, EndedBy, Frame, Inbound, Metadata, Reached, Received, Status, Violation,
-    http::{Messages, Part, Source, headers, poll_as_frames},
+    http::{Messages, Part, Source, headers},
 };
 use http::{Response, StatusCode};
 use quinn::VarInt;
@@ -141,14 +141,6 @@ impl ResponseInbound {
 }
 
 impl Inbound for ResponseInbound {
-    fn poll_frames(
-        &mut self,
-        cx: &mut Context<'_>,
-        frames: &mut Vec<Frame>,
-    ) -> Poll<Result<(), Closed>> {
-        poll_as_frames(self, cx, frames)
-    }
-
     fn poll_received(
         &mut self,
         cx: &mut Context<'_>,

@@ -14,5 +14,5 @@ mod unsendable;
 pub use age::jittered;
 pub use alt_svc::{AltSvc, Alternatives};
 pub use fallback::{Fallback, FallbackConfig};
-pub use messages::{Messages, Part, Source, poll_as_frames};
+pub use messages::{Messages, Part, Source};
 pub use unsendable::Unsendable;
