@@ -16,8 +16,6 @@ mod reset;
 mod server;
 mod signal;
 
-use headwater_rpc::http::headers;
-
 pub use client::{Http2Client, Http2ClientConfig, Http2Connector, Keepalive};
 pub use server::{Http2Server, Http2ServerConfig, Http2ServerCounters};
 

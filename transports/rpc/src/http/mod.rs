@@ -9,6 +9,8 @@ mod fallback;
 pub mod headers;
 mod messages;
 mod moving;
+pub mod request;
+pub mod response;
 mod unsendable;
 
 pub use age::jittered;
