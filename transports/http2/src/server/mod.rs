@@ -24,7 +24,6 @@ use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::Path,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -39,7 +38,6 @@ use tokio::{
     select,
     sync::{Semaphore, watch},
     task::JoinSet,
-    time::timeout,
 };
 use tonic::{body::Body, server::NamedService};
 use tower::{Service, util::BoxCloneSyncService};
@@ -47,9 +45,6 @@ use tower::{Service, util::BoxCloneSyncService};
 pub use self::{config::Http2ServerConfig, counters::Http2ServerCounters};
 use self::{connection::Context, listener::Listener, service::Mounts};
 use crate::ALPN;
-
-/// How long streams that were ended have to leave before their connections are cut.
-const PARTING: Duration = Duration::from_secs(1);
 
 /// Serves gRPC over HTTP/2 on one address, with or without TLS. For several addresses, make several, and give each of
 /// their [`Server`](headwater_rpc::Server)s the same router.
@@ -175,7 +170,9 @@ impl ServerTransport for Http2Server {
         accept(&listener, &context, &mut connections).await;
         drop(listener);
         tracing::debug!(target: "headwater_http2", %address, "no longer listening");
-        drain(&context, &mut connections).await;
+        let all_ended = async { while connections.join_next().await.is_some() {} };
+        let bound = context.config.shutdown_timeout;
+        context.acceptor.drain(bound, all_ended).await;
         Ok(())
     }
 
@@ -208,20 +205,4 @@ async fn accept(listener: &Listener, context: &Arc<Context>, connections: &mut J
         let seed = seeds.hash_one(id);
         connections.spawn(connection::serve(accepted, context, id, seed, place));
     }
-}
-
-/// Waits for the connections to end, which have been told to; in the end they have to.
-async fn drain(context: &Context, connections: &mut JoinSet<()>) {
-    let all =
-        async |connections: &mut JoinSet<()>| while connections.join_next().await.is_some() {};
-    let Some(bound) = context.config.shutdown_timeout else {
-        return all(connections).await;
-    };
-    if timeout(bound, all(connections)).await.is_ok() {
-        return;
-    }
-    tracing::debug!(target: "headwater_http2", left = connections.len(), "out of time to stop");
-    context.acceptor.end_calls("the server is shutting down");
-    // What is left after this ends with the set.
-    let _ = timeout(PARTING, all(connections)).await;
 }
