@@ -7,7 +7,6 @@
 
 mod config;
 pub(crate) mod connection;
-mod counters;
 mod driver;
 pub(crate) mod enforcement;
 pub(crate) mod frames;
@@ -28,7 +27,7 @@ use std::{
 
 use async_trait::async_trait;
 use headwater_rpc::{
-    Acceptor, Code, ServerTransport, Status,
+    Acceptor, Code, ServerCounters, ServerTransport, Status,
     channel::Address,
     tls::{ServerTlsConfig, TlsServer},
 };
@@ -42,7 +41,7 @@ use tokio::{
 use tonic::{body::Body, server::NamedService};
 use tower::{Service, util::BoxCloneSyncService};
 
-pub use self::{config::Http2ServerConfig, counters::Http2ServerCounters};
+pub use self::config::Http2ServerConfig;
 use self::{connection::Context, listener::Listener, service::Mounts};
 use crate::ALPN;
 
@@ -57,7 +56,7 @@ pub struct Http2Server {
     listener: Mutex<Option<Listener>>,
     tls: Option<Arc<TlsServer>>,
     mounts: Mounts,
-    counters: Http2ServerCounters,
+    counters: ServerCounters,
     stopping: watch::Sender<bool>,
 }
 
@@ -88,7 +87,7 @@ impl Http2Server {
             listener: Mutex::new(Some(listener)),
             tls: None,
             mounts: Mounts::new(),
-            counters: Http2ServerCounters::default(),
+            counters: ServerCounters::default(),
             stopping: watch::Sender::new(false),
         })
     }
@@ -132,7 +131,7 @@ impl Http2Server {
     }
 
     /// What the server holds, to be asked while it serves.
-    pub fn counters(&self) -> Http2ServerCounters {
+    pub fn counters(&self) -> ServerCounters {
         self.counters.clone()
     }
 

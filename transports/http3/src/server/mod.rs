@@ -3,7 +3,6 @@
 mod answer;
 mod config;
 mod connection;
-mod counters;
 mod handshake;
 mod inbound;
 mod request;
@@ -24,7 +23,7 @@ use std::{
 
 use async_trait::async_trait;
 use headwater_rpc::{
-    Acceptor, Code, ServerTransport, Status, channel::Address, tls::ServerTlsConfig,
+    Acceptor, Code, ServerCounters, ServerTransport, Status, channel::Address, tls::ServerTlsConfig,
 };
 use quinn::{Endpoint, Incoming};
 use tokio::{
@@ -34,7 +33,7 @@ use tokio::{
     task::JoinSet,
 };
 
-pub use self::{config::Http3ServerConfig, counters::Http3ServerCounters};
+pub use self::config::Http3ServerConfig;
 use self::{
     serve::Context,
     tls::{BaseConfig, QuicTls},
@@ -56,7 +55,7 @@ pub struct Http3Server {
     tls: Arc<QuicTls>,
     addr: SocketAddr,
     endpoint: Mutex<Option<Endpoint>>,
-    counters: Http3ServerCounters,
+    counters: ServerCounters,
     stopping: watch::Sender<bool>,
 }
 
@@ -94,7 +93,7 @@ impl Http3Server {
             tls: Arc::new(tls),
             addr,
             endpoint: Mutex::new(Some(endpoint)),
-            counters: Http3ServerCounters::default(),
+            counters: ServerCounters::default(),
             stopping: watch::Sender::new(false),
         })
     }
@@ -105,7 +104,7 @@ impl Http3Server {
     }
 
     /// What the server holds, to be asked while it serves.
-    pub fn counters(&self) -> Http3ServerCounters {
+    pub fn counters(&self) -> ServerCounters {
         self.counters.clone()
     }
 
