@@ -10,6 +10,7 @@
 //! | `channels` | push channels, each by turns under its own lock; one timer for all |
 //! | `clients` | the handshake of a client, and its connection's reading task |
 //! | `upstreams` | the reading task of a link, on one stream or in plain calls; the methods of management and of push channels |
+//! | `state` | what those two reach: the hubs and channels of one service |
 //! | [`auth`] | tokens |
 
 pub mod auth;
@@ -18,7 +19,9 @@ mod clients;
 mod clock;
 mod config;
 mod hub;
+mod random;
 mod service;
+mod state;
 mod timer;
 mod upstreams;
 

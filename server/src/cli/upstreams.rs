@@ -15,11 +15,15 @@ pub(super) async fn bind(
     urls: &[String],
     options: &ServerOptions,
 ) -> Result<Vec<UrlServer>, Error> {
+    let parsed = urls.iter().map(|text| {
+        let url = Url::parse(text);
+        url.map_err(|error| cannot_listen(text, &error))
+    });
+    let parsed = parsed.collect::<Result<Vec<_>, _>>()?;
     let mut bound: Vec<Option<UrlServer>> = urls.iter().map(|_| None).collect();
     // HTTP/3 first: its ports have to be known before they can be announced.
     for is_http3 in [true, false] {
-        for (at, text) in urls.iter().enumerate() {
-            let url = Url::parse(text).map_err(|error| cannot_listen(text, &error))?;
+        for (at, (text, url)) in urls.iter().zip(&parsed).enumerate() {
             if (url.scheme() == Scheme::H3) != is_http3 {
                 continue;
             }
@@ -27,7 +31,7 @@ pub(super) async fn bind(
                 return Err("--listen-upstream: inproc:// is for programs that embed the service; nobody else could reach it".into());
             }
             #[cfg(feature = "http2")]
-            let options = &announcing(&url, urls, &bound, options.clone());
+            let options = &announcing(url, &parsed, &bound, options.clone());
             let server = UrlServer::bind(text, options).await;
             bound[at] = Some(server.map_err(|error| cannot_listen(text, &error))?);
         }
@@ -39,20 +43,18 @@ pub(super) async fn bind(
 #[cfg(feature = "http2")]
 fn announcing(
     url: &Url,
-    urls: &[String],
+    urls: &[Url],
     bound: &[Option<UrlServer>],
     mut options: ServerOptions,
 ) -> ServerOptions {
     if url.scheme() != Scheme::Https {
         return options;
     }
-    let port = urls.iter().zip(bound).find_map(|(text, server)| {
-        Url::parse(text)
-            .ok()
-            .filter(|http3| is_http3_of(http3, url))?;
-        let (_, port) = server.as_ref()?.url().rsplit_once(':')?;
-        port.parse().ok()
-    });
+    let servers = urls.iter().zip(bound);
+    let port = servers
+        .filter(|(http3, _)| is_http3_of(http3, url))
+        // As it was bound: what was asked for may leave the choice.
+        .find_map(|(_, server)| Url::parse(server.as_ref()?.url()).ok()?.port());
     options.http2.alt_svc = port.map(AltSvc::new);
     options
 }
@@ -60,22 +62,9 @@ fn announcing(
 /// Whether clients of `https` reach this one too, at the host that they know.
 #[cfg(feature = "http2")]
 fn is_http3_of(http3: &Url, https: &Url) -> bool {
-    let is_everywhere = host(http3)
-        .parse()
-        .is_ok_and(|ip: IpAddr| ip.is_unspecified());
-    http3.scheme() == Scheme::H3 && (is_everywhere || host(http3) == host(https))
-}
-
-/// Without the port, and without the brackets of IPv6.
-#[cfg(feature = "http2")]
-fn host(url: &Url) -> &str {
-    let whole = url.rest();
-    let has_port = whole
-        .rsplit_once(':')
-        .filter(|(_, port)| !port.ends_with(']'));
-    has_port
-        .map_or(whole, |(host, _)| host)
-        .trim_matches(['[', ']'])
+    let ip = http3.host().and_then(|host| host.parse().ok());
+    let is_everywhere = ip.is_some_and(|ip: IpAddr| ip.is_unspecified());
+    http3.scheme() == Scheme::H3 && (is_everywhere || http3.host() == https.host())
 }
 
 fn cannot_listen(url: &str, error: &UrlError) -> String {

@@ -18,7 +18,8 @@ use crate::{
     auth::{ClientToken, Endpoints},
     clock::unix_seconds,
     hub::{Client, HubDriver, Presence},
-    service::{Inner, unguessable_id},
+    random::unguessable_id,
+    state::ServiceState,
 };
 
 /// Why a client is not let in.
@@ -28,7 +29,7 @@ struct Refusal {
 }
 
 pub(super) async fn answer(
-    service: Arc<Inner>,
+    service: Arc<ServiceState>,
     mut request: Request<Incoming>,
     peer: Peer,
 ) -> Response<Body> {
@@ -73,7 +74,7 @@ pub(super) async fn answer(
 
 /// What the request says, once its token is verified: the hub, and the client for it.
 fn read(
-    service: &Inner,
+    service: &ServiceState,
     request: &Request<Incoming>,
     handshake: &Handshake,
     peer: Peer,

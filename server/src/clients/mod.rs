@@ -12,14 +12,14 @@ use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
 
-use crate::service::Inner;
+use crate::state::ServiceState;
 
 /// The body of every answer.
 pub(crate) type Body = Full<Bytes>;
 
 /// Answers one request of a client.
 pub(crate) async fn answer(
-    service: Arc<Inner>,
+    service: Arc<ServiceState>,
     request: Request<Incoming>,
     peer: Peer,
 ) -> Response<Body> {

@@ -14,11 +14,12 @@ use super::{authenticate, authorize, verify};
 use crate::{
     auth::UpstreamToken,
     hub::{HubDriver, HubInput, Link},
-    service::{Inner, unguessable_id},
+    random::unguessable_id,
+    state::ServiceState,
 };
 
 /// Handles one call of `headwater.v1.Upstream/Link`.
-pub(super) async fn run(service: Arc<Inner>, call: IncomingCall) {
+pub(super) async fn run(service: Arc<ServiceState>, call: IncomingCall) {
     let token = match authenticate(&service, &call.metadata) {
         Ok(token) => token,
         Err(status) => {
@@ -43,7 +44,7 @@ pub(super) async fn run(service: Arc<Inner>, call: IncomingCall) {
 
 /// What the reading task owns.
 struct Reading {
-    service: Arc<Inner>,
+    service: Arc<ServiceState>,
     token: UpstreamToken,
     link: Arc<Link>,
     machine: ServiceLink,

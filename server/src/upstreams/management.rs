@@ -12,7 +12,7 @@ use headwater_rpc::{Request, Router};
 use prost::Message;
 
 use super::{authenticate, decode, named_hub};
-use crate::service::Inner;
+use crate::state::ServiceState;
 
 /// One method for each operation that [`Operation`] has, named after it.
 macro_rules! methods {
@@ -27,7 +27,7 @@ macro_rules! methods {
 }
 
 /// Adds every method.
-pub(super) fn add(router: &Router, service: &Arc<Inner>) {
+pub(super) fn add(router: &Router, service: &Arc<ServiceState>) {
     methods!(
         router,
         service,
@@ -59,7 +59,7 @@ pub(super) fn add(router: &Router, service: &Arc<Inner>) {
 
 fn add_method<M: Message + Default + 'static>(
     router: &Router,
-    service: &Arc<Inner>,
+    service: &Arc<ServiceState>,
     path: &'static str,
     operation: fn(M) -> Operation,
 ) {
@@ -71,7 +71,7 @@ fn add_method<M: Message + Default + 'static>(
 }
 
 fn answer<M: Message + Default + 'static>(
-    service: &Inner,
+    service: &ServiceState,
     request: &Request,
     operation: fn(M) -> Operation,
 ) -> Result<Bytes, Status> {

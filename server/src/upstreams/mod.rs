@@ -15,11 +15,11 @@ use prost::Message;
 use crate::{
     auth::{Endpoints, UpstreamToken},
     clock::unix_seconds,
-    service::Inner,
+    state::ServiceState,
 };
 
 /// The methods for applications.
-pub(crate) fn router(service: &Arc<Inner>) -> Router {
+pub(crate) fn router(service: &Arc<ServiceState>) -> Router {
     let router = Router::new();
     let for_links = Arc::clone(service);
     router.stream("/headwater.v1.Upstream/Link", move |call| {
@@ -32,14 +32,14 @@ pub(crate) fn router(service: &Arc<Inner>) -> Router {
 }
 
 /// Who calls, by `authorization: Bearer`.
-fn authenticate(service: &Inner, metadata: &Metadata) -> Result<UpstreamToken, Status> {
+fn authenticate(service: &ServiceState, metadata: &Metadata) -> Result<UpstreamToken, Status> {
     let token = metadata
         .text("authorization")
         .and_then(|value| value.strip_prefix("Bearer "));
     verify(service, token.unwrap_or_default())
 }
 
-fn verify(service: &Inner, token: &str) -> Result<UpstreamToken, Status> {
+fn verify(service: &ServiceState, token: &str) -> Result<UpstreamToken, Status> {
     // The audience is the endpoint of the connection string, which need not be where the application dialled.
     let endpoints = Endpoints {
         public: &service.config.endpoints,

@@ -21,10 +21,10 @@ use headwater_proto::{
 use headwater_rpc::{Method as RpcMethod, Request, Router, Shape};
 
 use super::{authenticate, decode, named_hub};
-use crate::{auth::UpstreamToken, service::Inner};
+use crate::{auth::UpstreamToken, state::ServiceState};
 
 /// Adds every method.
-pub(super) fn add(router: &Router, service: &Arc<Inner>) {
+pub(super) fn add(router: &Router, service: &Arc<ServiceState>) {
     add_register(router, service);
     add_unary(router, service, ACK_CONNECT, ack_connect);
     add_unary(router, service, ACK_MESSAGE, ack_message);
@@ -35,7 +35,7 @@ pub(super) fn add(router: &Router, service: &Arc<Inner>) {
     }
 }
 
-fn add_register(router: &Router, service: &Arc<Inner>) {
+fn add_register(router: &Router, service: &Arc<ServiceState>) {
     let service = Arc::clone(service);
     let shape = Shape::ServerStreaming;
     let method = RpcMethod::stream(REGISTER, shape, move |call| {
@@ -46,16 +46,16 @@ fn add_register(router: &Router, service: &Arc<Inner>) {
 
 fn add_unary(
     router: &Router,
-    service: &Arc<Inner>,
+    service: &Arc<ServiceState>,
     path: &'static str,
-    answer: impl Fn(&Inner, &Request) -> Result<Bytes, Status> + Send + Sync + 'static,
+    answer: impl Fn(&ServiceState, &Request) -> Result<Bytes, Status> + Send + Sync + 'static,
 ) {
     let service = Arc::clone(service);
     // Ready at once: a hub answers within the turn.
     router.unary(path, move |request| ready(answer(&service, &request)));
 }
 
-fn ack_connect(service: &Inner, request: &Request) -> Result<Bytes, Status> {
+fn ack_connect(service: &ServiceState, request: &Request) -> Result<Bytes, Status> {
     let token = authenticate(service, &request.metadata)?;
     let ack: AckConnectRequest = decode(request.message.clone())?;
     let target = Target {
@@ -67,7 +67,7 @@ fn ack_connect(service: &Inner, request: &Request) -> Result<Bytes, Status> {
     answer_event(service, &token, &ack.hub, target, answer)
 }
 
-fn ack_message(service: &Inner, request: &Request) -> Result<Bytes, Status> {
+fn ack_message(service: &ServiceState, request: &Request) -> Result<Bytes, Status> {
     let token = authenticate(service, &request.metadata)?;
     let ack: AckMessageRequest = decode(request.message.clone())?;
     let target = Target {
@@ -80,7 +80,7 @@ fn ack_message(service: &Inner, request: &Request) -> Result<Bytes, Status> {
 }
 
 fn answer_event(
-    service: &Inner,
+    service: &ServiceState,
     token: &UpstreamToken,
     hub: &str,
     target: Target<'_>,
@@ -91,7 +91,7 @@ fn answer_event(
     Ok(Bytes::new())
 }
 
-fn command(service: &Inner, request: &Request, method: Method) -> Result<Bytes, Status> {
+fn command(service: &ServiceState, request: &Request, method: Method) -> Result<Bytes, Status> {
     let token = authenticate(service, &request.metadata)?;
     let operation = method.decode(request.message.clone())?;
     let hub = resolve(&token, hub_of(&operation))?;

@@ -11,7 +11,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use headwater_rpc::{
     AcceptedStream, Acceptor, Client, ClientTransport, Closed, Code, Frame, Inbound, Metadata,
-    Outbound, Peer, Pulled, RequestHeaders, Router, Server, ServerTransport, Status, Trailers,
+    Outbound, Peer, Pulled, Received, RequestHeaders, Router, Server, ServerTransport, Status,
+    Trailers,
 };
 use tokio::sync::watch;
 
@@ -206,15 +207,15 @@ impl Pipe {
 }
 
 impl Inbound for Pipe {
-    fn poll_frames(
+    fn poll_received(
         &mut self,
         cx: &mut Context<'_>,
-        frames: &mut Vec<Frame>,
+        received: &mut Received,
     ) -> Poll<Result<(), Closed>> {
         let Some(mut outbound) = self.outbound.take() else {
             return Poll::Pending;
         };
-        let polled = self.pull(&mut outbound, cx, frames);
+        let polled = self.pull(&mut outbound, cx, &mut received.frames);
         self.outbound = Some(outbound);
         polled
     }

@@ -17,7 +17,7 @@ use tokio::{
     select,
     sync::{Semaphore, watch},
     task::JoinSet,
-    time::{sleep, timeout},
+    time::sleep,
 };
 use tower_http::cors::CorsLayer;
 
@@ -29,8 +29,6 @@ use crate::{
 
 /// How long to wait before the next accept when the system is out of something.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// How long streams that were ended have to leave before their connections are cut.
-const PARTING: Duration = Duration::from_secs(1);
 
 /// Serves gRPC-Web on one address, over HTTP/1.1 and HTTP/2, with or without TLS; and gRPC, over HTTP/2.
 ///
@@ -108,7 +106,9 @@ impl ServerTransport for GrpcWebServer {
         accept(&listener, &context, &mut connections).await;
         drop(listener);
         tracing::debug!(target: "headwater_grpc_web", %address, "no longer listening");
-        drain(&context, &mut connections).await;
+        let all_ended = async { while connections.join_next().await.is_some() {} };
+        let bound = context.config.shutdown_timeout;
+        context.acceptor.drain(bound, all_ended).await;
         Ok(())
     }
 
@@ -145,20 +145,4 @@ async fn accept(listener: &TcpListener, context: &Arc<Context>, connections: &mu
         let context = Arc::clone(context);
         connections.spawn(connection::serve(io, from, context, place));
     }
-}
-
-/// Waits for the connections to end, which have been told to; in the end they have to.
-async fn drain(context: &Context, connections: &mut JoinSet<()>) {
-    let all =
-        async |connections: &mut JoinSet<()>| while connections.join_next().await.is_some() {};
-    let Some(bound) = context.config.shutdown_timeout else {
-        return all(connections).await;
-    };
-    if timeout(bound, all(connections)).await.is_ok() {
-        return;
-    }
-    tracing::debug!(target: "headwater_grpc_web", left = connections.len(), "out of time to stop");
-    context.acceptor.end_calls("the server is shutting down");
-    // What is left after this ends with the set.
-    let _ = timeout(PARTING, all(connections)).await;
 }

@@ -16,10 +16,9 @@ mod reset;
 mod server;
 mod signal;
 
-use headwater_rpc::http::headers;
-
 pub use client::{Http2Client, Http2ClientConfig, Http2Connector, Keepalive};
-pub use server::{Http2Server, Http2ServerConfig, Http2ServerCounters};
+pub use headwater_rpc::ServerCounters;
+pub use server::{Http2Server, Http2ServerConfig};
 
 /// The protocol that ALPN (RFC 7301) has to agree on (RFC 9113, 3.2).
 const ALPN: &[u8] = b"h2";

@@ -13,7 +13,7 @@ use frames::{
     frame, message, request, reset,
 };
 use headwater_http2::{
-    Http2Client, Http2ClientConfig, Http2Server, Http2ServerConfig, Http2ServerCounters, Keepalive,
+    Http2Client, Http2ClientConfig, Http2Server, Http2ServerConfig, Keepalive, ServerCounters,
 };
 use headwater_rpc::{
     CallOptions, CancelReason, Client, Code, Metadata, Router, Server, ServerConfig, Status,
@@ -32,7 +32,7 @@ const LONG: Duration = Duration::from_secs(600);
 struct Fixture {
     addr: SocketAddr,
     server: Server,
-    counters: Http2ServerCounters,
+    counters: ServerCounters,
     serving: JoinHandle<Result<(), Status>>,
     cancelled: mpsc::UnboundedReceiver<CancelReason>,
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use frames::{HEADERS, RST_STREAM, Raw, block, request, setting};
-use headwater_http2::{Http2Server, Http2ServerConfig, Http2ServerCounters};
+use headwater_http2::{Http2Server, Http2ServerConfig, ServerCounters};
 use headwater_rpc::{Router, Server, ServerConfig};
 use tokio::time::Instant;
 
@@ -18,7 +18,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const INITIAL_WINDOW: u16 = 4;
 
 /// A server whose calls last a second, and one that sends what it can for so long.
-async fn flooded() -> (Raw, Http2ServerCounters) {
+async fn flooded() -> (Raw, ServerCounters) {
     frames::tick();
     let router = Router::new();
     router.stream(FLOOD, |call| async move {

@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use h2::{Reason, client::SendRequest};
-use headwater_http2::{Http2Server, Http2ServerConfig, Http2ServerCounters};
+use headwater_http2::{Http2Server, Http2ServerConfig, ServerCounters};
 use headwater_rpc::{Router, Server, ServerConfig};
 use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body::Frame;
@@ -65,7 +65,7 @@ impl tower::Service<Request<Body>> for Mirror {
     }
 }
 
-async fn mounted() -> (SendRequest<Bytes>, Http2ServerCounters) {
+async fn mounted() -> (SendRequest<Bytes>, ServerCounters) {
     let transport = Http2Server::bind("127.0.0.1:0", Http2ServerConfig::default()).await;
     let transport = transport.expect("a free port").with_service(Mirror);
     let (addr, counters) = (transport.local_addr(), transport.counters());

@@ -5,7 +5,7 @@ use std::{fs, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use bytes::Bytes;
 use h2::client::SendRequest;
 use headwater_http2::{
-    Http2Client, Http2ClientConfig, Http2Server, Http2ServerConfig, Http2ServerCounters,
+    Http2Client, Http2ClientConfig, Http2Server, Http2ServerConfig, ServerCounters,
 };
 use headwater_rpc::{
     CallOptions, Client, Metadata, Peer, Router, Server, ServerConfig,
@@ -99,7 +99,7 @@ impl Drop for Directory {
 
 struct Fixture {
     addr: SocketAddr,
-    counters: Http2ServerCounters,
+    counters: ServerCounters,
     peers: mpsc::UnboundedReceiver<Peer>,
 }
 

@@ -56,7 +56,8 @@ mod stream;
 mod udp;
 
 pub use client::{Http3Client, Http3ClientConfig, Http3Connector};
-pub use server::{Http3Server, Http3ServerConfig, Http3ServerCounters};
+pub use headwater_rpc::ServerCounters;
+pub use server::{Http3Server, Http3ServerConfig};
 
 /// The protocol that ALPN (RFC 7301) has to agree on (RFC 9114, 3.1).
 const ALPN: &[u8] = b"h3";

@@ -20,8 +20,8 @@ use std::{
 
 use async_trait::async_trait;
 use headwater_rpc::{
-    AcceptedStream, Acceptor, ClientTransport, Closed, Code, Frame, Inbound, Outbound, Peer,
-    Pulled, RequestHeaders, ServerTransport, Status,
+    AcceptedStream, Acceptor, ClientTransport, Closed, Code, Inbound, Outbound, Peer, Pulled,
+    Received, RequestHeaders, ServerTransport, Status,
 };
 use tokio::sync::watch;
 
@@ -156,12 +156,13 @@ impl Drop for InProcessServer {
 struct Pipe(Outbound);
 
 impl Inbound for Pipe {
-    fn poll_frames(
+    fn poll_received(
         &mut self,
         cx: &mut Context<'_>,
-        frames: &mut Vec<Frame>,
+        received: &mut Received,
     ) -> Poll<Result<(), Closed>> {
-        self.0.poll_frames(cx, frames).map(|pulled| match pulled {
+        let pulled = self.0.poll_frames(cx, &mut received.frames);
+        pulled.map(|pulled| match pulled {
             Pulled::Frames => Ok(()),
             Pulled::Reset(code) => Err(Closed::cancelled(code)),
             Pulled::Done => Err(Closed::without_status()),

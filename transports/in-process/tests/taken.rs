@@ -4,9 +4,9 @@ use std::task::{Context, Poll};
 
 use async_trait::async_trait;
 use headwater_rpc::{
-    AcceptedStream, Acceptor, CallOptions, Client, Closed, EndedBy, Frame, Inbound, IncomingCall,
-    Metadata, Outbound, Peer, Receiver, RequestHeaders, Router, Sender, Server, ServerConfig,
-    ServerTransport, Status,
+    AcceptedStream, Acceptor, CallOptions, Client, Closed, EndedBy, Inbound, IncomingCall,
+    Metadata, Outbound, Peer, Received, Receiver, RequestHeaders, Router, Sender, Server,
+    ServerConfig, ServerTransport, Status,
 };
 use tokio::sync::mpsc;
 
@@ -66,7 +66,7 @@ async fn a_sender_knows_how_many_messages_were_taken() {
 struct Silent;
 
 impl Inbound for Silent {
-    fn poll_frames(&mut self, _: &mut Context<'_>, _: &mut Vec<Frame>) -> Poll<Result<(), Closed>> {
+    fn poll_received(&mut self, _: &mut Context<'_>, _: &mut Received) -> Poll<Result<(), Closed>> {
         Poll::Pending
     }
 }

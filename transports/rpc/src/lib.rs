@@ -19,6 +19,7 @@ mod cancellation;
 pub mod channel;
 mod client;
 mod compression;
+mod counters;
 mod handler;
 mod handler_error;
 #[cfg(feature = "http")]
@@ -45,6 +46,7 @@ pub use attempts::RetryConfig;
 pub use cancellation::{CancelReason, Cancellation};
 pub use client::{CallOptions, Client, ClientBuilder};
 pub use compression::{Compress, SUPPORTED_ENCODINGS};
+pub use counters::ServerCounters;
 pub use handler::{CallHandler, Request};
 pub use handler_error::HandlerError;
 pub use headwater_core::call::{

@@ -12,7 +12,7 @@ use std::{
 
 use headwater_core::call::{CallConfig, Credit, Encoding, Encodings, Shape};
 use headwater_proto::{Code, Metadata, Status};
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, time::timeout};
 
 use crate::{
     cancellation::Cancellation,
@@ -66,6 +66,9 @@ impl Default for ServerConfig {
         }
     }
 }
+
+/// How long calls that were ended have to leave before their connections are cut.
+const PARTING: Duration = Duration::from_secs(1);
 
 /// A call as its handler gets it.
 #[derive(Debug)]
@@ -210,12 +213,28 @@ impl Acceptor {
         (outbound, incoming(headers, shape, peer, call))
     }
 
-    /// Ends every open call of the server with `UNAVAILABLE`, for a transport whose graceful shutdown has run out of time.
-    /// The client is told, or finds its stream reset if messages still wait for it.
-    pub fn end_calls(&self, message: &str) {
-        for call in self.inner.calls.open() {
-            call.cancel(Status::new(Code::Unavailable, message));
+    /// Waits for the end of a transport that stops gracefully: until `all_ended` is done, which is when its last connection
+    /// has ended. After `bound` every open call of the server ends with `UNAVAILABLE`; the client is told, or finds its
+    /// stream reset if messages still wait for it. A second later this returns all the same, and what is left is the
+    /// caller's to cut. Without a `bound` the calls have all the time they need.
+    pub async fn drain(&self, bound: Option<Duration>, all_ended: impl Future<Output = ()>) {
+        let mut all_ended = pin!(all_ended);
+        let Some(bound) = bound else {
+            return all_ended.await;
+        };
+        if timeout(bound, all_ended.as_mut()).await.is_ok() {
+            return;
         }
+        let open = self.inner.calls.open();
+        tracing::debug!(target: "headwater_rpc", calls = open.len(), "out of time to stop");
+        for call in open {
+            call.cancel(Status::new(
+                Code::Unavailable,
+                "the server is shutting down",
+            ));
+        }
+        // It may have nothing more to say.
+        let _ = timeout(PARTING, all_ended).await;
     }
 }
 
@@ -374,7 +393,7 @@ pub(crate) async fn until(
         () = signal => stop(),
     }
     match grace {
-        Some(grace) => tokio::time::timeout(grace, run).await.unwrap_or(Ok(())),
+        Some(grace) => timeout(grace, run).await.unwrap_or(Ok(())),
         None => run.await,
     }
 }

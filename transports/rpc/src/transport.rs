@@ -61,11 +61,15 @@ impl Received {
         self.runs.is_empty() && self.frames.is_empty()
     }
 
-    /// Appends all of it as frames.
-    pub fn into_frames(self, frames: &mut Vec<Frame>) {
-        let messages = self.runs.into_iter().flat_map(messages_of);
-        frames.extend(messages.map(Frame::Message));
-        frames.extend(self.frames);
+    /// Appends what came later: its runs as they are, unless something came before that is no run.
+    pub fn append(&mut self, later: Self) {
+        if self.frames.is_empty() {
+            self.runs.extend(later.runs);
+        } else {
+            let messages = later.runs.into_iter().flat_map(messages_of);
+            self.frames.extend(messages.map(Frame::Message));
+        }
+        self.frames.extend(later.frames);
     }
 }
 
@@ -73,32 +77,21 @@ impl Received {
 ///
 /// Dropping it means: nothing more is wanted. On the client that resets a stream whose responses have not ended.
 pub trait Inbound: Send {
-    /// Appends all frames that are there, at least one, up to some tens of KiB.
+    /// Appends all that is there, at least one run or frame, up to some tens of KiB.
+    ///
+    /// A transport that carries gRPC's framing hands over as a run the messages that came together, which spares each of
+    /// them its moves; others give frames alone. No run may be added where there are frames already, for runs come first.
     ///
     /// A response stream ends with [`Frame::End`]; after it this is not polled again.
     ///
     /// # Errors
     ///
     /// The stream is gone, and how. An end of the responses without a status is [`Closed::without_status`].
-    fn poll_frames(
-        &mut self,
-        cx: &mut Context<'_>,
-        frames: &mut Vec<Frame>,
-    ) -> Poll<Result<(), Closed>>;
-
-    /// [`Inbound::poll_frames`] for a transport that carries gRPC's framing: messages that came together are handed over
-    /// together, which spares each of them its moves. By default there are no runs.
-    ///
-    /// # Errors
-    ///
-    /// As [`Inbound::poll_frames`].
     fn poll_received(
         &mut self,
         cx: &mut Context<'_>,
         received: &mut Received,
-    ) -> Poll<Result<(), Closed>> {
-        self.poll_frames(cx, &mut received.frames)
-    }
+    ) -> Poll<Result<(), Closed>>;
 }
 
 /// What a pull from an [`Outbound`] gave.

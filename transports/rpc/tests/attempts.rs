@@ -12,8 +12,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use headwater_rpc::{
     CallOptions, Client, ClientTransport, Closed, Code, Codes, ExecutionPolicy, Frame, Inbound,
-    Metadata, MethodConfig, Outbound, Reached, RequestHeaders, RetryPolicy, RetryThrottling,
-    SendError, ServiceConfig, Status, Trailers,
+    Metadata, MethodConfig, Outbound, Reached, Received, RequestHeaders, RetryPolicy,
+    RetryThrottling, SendError, ServiceConfig, Status, Trailers,
 };
 use tokio::{sync::watch, time::Instant};
 
@@ -58,14 +58,14 @@ struct Responses {
 }
 
 impl Inbound for Responses {
-    fn poll_frames(
+    fn poll_received(
         &mut self,
         _: &mut Context<'_>,
-        frames: &mut Vec<Frame>,
+        received: &mut Received,
     ) -> Poll<Result<(), Closed>> {
         match self.next.take() {
             Some(Ok(next)) => {
-                frames.extend(next);
+                received.frames.extend(next);
                 Poll::Ready(Ok(()))
             }
             Some(Err(closed)) => Poll::Ready(Err(closed)),

@@ -46,7 +46,7 @@ impl ServerTransport for Both {
 pub(crate) async fn bind(url: &Url, options: &ServerOptions) -> Result<UrlServer, UrlError> {
     let tls = options.tls.clone();
     let tls = tls.ok_or(UrlError::NoCertificate(url.scheme()))?;
-    let is_free_choice = url.host_with_port().is_some_and(|(_, port)| port == 0);
+    let is_free_choice = url.port() == Some(0);
     let mut attempts = if is_free_choice {
         FREE_PORT_ATTEMPTS
     } else {
@@ -88,16 +88,16 @@ pub(crate) fn client(url: &Url, options: &ClientOptions) -> Result<ClientBuilder
         tls: Some(options.tls.clone()),
         ..options.http2.clone()
     };
-    let (host, port) = url
-        .host_with_port()
-        .ok_or(UrlError::Malformed("it has no port that there is"))?;
+    let (Some(host), Some(port)) = (url.host(), url.port()) else {
+        return Err(UrlError::Malformed("it has no port that there is"));
+    };
     let builder = || {
         let alternatives = Alternatives::default();
         let http3 = Http3Connector::new(url.rest(), &http3)?;
         let http2 = Http2Connector::new(url.rest(), &http2)?.announcing_to(alternatives.clone());
         let connector =
             Fallback::new(http3, http2, options.fallback.clone()).following(alternatives);
-        let target = target_of_host(&host, port);
+        let target = target_of_host(host, port);
         let channel = Channel::to(&target, connector, options.http2.channel.clone())?;
         Ok(Client::builder(channel))
     };

@@ -164,25 +164,34 @@ impl Url {
         &self.rest
     }
 
-    /// The host and the port, which is that of the scheme if there is none.
-    #[cfg(all(feature = "http2", feature = "http3"))]
-    pub(crate) fn host_with_port(&self) -> Option<(String, u16)> {
-        let whole = self.host_and_port();
-        let (host, port) = whole.rsplit_once(':')?;
-        Some((host.to_owned(), port.parse().ok()?))
+    /// The host without its port, and without the brackets of an IPv6 address. `None` if the URL names none: that of a Unix
+    /// socket, and one within the process.
+    pub fn host(&self) -> Option<&str> {
+        self.scheme.port()?;
+        Some(self.split().0.trim_matches(['[', ']']))
+    }
+
+    /// The port, which is that of the scheme if the URL has none. `None` if what it has is no port, and if it names no host.
+    pub fn port(&self) -> Option<u16> {
+        let own = self.scheme.port()?;
+        let (_, port) = self.split();
+        port.map_or(Some(own), |port| port.parse().ok())
     }
 
     /// The host with its port, or with that of the scheme if it has none.
     pub(crate) fn host_and_port(&self) -> String {
-        let host = &self.rest;
-        // An IPv6 address has colons too, within brackets.
-        let has_port = host
-            .rsplit_once(':')
-            .is_some_and(|(_, port)| !port.ends_with(']'));
-        match self.scheme.port() {
-            Some(port) if !has_port => format!("{host}:{port}"),
-            Some(_) | None => host.clone(),
+        match (self.scheme.port(), self.split()) {
+            (Some(port), (host, None)) => format!("{host}:{port}"),
+            (Some(_) | None, _) => self.rest.clone(),
         }
+    }
+
+    /// The host, and the port if there is one.
+    fn split(&self) -> (&str, Option<&str>) {
+        // An IPv6 address has colons too, within brackets.
+        let split = self.rest.rsplit_once(':');
+        let split = split.filter(|(_, port)| !port.ends_with(']'));
+        split.map_or((&self.rest, None), |(host, port)| (host, Some(port)))
     }
 
     /// The same place with this host and port.

@@ -251,6 +251,24 @@ fn urls_are_taken_apart() {
 }
 
 #[test]
+fn a_url_says_its_host_and_its_port() {
+    for (text, host, port) in [
+        ("http://127.0.0.1:8081", Some("127.0.0.1"), Some(8081)),
+        ("http://example.org", Some("example.org"), Some(80)),
+        ("https+h3://example.org/", Some("example.org"), Some(443)),
+        ("h3://[::1]:0", Some("::1"), Some(0)),
+        ("wss://[::1]", Some("::1"), Some(443)),
+        ("http://example.org:http", Some("example.org"), None),
+        ("http://example.org:65536", Some("example.org"), None),
+        ("unix:relative.sock:80", None, None),
+        ("inproc://chat:80", None, None),
+    ] {
+        let url = Url::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+        assert_eq!((url.host(), url.port()), (host, port), "{text}");
+    }
+}
+
+#[test]
 fn a_scheme_that_nobody_knows_is_answered_with_those_that_are_there() {
     let error = Url::parse("ftp://host").expect_err("there is no such transport");
     assert_eq!(error, UrlError::Unknown("ftp".to_owned()));

@@ -15,12 +15,12 @@ use tokio::time::timeout;
 use super::Caller;
 use crate::{
     channels::{Consumer, Subscription},
-    service::Inner,
+    state::ServiceState,
     upstreams::decode,
 };
 
 /// `PushMessageStream`: pushes to one consumer, which has taken what its connection has.
-pub(super) struct Push(pub(super) Arc<Inner>);
+pub(super) struct Push(pub(super) Arc<ServiceState>);
 
 #[async_trait]
 impl CallHandler for Push {
@@ -69,7 +69,7 @@ async fn push(subscription: Subscription, consumer: &Consumer, receiver: &Receiv
 }
 
 /// `Consume`: the consumer says itself what it has taken.
-pub(super) async fn run(service: Arc<Inner>, call: IncomingCall) {
+pub(super) async fn run(service: Arc<ServiceState>, call: IncomingCall) {
     let IncomingCall {
         metadata,
         mut receiver,
@@ -89,7 +89,7 @@ pub(super) async fn run(service: Arc<Inner>, call: IncomingCall) {
 }
 
 fn open(
-    service: &Inner,
+    service: &ServiceState,
     caller: &Caller,
     request: Bytes,
     consumer: &Arc<Consumer>,
@@ -172,7 +172,7 @@ fn ranges(offsets: Offsets) -> Vec<RangeInclusive<u64>> {
 /// Who calls, the first request, and what came with it. `None` if the caller is refused or no request comes, of which the
 /// client is told.
 async fn first(
-    service: &Inner,
+    service: &ServiceState,
     metadata: Metadata,
     consumer: &Consumer,
     receiver: &mut Receiver,
@@ -200,7 +200,7 @@ async fn first(
 }
 
 fn subscribe(
-    service: &Inner,
+    service: &ServiceState,
     caller: &Caller,
     request: &ConnRequest,
     taking: Taking,

@@ -10,7 +10,7 @@ use headwater_proto::{
 use prost::Message as _;
 
 use super::Caller;
-use crate::service::Inner;
+use crate::state::ServiceState;
 
 const LIMIT_DEFAULT: usize = 100;
 const LIMIT_MAX: usize = 1000;
@@ -20,7 +20,7 @@ const PAGE_BYTES_MAX: usize = 1 << 20;
 const REPLY_BYTES_MAX: usize = 4 << 20;
 
 pub(super) fn answer(
-    service: &Inner,
+    service: &ServiceState,
     caller: &Caller,
     request: HistoryRequest,
 ) -> Result<HistoryReply, Status> {

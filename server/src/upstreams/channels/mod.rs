@@ -15,10 +15,10 @@ use headwater_rpc::{Metadata, Request, Router, Shape};
 use prost::Message;
 
 use super::{authenticate, decode};
-use crate::{auth::UpstreamToken, channels::Pushed, service::Inner};
+use crate::{auth::UpstreamToken, channels::Pushed, state::ServiceState};
 
 /// Adds every method.
-pub(super) fn add(router: &Router, service: &Arc<Inner>) {
+pub(super) fn add(router: &Router, service: &Arc<ServiceState>) {
     unary(router, service, "/MessageSync/SubmitMessage", submit);
     unary(router, service, "/MessageSync/LogIn", log_in);
     unary(router, service, "/MessageSync/GetHistory", history::answer);
@@ -33,9 +33,9 @@ pub(super) fn add(router: &Router, service: &Arc<Inner>) {
 
 fn unary<M: Message + Default + 'static, R: Message + 'static>(
     router: &Router,
-    service: &Arc<Inner>,
+    service: &Arc<ServiceState>,
     path: &'static str,
-    answer: fn(&Inner, &Caller, M) -> Result<R, Status>,
+    answer: fn(&ServiceState, &Caller, M) -> Result<R, Status>,
 ) {
     let service = Arc::clone(service);
     router.unary(path, move |request: Request| {
@@ -49,7 +49,11 @@ fn unary<M: Message + Default + 'static, R: Message + 'static>(
     });
 }
 
-fn submit(service: &Inner, caller: &Caller, request: SubmitRequest) -> Result<SubmitReply, Status> {
+fn submit(
+    service: &ServiceState,
+    caller: &Caller,
+    request: SubmitRequest,
+) -> Result<SubmitReply, Status> {
     let channel = caller.channel(&request.channel)?;
     let expires_after = match request.expires_after_ms {
         0 => None,
@@ -62,7 +66,7 @@ fn submit(service: &Inner, caller: &Caller, request: SubmitRequest) -> Result<Su
 }
 
 /// Kept for the chat: whoever may call is let in, and gets nothing by it.
-fn log_in(_: &Inner, _: &Caller, _: LogInRequest) -> Result<LogInReply, Status> {
+fn log_in(_: &ServiceState, _: &Caller, _: LogInRequest) -> Result<LogInReply, Status> {
     let reply = String::from("logged in");
     Ok(LogInReply { reply })
 }
@@ -72,7 +76,7 @@ struct Caller(Option<UpstreamToken>);
 
 impl Caller {
     /// Refuses who has no token, unless the service takes such calls. A token that is there has to be valid.
-    fn of(service: &Inner, metadata: &Metadata) -> Result<Self, Status> {
+    fn of(service: &ServiceState, metadata: &Metadata) -> Result<Self, Status> {
         if service.channels.allow_anonymous() && metadata.values("authorization").next().is_none() {
             return Ok(Self(None));
         }

@@ -13,12 +13,13 @@ use tokio::time::timeout;
 use super::resolve;
 use crate::{
     hub::{HubDriver, Link},
-    service::{Inner, unguessable_id},
+    random::unguessable_id,
+    state::ServiceState,
     upstreams::{authenticate, decode},
 };
 
 /// Handles one call.
-pub(super) async fn run(service: Arc<Inner>, mut call: IncomingCall) {
+pub(super) async fn run(service: Arc<ServiceState>, mut call: IncomingCall) {
     let asked = ask(&service, &call.metadata, &mut call.receiver).await;
     let (machine, register) = match asked {
         Ok(asked) => asked,
@@ -45,7 +46,7 @@ pub(super) async fn run(service: Arc<Inner>, mut call: IncomingCall) {
 
 /// What the call asks for, once it is known that it may.
 async fn ask(
-    service: &Inner,
+    service: &ServiceState,
     metadata: &Metadata,
     receiver: &mut Receiver,
 ) -> Result<(ServiceCalls, v1::Register), Status> {

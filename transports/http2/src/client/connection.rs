@@ -6,13 +6,12 @@ use async_trait::async_trait;
 use headwater_rpc::{
     Code, Inbound, Outbound, RequestHeaders, Status,
     channel::{Connection, Unopened},
-    http::Unsendable,
+    http::{Unsendable, request::Origin},
 };
 use tokio::{sync::oneshot, task::AbortHandle};
 
 use super::{
     pipe::{self, Rest},
-    request::Origin,
     response::ResponseInbound,
     shared::{Refused, Shared, ended},
 };

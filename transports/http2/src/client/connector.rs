@@ -15,7 +15,7 @@ use h2::client::SendRequest;
 use headwater_rpc::{
     Code, Status,
     channel::{Address, Connection, Connector},
-    http::Alternatives,
+    http::{Alternatives, request::Origin},
 };
 use http::uri::{Authority, Scheme};
 use tokio::{sync::oneshot, time::timeout};
@@ -25,7 +25,6 @@ use super::{
     connection::Http2Connection,
     driver::{Driver, Job},
     keepalive::{self, Pace},
-    request::Origin,
     shared::Shared,
     socket::{Socket, Stream, dial},
     tls::TlsDialer,

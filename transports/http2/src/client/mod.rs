@@ -6,7 +6,6 @@ mod connector;
 mod driver;
 mod keepalive;
 mod pipe;
-mod request;
 mod response;
 mod shared;
 mod socket;

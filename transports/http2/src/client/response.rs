@@ -6,18 +6,14 @@ use std::{
 };
 
 use h2::{Reason, RecvStream, SendStream, client::ResponseFuture};
-use headwater_proto::grpc::trailers::code_of_http_status;
 use headwater_rpc::{
-    Closed, EndedBy, Frame, Inbound, Payload, Reached, Received, Status, Violation,
-    http::{Messages, poll_as_frames},
+    Closed, Frame, Inbound, Payload, Received,
+    http::{Messages, response},
 };
-use http::{Response, StatusCode};
+use http::Response;
 
 use super::shared::Permit;
-use crate::{
-    headers,
-    inbound::{StreamSource, closed_by_h2},
-};
+use crate::inbound::{StreamSource, closed_by_h2};
 
 /// The responses of a call, from before their headers.
 ///
@@ -55,25 +51,12 @@ impl ResponseInbound {
     fn responded(&mut self, response: Response<RecvStream>) -> Result<Frame, Closed> {
         let (head, body) = response.into_parts();
         self.permit.answered(&head.headers);
-        if let Some(trailers) = headers::to_trailers(&head.headers) {
-            return Ok(Frame::end(trailers));
+        let first = response::to_frame(head.status, &head.headers)?;
+        if matches!(first, Frame::Headers(_)) {
+            let source = StreamSource(body);
+            self.state = State::Open(Messages::responses(source, self.message_bytes_max));
         }
-        if head.status != StatusCode::OK || !headers::is_grpc(&head.headers) {
-            let message = format!("http status {} without grpc-status", head.status.as_u16());
-            return Err(Closed {
-                status: Status::new(code_of_http_status(head.status.as_u16()), message),
-                by: EndedBy::Violation,
-                reached: Reached::Handler,
-            });
-        }
-        let Ok(metadata) = headers::to_metadata(&head.headers) else {
-            return Err(Closed::violation(Violation::Undecodable));
-        };
-        self.state = State::Open(Messages::responses(
-            StreamSource(body),
-            self.message_bytes_max,
-        ));
-        Ok(Frame::Headers(metadata))
+        Ok(first)
     }
 }
 
@@ -87,14 +70,6 @@ impl Drop for ResponseInbound {
 }
 
 impl Inbound for ResponseInbound {
-    fn poll_frames(
-        &mut self,
-        cx: &mut Context<'_>,
-        frames: &mut Vec<Frame>,
-    ) -> Poll<Result<(), Closed>> {
-        poll_as_frames(self, cx, frames)
-    }
-
     fn poll_received(
         &mut self,
         cx: &mut Context<'_>,

@@ -12,7 +12,7 @@ use std::{
 
 use h2::PingPong;
 use headwater_rpc::{
-    Acceptor, Peer,
+    Acceptor, Peer, ServerCounters,
     http::{AltSvc, jittered},
     tls::TlsServer,
 };
@@ -26,7 +26,6 @@ use tonic::transport::server::TcpConnectInfo;
 
 use super::{
     config::Http2ServerConfig,
-    counters::Http2ServerCounters,
     driver::{Driver, Order, Watch},
     enforcement::Enforcement,
     listener::Accepted,
@@ -48,7 +47,7 @@ pub(super) struct Context {
     pub(super) mounts: Arc<Mounts>,
     pub(super) tls: Option<Arc<TlsServer>>,
     pub(super) handshakes: Semaphore,
-    pub(super) counters: Http2ServerCounters,
+    pub(super) counters: ServerCounters,
     pub(super) stopping: watch::Receiver<bool>,
 }
 
@@ -65,7 +64,7 @@ pub(crate) struct Connection {
     heard: Heard,
     /// What every answer announces.
     alt_svc: Option<HeaderValue>,
-    counters: Http2ServerCounters,
+    counters: ServerCounters,
 }
 
 impl Connection {
@@ -74,7 +73,7 @@ impl Connection {
         peer: Peer,
         tcp: Option<TcpConnectInfo>,
         config: &Http2ServerConfig,
-        counters: &Http2ServerCounters,
+        counters: &ServerCounters,
     ) -> Arc<Self> {
         Arc::new(Self {
             id,
@@ -176,12 +175,12 @@ impl Drop for OpenStream {
 
 /// One more connection until this is dropped.
 struct Counted<'a> {
-    counters: &'a Http2ServerCounters,
+    counters: &'a ServerCounters,
     id: u64,
 }
 
 impl<'a> Counted<'a> {
-    fn new(counters: &'a Http2ServerCounters, id: u64, peer: &Peer) -> Self {
+    fn new(counters: &'a ServerCounters, id: u64, peer: &Peer) -> Self {
         counters.connection_opened();
         tracing::debug!(target: "headwater_http2", connection = id, %peer, "connection opened");
         Self { counters, id }

@@ -7,7 +7,6 @@
 
 mod config;
 pub(crate) mod connection;
-mod counters;
 mod driver;
 pub(crate) mod enforcement;
 pub(crate) mod frames;
@@ -24,12 +23,11 @@ use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::Path,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
 };
 
 use async_trait::async_trait;
 use headwater_rpc::{
-    Acceptor, Code, ServerTransport, Status,
+    Acceptor, Code, ServerCounters, ServerTransport, Status,
     channel::Address,
     tls::{ServerTlsConfig, TlsServer},
 };
@@ -39,17 +37,13 @@ use tokio::{
     select,
     sync::{Semaphore, watch},
     task::JoinSet,
-    time::timeout,
 };
 use tonic::{body::Body, server::NamedService};
 use tower::{Service, util::BoxCloneSyncService};
 
-pub use self::{config::Http2ServerConfig, counters::Http2ServerCounters};
+pub use self::config::Http2ServerConfig;
 use self::{connection::Context, listener::Listener, service::Mounts};
 use crate::ALPN;
-
-/// How long streams that were ended have to leave before their connections are cut.
-const PARTING: Duration = Duration::from_secs(1);
 
 /// Serves gRPC over HTTP/2 on one address, with or without TLS. For several addresses, make several, and give each of
 /// their [`Server`](headwater_rpc::Server)s the same router.
@@ -62,7 +56,7 @@ pub struct Http2Server {
     listener: Mutex<Option<Listener>>,
     tls: Option<Arc<TlsServer>>,
     mounts: Mounts,
-    counters: Http2ServerCounters,
+    counters: ServerCounters,
     stopping: watch::Sender<bool>,
 }
 
@@ -93,7 +87,7 @@ impl Http2Server {
             listener: Mutex::new(Some(listener)),
             tls: None,
             mounts: Mounts::new(),
-            counters: Http2ServerCounters::default(),
+            counters: ServerCounters::default(),
             stopping: watch::Sender::new(false),
         })
     }
@@ -137,7 +131,7 @@ impl Http2Server {
     }
 
     /// What the server holds, to be asked while it serves.
-    pub fn counters(&self) -> Http2ServerCounters {
+    pub fn counters(&self) -> ServerCounters {
         self.counters.clone()
     }
 
@@ -175,7 +169,9 @@ impl ServerTransport for Http2Server {
         accept(&listener, &context, &mut connections).await;
         drop(listener);
         tracing::debug!(target: "headwater_http2", %address, "no longer listening");
-        drain(&context, &mut connections).await;
+        let all_ended = async { while connections.join_next().await.is_some() {} };
+        let bound = context.config.shutdown_timeout;
+        context.acceptor.drain(bound, all_ended).await;
         Ok(())
     }
 
@@ -208,20 +204,4 @@ async fn accept(listener: &Listener, context: &Arc<Context>, connections: &mut J
         let seed = seeds.hash_one(id);
         connections.spawn(connection::serve(accepted, context, id, seed, place));
     }
-}
-
-/// Waits for the connections to end, which have been told to; in the end they have to.
-async fn drain(context: &Context, connections: &mut JoinSet<()>) {
-    let all =
-        async |connections: &mut JoinSet<()>| while connections.join_next().await.is_some() {};
-    let Some(bound) = context.config.shutdown_timeout else {
-        return all(connections).await;
-    };
-    if timeout(bound, all(connections)).await.is_ok() {
-        return;
-    }
-    tracing::debug!(target: "headwater_http2", left = connections.len(), "out of time to stop");
-    context.acceptor.end_calls("the server is shutting down");
-    // What is left after this ends with the set.
-    let _ = timeout(PARTING, all(connections)).await;
 }

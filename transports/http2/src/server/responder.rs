@@ -8,12 +8,13 @@ use std::{
 
 use h2::{Reason, SendStream, server::SendResponse};
 use headwater_rpc::{
-    Closed, Code, Encoded, Outbound, Payload, Pulled, ResetWatch, Status, Trailers,
+    Closed, Encoded, Outbound, Payload, Pulled, ResetWatch,
+    http::{headers, response},
 };
-use http::{Response, header::CONTENT_TYPE};
+use http::Response;
 
 use super::connection::{Connection, OpenStream};
-use crate::{headers, reset::reason};
+use crate::reset::reason;
 
 /// Sends what a call answers, as the client's windows allow it. Done when the stream needs nobody to look after it;
 /// dropped before, the client of the call is gone.
@@ -110,21 +111,10 @@ impl Answer {
             // While there is nothing to send, only this tells that the client wants no more.
             return respond.poll_reset(cx).map(|_| None);
         };
-        let trailers = match (pulled, self.encoded.headers.take(), &self.encoded.end) {
-            (Pulled::Frames, Some(metadata), _) => {
-                let mut head = head();
-                headers::append_metadata(&metadata, head.headers_mut());
-                return Poll::Ready(send_head(respond, head, connection, false));
-            }
-            (Pulled::Frames, None, Some(trailers)) => trailers_only(trailers),
-            // The machine sends headers before any message.
-            (Pulled::Frames, None, None) => failed(Code::Internal, "a message before headers"),
-            (Pulled::Reset(_) | Pulled::Done, _, _) => {
-                failed(Code::Cancelled, "the call was cancelled")
-            }
-        };
-        send_head(respond, trailers, connection, true);
-        Poll::Ready(None)
+        Poll::Ready(match response::begin(pulled, &mut self.encoded) {
+            Ok(head) => send_head(respond, head, connection, false),
+            Err(whole) => send_head(respond, whole, connection, true),
+        })
     }
 
     /// Sends the messages and how the call ended.
@@ -204,22 +194,4 @@ pub(super) fn send_head(
             None
         }
     }
-}
-
-fn head() -> Response<()> {
-    let mut head = Response::new(());
-    head.headers_mut()
-        .insert(CONTENT_TYPE, headers::content_type());
-    head
-}
-
-fn failed(code: Code, message: &str) -> Response<()> {
-    trailers_only(&Trailers::failed(Status::new(code, message)))
-}
-
-/// An answer whose status stands in its head.
-pub(super) fn trailers_only(trailers: &Trailers) -> Response<()> {
-    let mut head = head();
-    headers::append_trailers(trailers, head.headers_mut());
-    head
 }

@@ -4,19 +4,19 @@ use std::{collections::BTreeMap, convert::Infallible, sync::Arc};
 
 use h2::{RecvStream, server::SendResponse};
 use headwater_rpc::{
-    AcceptedStream, Acceptor, Code, Outbound, Payload, RequestHeaders, Status, Trailers,
-    http::Messages,
+    AcceptedStream, Acceptor, Outbound, Payload,
+    http::{Messages, request},
 };
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{Request, Response};
 use tonic::body::Body;
 use tower::util::BoxCloneSyncService;
 
 use super::{
     connection::Connection,
     mount,
-    responder::{Responder, send_head, trailers_only},
+    responder::{Responder, send_head},
 };
-use crate::{headers, inbound::StreamSource};
+use crate::inbound::StreamSource;
 
 /// A service of another, such as tonic makes.
 pub(super) type Mount = BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>;
@@ -62,39 +62,12 @@ impl Service {
 
     fn call(&self, request: Request<RecvStream>) -> Result<Outbound, Box<Response<()>>> {
         let (head, body) = request.into_parts();
-        if head.method != Method::POST {
-            let mut refusal = plain(StatusCode::METHOD_NOT_ALLOWED);
-            let allow = HeaderValue::from_static("POST");
-            refusal.headers_mut().insert(header::ALLOW, allow);
-            return Err(refusal);
-        }
-        if !headers::is_grpc(&head.headers) {
-            return Err(plain(StatusCode::UNSUPPORTED_MEDIA_TYPE));
-        }
-        let timeout = headers::to_timeout(&head.headers).map_err(refused)?;
-        let metadata = headers::to_metadata(&head.headers)
-            .map_err(|error| refused(Status::new(Code::Internal, error.to_string())))?;
+        let headers = request::to_call(&head)?;
         let bytes_max = self.acceptor.receive_message_bytes_max();
-        let headers = RequestHeaders {
-            path: head.uri.path().into(),
-            metadata,
-            timeout,
-            wait_for_ready: false,
-        };
         let inbound = Box::new(Messages::requests(StreamSource(body), bytes_max));
         let peer = self.connection.peer().clone();
         Ok(self
             .acceptor
             .accept(AcceptedStream::new(headers, peer, inbound)))
     }
-}
-
-fn plain(status: StatusCode) -> Box<Response<()>> {
-    let mut response = Response::new(());
-    *response.status_mut() = status;
-    Box::new(response)
-}
-
-fn refused(status: Status) -> Box<Response<()>> {
-    Box::new(trailers_only(&Trailers::failed(status)))
 }

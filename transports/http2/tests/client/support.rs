@@ -12,7 +12,7 @@ use bytes::Bytes;
 use h2::{Reason, RecvStream, server::SendResponse};
 use headwater_http2::{Http2ClientConfig, Http2Connector};
 use headwater_rpc::{
-    CallOptions, Client, ClientTransport, Closed, Frame, Inbound, Metadata, Outbound,
+    CallOptions, Client, ClientTransport, Closed, Inbound, Metadata, Outbound, Received,
     RequestHeaders, Status,
     channel::{Address, Connection, Connector},
 };
@@ -66,12 +66,12 @@ struct Watched {
 }
 
 impl Inbound for Watched {
-    fn poll_frames(
+    fn poll_received(
         &mut self,
         cx: &mut Context<'_>,
-        frames: &mut Vec<Frame>,
+        received: &mut Received,
     ) -> Poll<Result<(), Closed>> {
-        let polled = self.inbound.poll_frames(cx, frames);
+        let polled = self.inbound.poll_received(cx, received);
         if let Poll::Ready(Err(closed)) = &polled {
             // A test that does not ask has dropped the other end.
             let _ = self.breaks.send(closed.clone());

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
 use headwater_http2::{
-    Http2Client, Http2ClientConfig, Http2Server, Http2ServerConfig, Http2ServerCounters,
+    Http2Client, Http2ClientConfig, Http2Server, Http2ServerConfig, ServerCounters,
 };
 use headwater_rpc::{CallOptions, Client, Metadata, Router, Server, ServerConfig, Status};
 use tokio::{net::TcpStream, task::yield_now};
@@ -27,7 +27,7 @@ pub(crate) const HANG: Duration = Duration::from_secs(20);
 pub(crate) struct Target {
     pub(crate) addr: SocketAddr,
     pub(crate) server: Server,
-    pub(crate) counters: Http2ServerCounters,
+    pub(crate) counters: ServerCounters,
     pub(crate) good: Good,
 }
 

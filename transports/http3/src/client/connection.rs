@@ -7,7 +7,7 @@ use futures_util::FutureExt as _;
 use headwater_rpc::{
     Code, Inbound, Outbound, RequestHeaders, Status,
     channel::{Connection, Unopened},
-    http::Unsendable,
+    http::{Unsendable, request::Origin},
 };
 use tokio::task::AbortHandle;
 
@@ -15,7 +15,6 @@ use super::{
     cell::SendCell,
     driver::{H3, Job, lock},
     pipe,
-    request::Origin,
     response::ResponseInbound,
     shared::{Refused, Shared},
 };

@@ -10,9 +10,10 @@ use async_trait::async_trait;
 use headwater_rpc::{
     Code, Status,
     channel::{Address, Connection, Connector},
+    http::request::Origin,
     tls::{TlsClient, rustls},
 };
-use http::uri::Authority;
+use http::uri::{Authority, Scheme};
 use quinn::{ClientConfig, ConnectionError, Endpoint, crypto::rustls::QuicClientConfig};
 use tokio::time::timeout;
 
@@ -20,7 +21,6 @@ use super::{
     Http3ClientConfig,
     connection::Http3Connection,
     driver::{Control, Driver},
-    request::Origin,
     shared::Shared,
 };
 use crate::{
@@ -91,7 +91,10 @@ impl Http3Connector {
         let tls = TlsClient::new(&config.tls, parsed.host(), &[ALPN])?;
         Ok(Self(Arc::new(Inner {
             config: config.clone(),
-            origin: Origin { authority: parsed },
+            origin: Origin {
+                scheme: Scheme::HTTPS,
+                authority: parsed,
+            },
             tls,
             transports: Transports::new(|| config.transport()),
             made: Mutex::new(None),

@@ -6,7 +6,6 @@ mod connection;
 mod connector;
 mod driver;
 mod pipe;
-mod request;
 mod response;
 mod shared;
 

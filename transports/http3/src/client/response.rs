@@ -7,12 +7,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use headwater_proto::grpc::trailers::code_of_http_status;
 use headwater_rpc::{
-    Closed, Code, EndedBy, Frame, Inbound, Metadata, Reached, Received, Status, Violation,
-    http::{Messages, Part, Source, headers, poll_as_frames},
+    Closed, Code, Frame, Inbound, Metadata, Received, Status, Violation,
+    http::{Messages, Part, Source, response},
 };
-use http::{Response, StatusCode};
+use http::Response;
 use quinn::VarInt;
 
 use super::{
@@ -103,21 +102,10 @@ impl ResponseInbound {
         mut source: ResponseSource,
     ) -> Result<Frame, Closed> {
         let fields = response.headers();
-        if let Some(trailers) = headers::to_trailers(fields) {
+        let first = response::to_frame(response.status(), fields)?;
+        let Frame::Headers(metadata) = first else {
             source.end();
-            return Ok(Frame::end(trailers));
-        }
-        let status = response.status();
-        if status != StatusCode::OK || !headers::is_grpc(fields) {
-            let message = format!("http status {} without grpc-status", status.as_u16());
-            return Err(Closed {
-                status: Status::new(code_of_http_status(status.as_u16()), message),
-                by: EndedBy::Violation,
-                reached: Reached::Handler,
-            });
-        }
-        let Ok(metadata) = headers::to_metadata(fields) else {
-            return Err(Closed::violation(Violation::Undecodable));
+            return Ok(first);
         };
         let announced = content_length(fields).unwrap_or_default();
         if announced.is_none() {
@@ -141,14 +129,6 @@ impl ResponseInbound {
 }
 
 impl Inbound for ResponseInbound {
-    fn poll_frames(
-        &mut self,
-        cx: &mut Context<'_>,
-        frames: &mut Vec<Frame>,
-    ) -> Poll<Result<(), Closed>> {
-        poll_as_frames(self, cx, frames)
-    }
-
     fn poll_received(
         &mut self,
         cx: &mut Context<'_>,

@@ -5,8 +5,11 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use h3::{frame::FrameStream, proto::frame::Frame, server::RequestStream, stream::BufRecvStream};
-use headwater_rpc::{Metadata, Trailers, http::headers};
-use http::{Request, Response, header};
+use headwater_rpc::{
+    Metadata, Trailers,
+    http::{headers, response},
+};
+use http::{Request, Response};
 
 use super::{Memo, Memory, Unfit, Unsent, check_fields, lock, scan, unfit};
 use crate::quic::Quic;
@@ -74,11 +77,7 @@ impl ServerSections {
         if let Some(frame) = self.0.begun.get(metadata) {
             return Ok(frame);
         }
-        let mut response = Response::new(());
-        let fields = response.headers_mut();
-        fields.insert(header::CONTENT_TYPE, headers::content_type());
-        headers::append_metadata(metadata, fields);
-        let frame = self.encode_response(response)?;
+        let frame = self.encode_response(response::with_metadata(metadata))?;
         let begun = &self.0.begun;
         begun.insert(metadata.clone(), frame.clone(), frame.len());
         Ok(frame)

@@ -7,11 +7,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use headwater_rpc::{Closed, Code, Encoded, Outbound, Pulled, Status, Trailers};
+use headwater_rpc::{Closed, Code, Encoded, Outbound, Pulled, Status, Trailers, http::response};
 use quinn::VarInt;
 use tokio::time::Instant;
 
-use super::request::trailers_only;
 use crate::{
     codes,
     sections::{ServerSections, Unsent},
@@ -149,8 +148,9 @@ impl<'a> Answer<'a> {
             (Some(metadata), _) => self.writer.push(sections.encode_headers(metadata)?),
             // The machine sends headers before any message.
             (None, Some(trailers)) if !self.begun => {
-                let encode =
-                    |trailers: &Trailers| sections.encode_response(trailers_only(trailers));
+                let encode = |trailers: &Trailers| {
+                    sections.encode_response(response::trailers_only(trailers))
+                };
                 self.writer.push(fitting(trailers, encode)?);
                 return Ok(true);
             }

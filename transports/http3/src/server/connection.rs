@@ -8,10 +8,10 @@ use std::{
     time::Duration,
 };
 
-use headwater_rpc::{Acceptor, Peer};
+use headwater_rpc::{Acceptor, Peer, ServerCounters};
 use tokio::time::Instant;
 
-use super::{counters::Http3ServerCounters, request::Known};
+use super::request::Known;
 use crate::sections::ServerSections;
 
 /// What is known of a connection.
@@ -24,7 +24,7 @@ pub(super) struct Connection {
     pub(super) known: Known,
     pub(super) section_bytes_max: u64,
     pub(super) headers_timeout: Duration,
-    pub(super) counters: Http3ServerCounters,
+    pub(super) counters: ServerCounters,
     pub(super) streams: Streams,
 }
 
@@ -83,12 +83,12 @@ impl Drop for OpenStream {
 
 /// One more connection until this is dropped.
 pub(super) struct Counted<'a> {
-    counters: &'a Http3ServerCounters,
+    counters: &'a ServerCounters,
     id: u64,
 }
 
 impl<'a> Counted<'a> {
-    pub(super) fn new(counters: &'a Http3ServerCounters, id: u64, peer: &Peer) -> Self {
+    pub(super) fn new(counters: &'a ServerCounters, id: u64, peer: &Peer) -> Self {
         counters.connection_opened();
         tracing::debug!(target: "headwater_http3", connection = id, %peer, "connection opened");
         Self { counters, id }

@@ -3,7 +3,6 @@
 mod answer;
 mod config;
 mod connection;
-mod counters;
 mod handshake;
 mod inbound;
 mod request;
@@ -20,12 +19,11 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
 };
 
 use async_trait::async_trait;
 use headwater_rpc::{
-    Acceptor, Code, ServerTransport, Status, channel::Address, tls::ServerTlsConfig,
+    Acceptor, Code, ServerCounters, ServerTransport, Status, channel::Address, tls::ServerTlsConfig,
 };
 use quinn::{Endpoint, Incoming};
 use tokio::{
@@ -33,10 +31,9 @@ use tokio::{
     select,
     sync::{Semaphore, watch},
     task::JoinSet,
-    time::timeout,
 };
 
-pub use self::{config::Http3ServerConfig, counters::Http3ServerCounters};
+pub use self::config::Http3ServerConfig;
 use self::{
     serve::Context,
     tls::{BaseConfig, QuicTls},
@@ -48,9 +45,6 @@ use crate::{
 
 pub(crate) use self::config::idle_timeout;
 
-/// How long streams that were ended have to leave before their connections are cut.
-const PARTING: Duration = Duration::from_secs(1);
-
 /// Serves gRPC over HTTP/3 on one address. For several addresses, make several, and give each of their
 /// [`Server`](headwater_rpc::Server)s the same router.
 ///
@@ -61,7 +55,7 @@ pub struct Http3Server {
     tls: Arc<QuicTls>,
     addr: SocketAddr,
     endpoint: Mutex<Option<Endpoint>>,
-    counters: Http3ServerCounters,
+    counters: ServerCounters,
     stopping: watch::Sender<bool>,
 }
 
@@ -99,7 +93,7 @@ impl Http3Server {
             tls: Arc::new(tls),
             addr,
             endpoint: Mutex::new(Some(endpoint)),
-            counters: Http3ServerCounters::default(),
+            counters: ServerCounters::default(),
             stopping: watch::Sender::new(false),
         })
     }
@@ -110,7 +104,7 @@ impl Http3Server {
     }
 
     /// What the server holds, to be asked while it serves.
-    pub fn counters(&self) -> Http3ServerCounters {
+    pub fn counters(&self) -> ServerCounters {
         self.counters.clone()
     }
 
@@ -154,8 +148,10 @@ impl ServerTransport for Http3Server {
         let mut connections = JoinSet::new();
         accept(&endpoint, &context, &mut connections).await;
         tracing::debug!(target: "headwater_http3", %address, "no longer listening");
+        let all_ended = async { while connections.join_next().await.is_some() {} };
+        let bound = context.config.shutdown_timeout;
         select! {
-            () = drain(&context, &mut connections) => {}
+            () = context.acceptor.drain(bound, all_ended) => {}
             () = refuse(&endpoint) => {}
         }
         Ok(())
@@ -218,20 +214,4 @@ async fn refuse(endpoint: &Endpoint) {
         incoming.refuse();
     }
     std::future::pending().await
-}
-
-/// Waits for the connections to end, which have been told to; in the end they have to.
-async fn drain(context: &Context, connections: &mut JoinSet<()>) {
-    let all =
-        async |connections: &mut JoinSet<()>| while connections.join_next().await.is_some() {};
-    let Some(bound) = context.config.shutdown_timeout else {
-        return all(connections).await;
-    };
-    if timeout(bound, all(connections)).await.is_ok() {
-        return;
-    }
-    tracing::debug!(target: "headwater_http3", left = connections.len(), "out of time to stop");
-    context.acceptor.end_calls("the server is shutting down");
-    // What is left after this ends with the set.
-    let _ = timeout(PARTING, all(connections)).await;
 }

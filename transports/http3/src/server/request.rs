@@ -1,8 +1,11 @@
 //! What a client asks for, by the head of its request.
 
 use bytes::Bytes;
-use headwater_rpc::{Code, RequestHeaders, Status, Trailers, http::headers};
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use headwater_rpc::{
+    RequestHeaders,
+    http::{request, response},
+};
+use http::{Request, Response, StatusCode};
 use quinn::{Connection, VarInt};
 
 use crate::{
@@ -55,7 +58,7 @@ pub(super) fn read(
     }
     match sections.decode_request(&section) {
         Ok(request) => {
-            let opened = open(&request)?;
+            let opened = open(request)?;
             let length = section.len();
             known.insert(section, opened.clone(), length);
             Ok(opened)
@@ -74,52 +77,15 @@ pub(super) fn read(
 }
 
 /// Takes every path; what is no gRPC call is refused before the application sees it.
-fn open(request: &Request<()>) -> Result<Opened, Refusal> {
-    if request.method() != Method::POST {
-        let mut refusal = Response::new(());
-        *refusal.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
-        let allow = HeaderValue::from_static("POST");
-        refusal.headers_mut().insert(header::ALLOW, allow);
-        return Err(Refusal::Response(Box::new(refusal)));
-    }
-    let fields = request.headers();
-    if !headers::is_grpc(fields) {
-        return Err(plain(StatusCode::UNSUPPORTED_MEDIA_TYPE));
-    }
-    let announced = content_length(fields).map_err(|_| Refusal::Reset(codes::MESSAGE_ERROR))?;
-    let timeout = headers::to_timeout(fields).map_err(refused)?;
-    let metadata = headers::to_metadata(fields)
-        .map_err(|error| refused(Status::new(Code::Internal, error.to_string())))?;
-    Ok(Opened {
-        headers: RequestHeaders {
-            path: request.uri().path().into(),
-            metadata,
-            timeout,
-            wait_for_ready: false,
-        },
-        announced,
-    })
+fn open(request: Request<()>) -> Result<Opened, Refusal> {
+    let (head, ()) = request.into_parts();
+    let announced =
+        content_length(&head.headers).map_err(|_| Refusal::Reset(codes::MESSAGE_ERROR))?;
+    let headers = request::to_call(&head).map_err(Refusal::Response)?;
+    Ok(Opened { headers, announced })
 }
 
 fn too_large() -> Refusal {
-    plain(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)
-}
-
-fn plain(status: StatusCode) -> Refusal {
-    let mut response = Response::new(());
-    *response.status_mut() = status;
-    Refusal::Response(Box::new(response))
-}
-
-fn refused(status: Status) -> Refusal {
-    Refusal::Response(Box::new(trailers_only(&Trailers::failed(status))))
-}
-
-/// A response whose status stands in its headers.
-pub(super) fn trailers_only(trailers: &Trailers) -> Response<()> {
-    let mut response = Response::new(());
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, headers::content_type());
-    headers::append_trailers(trailers, headers);
-    response
+    let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+    Refusal::Response(Box::new(response::plain(status)))
 }

@@ -13,7 +13,7 @@ use futures_util::{
     stream::{self, BoxStream, FuturesUnordered, SelectAll},
 };
 use h3::quic::StreamId;
-use headwater_rpc::{Acceptor, Peer, channel::Address, http::jittered};
+use headwater_rpc::{Acceptor, Peer, ServerCounters, channel::Address, http::jittered};
 use quinn::{ConnectionError, Incoming, RecvStream, SendStream, VarInt};
 use tokio::{
     select,
@@ -24,7 +24,6 @@ use tokio::{
 use super::{
     config::Http3ServerConfig,
     connection::{Connection, Counted, Streams},
-    counters::Http3ServerCounters,
     handshake::{begin, with_certificates},
     request::Known,
     retirement::{Retirement, retirement},
@@ -55,7 +54,7 @@ pub(super) struct Context {
     pub(super) tls: Arc<QuicTls>,
     pub(super) local: Address,
     pub(super) acceptor: Acceptor,
-    pub(super) counters: Http3ServerCounters,
+    pub(super) counters: ServerCounters,
     /// Connections in their handshake.
     pub(super) handshakes: AtomicUsize,
     pub(super) stopping: watch::Receiver<bool>,

@@ -9,7 +9,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
 use headwater_http3::{
-    Http3Client, Http3ClientConfig, Http3Server, Http3ServerConfig, Http3ServerCounters,
+    Http3Client, Http3ClientConfig, Http3Server, Http3ServerConfig, ServerCounters,
 };
 use headwater_rpc::{
     CallOptions, CancelReason, Client, Code, Metadata, Receiver, Router, Sender, Server,
@@ -31,7 +31,7 @@ pub(crate) struct Fixture {
     pub(crate) server: Server,
     pub(crate) addr: SocketAddr,
     pub(crate) tls: ClientTls,
-    pub(crate) counters: Http3ServerCounters,
+    pub(crate) counters: ServerCounters,
     pub(crate) cancels: mpsc::UnboundedReceiver<CancelReason>,
     pub(crate) serving: JoinHandle<Result<(), Status>>,
 }

@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     shared::Clock,
-    transport::{ClientTransport, Inbound, RequestHeaders},
+    transport::{ClientTransport, Inbound, Received, RequestHeaders},
 };
 
 /// What a call under a policy needs.
@@ -150,7 +150,8 @@ impl Driver {
             return;
         };
         // The machine does not hear of what comes from here on, so the end is counted apart.
-        self.tally.count(&answer.frames, answer.closed.as_ref());
+        self.tally
+            .count(&answer.received.frames, answer.closed.as_ref());
         let inbound = answer.inbound.take();
         answer.inbound = inbound.map(|inbound| self.tally.clone().counting(inbound));
         self.reply(answer);
@@ -258,9 +259,11 @@ impl Running {
             return Poll::Pending;
         };
         if let Some(inbound) = &mut answer.inbound {
-            answer.closed = ready!(inbound.poll_frames(cx, &mut answer.frames)).err();
+            answer.closed = ready!(inbound.poll_received(cx, &mut answer.received)).err();
         }
-        Poll::Ready(match answer.frames.first() {
+        let Received { runs, frames } = &answer.received;
+        Poll::Ready(match frames.first() {
+            _ if !runs.is_empty() => Heard::Headers(self.id),
             Some(Frame::Headers(_) | Frame::Message(_) | Frame::Compressed(_)) => {
                 Heard::Headers(self.id)
             }

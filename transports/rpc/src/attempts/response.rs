@@ -17,7 +17,7 @@ use crate::transport::{Inbound, Received};
 /// How the attempt that counts is answered.
 pub(super) struct Answer {
     /// What came of it so far.
-    pub(super) frames: Vec<Frame>,
+    pub(super) received: Received,
     /// The stream is gone after that.
     pub(super) closed: Option<Closed>,
     /// What follows, if it is not gone.
@@ -26,9 +26,9 @@ pub(super) struct Answer {
 
 impl Answer {
     /// A stream of which nothing has come yet.
-    pub(super) const fn open(inbound: Box<dyn Inbound>) -> Self {
+    pub(super) fn open(inbound: Box<dyn Inbound>) -> Self {
         Self {
-            frames: Vec::new(),
+            received: Received::default(),
             closed: None,
             inbound: Some(inbound),
         }
@@ -37,16 +37,19 @@ impl Answer {
     /// A status alone.
     pub(super) fn ended(trailers: Trailers) -> Self {
         Self {
-            frames: vec![Frame::end(trailers)],
+            received: Received {
+                runs: Vec::new(),
+                frames: vec![Frame::end(trailers)],
+            },
             closed: None,
             inbound: None,
         }
     }
 
     /// No stream any more.
-    pub(super) const fn closed(closed: Closed) -> Self {
+    pub(super) fn closed(closed: Closed) -> Self {
         Self {
-            frames: Vec::new(),
+            received: Received::default(),
             closed: Some(closed),
             inbound: None,
         }
@@ -61,13 +64,13 @@ pub(super) enum Response {
 }
 
 impl Inbound for Response {
-    fn poll_frames(
+    fn poll_received(
         &mut self,
         cx: &mut Context<'_>,
-        frames: &mut Vec<Frame>,
+        received: &mut Received,
     ) -> Poll<Result<(), Closed>> {
         let answer = match self {
-            Self::Open(inbound) => return inbound.poll_frames(cx, frames),
+            Self::Open(inbound) => return inbound.poll_received(cx, received),
             Self::Ended => return Poll::Ready(Err(Closed::without_status())),
             Self::Waiting(answer) => ready!(Pin::new(answer).poll(cx)),
         };
@@ -78,23 +81,12 @@ impl Inbound for Response {
             )));
         };
         *self = answer.inbound.map_or(Self::Ended, Self::Open);
-        let any = !answer.frames.is_empty();
-        frames.extend(answer.frames);
+        let any = !answer.received.is_empty();
+        received.append(answer.received);
         match (answer.closed, &mut *self) {
             (Some(closed), _) => Poll::Ready(Err(closed)),
-            (None, Self::Open(inbound)) if !any => inbound.poll_frames(cx, frames),
+            (None, Self::Open(inbound)) if !any => inbound.poll_received(cx, received),
             (None, _) => Poll::Ready(Ok(())),
-        }
-    }
-
-    fn poll_received(
-        &mut self,
-        cx: &mut Context<'_>,
-        received: &mut Received,
-    ) -> Poll<Result<(), Closed>> {
-        match self {
-            Self::Open(inbound) => inbound.poll_received(cx, received),
-            Self::Waiting(_) | Self::Ended => self.poll_frames(cx, &mut received.frames),
         }
     }
 }
@@ -150,16 +142,6 @@ impl Tally {
 }
 
 impl Inbound for Counted {
-    fn poll_frames(
-        &mut self,
-        cx: &mut Context<'_>,
-        frames: &mut Vec<Frame>,
-    ) -> Poll<Result<(), Closed>> {
-        let result = ready!(self.inbound.poll_frames(cx, frames));
-        self.tally.count(frames, result.as_ref().err());
-        Poll::Ready(result)
-    }
-
     fn poll_received(
         &mut self,
         cx: &mut Context<'_>,

@@ -5,10 +5,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use headwater_core::{
-    balance::ConnectionId,
-    call::{Closed, Frame},
-};
+use headwater_core::{balance::ConnectionId, call::Closed};
 use headwater_proto::{Code, Status};
 use tokio::sync::Notify;
 
@@ -101,14 +98,6 @@ impl Stream {
 }
 
 impl Inbound for Stream {
-    fn poll_frames(
-        &mut self,
-        cx: &mut Context<'_>,
-        frames: &mut Vec<Frame>,
-    ) -> Poll<Result<(), Closed>> {
-        self.inbound.poll_frames(cx, frames)
-    }
-
     fn poll_received(
         &mut self,
         cx: &mut Context<'_>,

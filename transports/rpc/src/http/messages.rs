@@ -164,14 +164,6 @@ impl<S: Source> Messages<S> {
 }
 
 impl<S: Source> Inbound for Messages<S> {
-    fn poll_frames(
-        &mut self,
-        cx: &mut Context<'_>,
-        frames: &mut Vec<Frame>,
-    ) -> Poll<Result<(), Closed>> {
-        poll_as_frames(self, cx, frames)
-    }
-
     fn poll_received(
         &mut self,
         cx: &mut Context<'_>,
@@ -180,22 +172,6 @@ impl<S: Source> Inbound for Messages<S> {
         let before = received.len();
         self.poll_more(cx, received, before)
     }
-}
-
-/// [`Inbound::poll_frames`] of an inbound that has runs.
-///
-/// # Errors
-///
-/// Those of [`Inbound::poll_received`].
-pub fn poll_as_frames(
-    inbound: &mut impl Inbound,
-    cx: &mut Context<'_>,
-    frames: &mut Vec<Frame>,
-) -> Poll<Result<(), Closed>> {
-    let mut received = Received::default();
-    let polled = inbound.poll_received(cx, &mut received);
-    received.into_frames(frames);
-    polled
 }
 
 fn run_of(message: &[u8]) -> Bytes {

@@ -9,10 +9,12 @@ mod fallback;
 pub mod headers;
 mod messages;
 mod moving;
+pub mod request;
+pub mod response;
 mod unsendable;
 
 pub use age::jittered;
 pub use alt_svc::{AltSvc, Alternatives};
 pub use fallback::{Fallback, FallbackConfig};
-pub use messages::{Messages, Part, Source, poll_as_frames};
+pub use messages::{Messages, Part, Source};
 pub use unsendable::Unsendable;

@@ -5,10 +5,10 @@ use std::{
     task::{Context, Poll},
 };
 
-use headwater_core::call::{Closed, EndedBy, Frame, Reached};
+use headwater_core::call::{Closed, EndedBy, Reached};
 use headwater_proto::Status;
 
-use crate::Inbound;
+use crate::{Inbound, Received};
 
 /// A call that could not be sent at all: it fails, and the connection stays.
 pub struct Unsendable(Option<Closed>);
@@ -26,7 +26,7 @@ impl Unsendable {
 }
 
 impl Inbound for Unsendable {
-    fn poll_frames(&mut self, _: &mut Context<'_>, _: &mut Vec<Frame>) -> Poll<Result<(), Closed>> {
+    fn poll_received(&mut self, _: &mut Context<'_>, _: &mut Received) -> Poll<Result<(), Closed>> {
         let closed = mem::take(&mut self.0);
         Poll::Ready(Err(closed.unwrap_or_else(Closed::without_status)))
     }

@@ -11,8 +11,8 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use headwater_rpc::{
-    AcceptedStream, Acceptor, Closed, Code, Frame, Inbound, IncomingCall, Metadata, Outbound, Peer,
-    Pulled, RequestHeaders, Router, Server, ServerConfig, ServerTransport, Status,
+    AcceptedStream, Acceptor, Closed, Code, Inbound, IncomingCall, Metadata, Outbound, Peer,
+    Pulled, Received, RequestHeaders, Router, Server, ServerConfig, ServerTransport, Status,
     channel::{Address, Connection, Connector, Unopened},
 };
 use tokio::{
@@ -251,10 +251,10 @@ impl Pipe {
 }
 
 impl Inbound for Pipe {
-    fn poll_frames(
+    fn poll_received(
         &mut self,
         cx: &mut Context<'_>,
-        frames: &mut Vec<Frame>,
+        received: &mut Received,
     ) -> Poll<Result<(), Closed>> {
         let mut cut = self.wire.cut.lock().expect("not poisoned");
         if cut.done {
@@ -265,7 +265,7 @@ impl Inbound for Pipe {
         }
         drop(cut);
         self.outbound
-            .poll_frames(cx, frames)
+            .poll_frames(cx, &mut received.frames)
             .map(|pulled| match pulled {
                 Pulled::Frames => Ok(()),
                 Pulled::Reset(code) => Err(Closed::cancelled(code)),

@@ -11,7 +11,7 @@ use std::{
 
 use headwater_core::call::Credit;
 use headwater_rpc::{
-    Closed, Code, Frame, Inbound, IncomingCall, Outbound, Received, RequestHeaders, Status,
+    Closed, Code, Inbound, IncomingCall, Outbound, Received, RequestHeaders, Status,
 };
 use tokio::sync::{Notify, oneshot, watch};
 
@@ -195,14 +195,6 @@ pub(crate) struct CallInbound {
 }
 
 impl Inbound for CallInbound {
-    fn poll_frames(
-        &mut self,
-        cx: &mut Context<'_>,
-        frames: &mut Vec<Frame>,
-    ) -> Poll<Result<(), Closed>> {
-        self.inbound.poll_frames(cx, frames)
-    }
-
     fn poll_received(
         &mut self,
         cx: &mut Context<'_>,

@@ -10,12 +10,11 @@ use std::{
     io,
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
 };
 
 use async_trait::async_trait;
 use headwater_rpc::{Acceptor, Code, Peer, ServerTransport, Status, tls::ServerTlsConfig};
-use tokio::{net::ToSocketAddrs, sync::watch, time::timeout};
+use tokio::{net::ToSocketAddrs, sync::watch};
 
 pub use self::{
     config::WebSocketServerConfig,
@@ -23,9 +22,6 @@ pub use self::{
 };
 use self::{connection::OnConnection, upgrade::Context};
 use crate::{Listener, Socket, session::ServiceList};
-
-/// How long sessions whose calls were ended have to leave before their sockets are cut.
-const PARTING: Duration = Duration::from_secs(1);
 
 /// Serves RPC over WebSockets on one address. For several addresses, make several, and give each of their
 /// [`Server`](headwater_rpc::Server)s the same router.
@@ -143,25 +139,12 @@ impl ServerTransport for WebSocketServer {
         };
         listener.serve(service, stop).await;
         tracing::debug!(%address, "no longer listening");
-        drain(&self.config, &acceptor, &alive).await;
+        let bound = self.config.shutdown_timeout;
+        acceptor.drain(bound, alive.closed()).await;
         Ok(())
     }
 
     fn begin_graceful_shutdown(&self) {
         self.stopping.send_replace(true);
     }
-}
-
-/// Waits for the sessions to end, which have been told to; in the end they have to.
-async fn drain(config: &WebSocketServerConfig, acceptor: &Acceptor, alive: &watch::Sender<()>) {
-    let Some(bound) = config.shutdown_timeout else {
-        return alive.closed().await;
-    };
-    if timeout(bound, alive.closed()).await.is_ok() {
-        return;
-    }
-    tracing::debug!(left = alive.receiver_count(), "out of time to stop");
-    acceptor.end_calls("the server is shutting down");
-    // What is left after this ends with the sender.
-    let _ = timeout(PARTING, alive.closed()).await;
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use headwater_core::{call::Credit, packet::INITIAL_WINDOW};
-use headwater_rpc::{Closed, Frame, Inbound, Received};
+use headwater_rpc::{Closed, Inbound, Received};
 
 use super::{bell::Bell, piece::Piece};
 
@@ -121,17 +121,6 @@ fn wake(mut state: MutexGuard<'_, State>) {
 pub(crate) struct MailboxInbound(Arc<Mailbox>);
 
 impl Inbound for MailboxInbound {
-    fn poll_frames(
-        &mut self,
-        cx: &mut Context<'_>,
-        frames: &mut Vec<Frame>,
-    ) -> Poll<Result<(), Closed>> {
-        let mut received = Received::default();
-        let polled = self.poll_received(cx, &mut received);
-        received.into_frames(frames);
-        polled
-    }
-
     fn poll_received(
         &mut self,
         cx: &mut Context<'_>,

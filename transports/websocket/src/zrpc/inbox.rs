@@ -7,7 +7,7 @@ use std::{
 };
 
 use headwater_proto::zrpc::v2::{WINDOW_BYTES, cost};
-use headwater_rpc::{Closed, Frame, Inbound};
+use headwater_rpc::{Closed, Frame, Inbound, Received};
 
 /// What was read and not given back, from which on it is.
 const FREED_MIN: i64 = WINDOW_BYTES as i64 / 2;
@@ -157,10 +157,10 @@ pub(super) fn cost_of(frame: &Frame) -> Option<i64> {
 pub(super) struct InboxReader(pub(super) Arc<Inbox>);
 
 impl Inbound for InboxReader {
-    fn poll_frames(
+    fn poll_received(
         &mut self,
         cx: &mut Context<'_>,
-        frames: &mut Vec<Frame>,
+        received: &mut Received,
     ) -> Poll<Result<(), Closed>> {
         let mut state = self.0.lock();
         if state.frames.is_empty() {
@@ -170,7 +170,7 @@ impl Inbound for InboxReader {
             state.reader = Some(cx.waker().clone());
             return Poll::Pending;
         }
-        frames.append(&mut state.empty());
+        received.frames.append(&mut state.empty());
         let gives = state.freed >= FREED_MIN;
         drop(state);
         if gives {

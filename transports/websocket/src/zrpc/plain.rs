@@ -7,7 +7,7 @@ use headwater_proto::{
     websocket::MessageKind,
     zrpc::{CLOSE_TEXT, Ending, Request, close_code, error_text},
 };
-use headwater_rpc::{Closed, Code, Frame, Inbound, Metadata, Pulled, Status, Trailers};
+use headwater_rpc::{Closed, Code, Frame, Inbound, Metadata, Pulled, Received, Status, Trailers};
 
 use super::{
     calls::{Calls, Opening},
@@ -134,15 +134,16 @@ pub(super) fn too_long() -> Status {
 pub(super) struct OneRequest(pub(super) Option<Bytes>);
 
 impl Inbound for OneRequest {
-    fn poll_frames(
+    fn poll_received(
         &mut self,
         _: &mut Context<'_>,
-        frames: &mut Vec<Frame>,
+        received: &mut Received,
     ) -> Poll<Result<(), Closed>> {
         let Some(blob) = self.0.take() else {
             return Poll::Pending;
         };
-        frames.extend([Frame::Message(blob), Frame::end(Trailers::ok())]);
+        let frames = [Frame::Message(blob), Frame::end(Trailers::ok())];
+        received.frames.extend(frames);
         Poll::Ready(Ok(()))
     }
 }

@@ -11,7 +11,8 @@ use headwater_proto::zrpc::{
     CLOSE_TEXT, Ending, ROOT, close_outcome, encode_request, method_of, parse_error_text,
 };
 use headwater_rpc::{
-    Closed, Code, EndedBy, Frame, Inbound, Metadata, Outbound, Pulled, Reached, Status, Trailers,
+    Closed, Code, EndedBy, Frame, Inbound, Metadata, Outbound, Pulled, Reached, Received, Status,
+    Trailers,
 };
 use tokio_tungstenite::tungstenite::Message;
 
@@ -169,11 +170,12 @@ impl PlainCall {
 }
 
 impl Inbound for PlainCall {
-    fn poll_frames(
+    fn poll_received(
         &mut self,
         cx: &mut Context<'_>,
-        frames: &mut Vec<Frame>,
+        received: &mut Received,
     ) -> Poll<Result<(), Closed>> {
+        let frames = &mut received.frames;
         let before = frames.len();
         if self.end.is_none() {
             if let Poll::Ready(Err(closed)) = self.poll_request(cx) {

@@ -5,9 +5,9 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-/// What a server holds at the moment. Clones count the same server, also after it has stopped.
+/// What a server's transport holds at the moment. Clones count the same server, also after it has stopped.
 #[derive(Debug, Clone, Default)]
-pub struct Http2ServerCounters(Arc<Numbers>);
+pub struct ServerCounters(Arc<Numbers>);
 
 #[derive(Debug, Default)]
 struct Numbers {
@@ -15,7 +15,7 @@ struct Numbers {
     streams: AtomicUsize,
 }
 
-impl Http2ServerCounters {
+impl ServerCounters {
     /// Connections that are open, those in their handshake included.
     pub fn connections(&self) -> usize {
         self.0.connections.load(Ordering::Acquire)
@@ -27,19 +27,23 @@ impl Http2ServerCounters {
         self.0.streams.load(Ordering::Acquire)
     }
 
-    pub(super) fn connection_opened(&self) {
+    /// For the transport: one connection more.
+    pub fn connection_opened(&self) {
         self.0.connections.fetch_add(1, Ordering::AcqRel);
     }
 
-    pub(super) fn connection_closed(&self) {
+    /// For the transport: one connection less.
+    pub fn connection_closed(&self) {
         self.0.connections.fetch_sub(1, Ordering::AcqRel);
     }
 
-    pub(super) fn stream_opened(&self) {
+    /// For the transport: one stream more.
+    pub fn stream_opened(&self) {
         self.0.streams.fetch_add(1, Ordering::AcqRel);
     }
 
-    pub(super) fn stream_ended(&self) {
+    /// For the transport: one stream less.
+    pub fn stream_ended(&self) {
         self.0.streams.fetch_sub(1, Ordering::AcqRel);
     }
 }
