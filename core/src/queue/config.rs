@@ -58,9 +58,11 @@ pub struct QueueConfig {
     pub window_bytes: usize,
     /// How long a message that was written to a plain consumer is in doubt; 1 ms at least. Default: 30 s.
     pub in_doubt_timeout: Duration,
-    /// Messages of one consumer that may be in doubt; past it the oldest are taken. Default: 1024.
+    /// Messages of one consumer that may be in doubt; past it the oldest are taken. Fewer than the buffers on the way to a
+    /// consumer hold, and those that a broken connection swallows are lost. Default: 65,536.
     pub in_doubt_messages_max: usize,
-    /// Bytes of them. Default: 1 MiB.
+    /// Bytes of them. Default: 16 MiB, which is more than those buffers hold: usually 4 MiB of a window of HTTP/2, and what
+    /// the sockets of both ends have.
     pub in_doubt_bytes_max: usize,
     /// A plain consumer that has something to be written and takes none of it for so long is ended; 1 ms at least.
     /// Default: 30 s.
@@ -88,8 +90,8 @@ impl Default for QueueConfig {
             window_messages_max: 10_000,
             window_bytes: 1 << 20,
             in_doubt_timeout: Duration::from_secs(30),
-            in_doubt_messages_max: 1024,
-            in_doubt_bytes_max: 1 << 20,
+            in_doubt_messages_max: 1 << 16,
+            in_doubt_bytes_max: 16 << 20,
             stall_timeout: Duration::from_secs(30),
             ack_timeout: Duration::from_secs(5 * 60),
         }

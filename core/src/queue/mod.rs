@@ -50,6 +50,10 @@
 //! # Ok::<(), Refusal>(())
 //! ```
 
+/// The header of the calls that push, which names the epoch of the channel: another one for each time that a channel begins
+/// from offset 1.
+pub const EPOCH: &str = "headwater-channel-epoch";
+
 mod config;
 mod consumer;
 mod delivery;

@@ -123,7 +123,8 @@ impl StreamId {
     }
 }
 
-/// What stands around each message in the packets of a [`StreamId`].
+/// What stands around each message in the packets of a [`StreamId`]. [`StreamLayout::append_before`] and then
+/// [`StreamLayout::append_after`] write the same bytes as [`RpcPacket::append`].
 #[derive(Debug, Clone, Copy)]
 pub struct StreamLayout {
     before: Piece<24>,
@@ -144,13 +145,7 @@ impl StreamLayout {
         self.before.len + length + message_bytes + self.after.len
     }
 
-    /// Appends the packet of a message: the same bytes as [`RpcPacket::append`]. A message has less than 4 GiB.
-    pub fn append(&self, message: &[u8], out: &mut Vec<u8>) {
-        self.append_before(message.len(), out);
-        self.append_after(message, out);
-    }
-
-    /// Appends what stands before a message of so many bytes, the same for all of that length.
+    /// Appends what stands before a message of so many bytes, less than 4 GiB; the same for all of that length.
     pub fn append_before(&self, message_bytes: usize, out: &mut Vec<u8>) {
         let mut before = self.before;
         if message_bytes > 0 {
@@ -272,7 +267,8 @@ mod tests {
                 packet.payload = Bytes::from(message.clone());
                 let mut out = alloc::vec![1];
                 let layout = id.layout();
-                layout.append(&message, &mut out);
+                layout.append_before(len, &mut out);
+                layout.append_after(&message, &mut out);
                 assert_eq!(out[1..], packet.to_bytes(), "{id:?}, {len} bytes");
                 assert_eq!(out.len(), 1 + layout.packet_len(len), "{id:?}, {len} bytes");
                 assert!(out.len() <= 1 + len + StreamLayout::OVERHEAD_BYTES_MAX);

@@ -62,11 +62,6 @@ impl UpstreamToken {
         }
     }
 
-    /// The push channels that the token is bound to; `None` if it names none.
-    pub const fn channels(&self) -> Option<&BTreeSet<String>> {
-        self.channels.as_ref()
-    }
-
     /// The hubs that the token is bound to, lower-cased; `None` if it names none.
     pub const fn hubs(&self) -> Option<&BTreeSet<String>> {
         self.hubs.as_ref()

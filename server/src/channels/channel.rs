@@ -9,15 +9,20 @@ use std::{
 use bytes::Bytes;
 use headwater_core::{
     Time,
-    queue::{ConsumerKey, Counters, Input, Name, NewConsumer, Output, Page, Queue, QueueConfig},
+    queue::{
+        ConsumerKey, Counters, EPOCH, Input, Name, NewConsumer, Output, Page, Queue, QueueConfig,
+    },
 };
-use headwater_proto::Status;
+use headwater_proto::{Metadata, Status};
 
 use super::{Consumer, message::Pushed, total::Total};
+use crate::service::unguessable_id;
 
 /// One channel.
 pub(super) struct Channel {
     name: Name,
+    /// Which of the channels of this name it is, those of services before this one included.
+    epoch: String,
     total: Arc<Total>,
     state: Mutex<State>,
 }
@@ -56,6 +61,7 @@ impl Channel {
         };
         Self {
             name,
+            epoch: unguessable_id(),
             total,
             state: Mutex::new(state),
         }
@@ -81,23 +87,32 @@ impl Channel {
         })
     }
 
-    /// Adds a consumer. `None` if the channel is gone.
+    /// Adds a consumer, whose offset is of this epoch, or of whichever if it is empty. `None` if the channel is gone.
     pub(super) fn subscribe(
         &self,
-        new: NewConsumer,
+        mut new: NewConsumer,
+        epoch: &str,
         consumer: Arc<Consumer>,
         now: Time,
     ) -> (Option<Result<ConsumerKey, Status>>, Leftover) {
         self.turn(now, |state| {
             state.check_stays()?;
+            if !epoch.is_empty() && epoch != self.epoch {
+                new.from_offset = 1;
+            }
             let key = state.queue.subscribe(new, now)?;
             // Its headers say that it is there, before any message.
-            let _ = consumer
-                .sender()
-                .send_headers(headwater_rpc::Metadata::new());
+            let _ = consumer.sender().send_headers(self.headers());
             state.consumers.insert(key, consumer);
             Ok(key)
         })
+    }
+
+    fn headers(&self) -> Metadata {
+        let mut headers = Metadata::new();
+        // What is minted here can stand in metadata.
+        let _ = headers.append(EPOCH, self.epoch.as_str());
+        headers
     }
 
     /// Tells what happened, all of it together.

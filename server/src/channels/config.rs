@@ -19,8 +19,7 @@ pub struct ChannelsConfig {
     /// What is in doubt, and history, come on top of it. Default: 1 GiB.
     pub waiting_bytes_max: usize,
     /// The bounds of each channel. What it says of the mode is for the channels that are not in
-    /// [`ChannelsConfig::fanout`]. Default: those of [`QueueConfig`], but a message has at most 4 MiB less 64 bytes, and
-    /// 65,536 messages and 16 MiB may be in doubt for one consumer.
+    /// [`ChannelsConfig::fanout`]. Default: those of [`QueueConfig`], but a message has at most 4 MiB less 64 bytes.
     pub queue: QueueConfig,
 }
 
@@ -34,9 +33,6 @@ impl Default for ChannelsConfig {
             queue: QueueConfig {
                 // So that each can be pushed in a message of the usual limit, with what is said of it.
                 message_bytes_max: (4 << 20) - 64,
-                // More than the buffers of a connection hold: 4 MiB of a usual window of HTTP/2, and those of the sockets.
-                in_doubt_messages_max: 1 << 16,
-                in_doubt_bytes_max: 16 << 20,
                 ..QueueConfig::default()
             },
         }

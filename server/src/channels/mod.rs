@@ -95,17 +95,19 @@ impl Channels {
         })
     }
 
-    /// Has a consumer be pushed messages, until what this gives is dropped.
+    /// Has a consumer be pushed messages, until what this gives is dropped. Its offset is of this epoch of the channel, or of
+    /// whichever if it is empty.
     pub(crate) fn subscribe(
         self: &Arc<Self>,
         channel: &Name,
         new: NewConsumer,
+        epoch: &str,
         consumer: &Arc<Consumer>,
     ) -> Result<Subscription, Status> {
         let mut found = None;
         let key = self.with(channel, |channel, now| {
             found = Some(Arc::clone(channel));
-            channel.subscribe(new.clone(), Arc::clone(consumer), now)
+            channel.subscribe(new.clone(), epoch, Arc::clone(consumer), now)
         })?;
         let channel = found.ok_or_else(|| Status::new(Code::Internal, "there is no channel"))?;
         Ok(Subscription {

@@ -1,6 +1,6 @@
 //! The driver's handle of one upstream's link.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use headwater_core::{hub::LinkKey, link::calls::service::ServiceCalls};
@@ -19,7 +19,7 @@ pub(crate) struct Link {
     sender: Sender,
     /// For a link in plain calls.
     calls: Option<Calls>,
-    end: Mutex<Option<Result<(), Status>>>,
+    has_ended: AtomicBool,
     ended: Notify,
 }
 
@@ -38,7 +38,7 @@ impl Link {
         Self {
             sender,
             calls,
-            end: Mutex::new(None),
+            has_ended: AtomicBool::new(false),
             ended: Notify::new(),
         }
     }
@@ -54,9 +54,9 @@ impl Link {
         let _ = self.sender.send_headers(metadata);
     }
 
-    /// Sends frames. What an upstream has not settled or confirmed is bounded, so a full window means that it does not
-    /// read: then the link ends.
-    pub(crate) fn send(&self, frames: Vec<Bytes>) {
+    /// Sends frames of this hub. What an upstream has not settled or confirmed is bounded, so a full window means that it
+    /// does not read: then the link is cut, and nothing is kept for it.
+    pub(crate) fn send(&self, hub: &str, frames: Vec<Bytes>) {
         let count = frames.len();
         // Of the last one that was tried: the one that was refused, if any was.
         let mut tried_bytes = 0;
@@ -65,31 +65,49 @@ impl Link {
             .inspect(|frame| tried_bytes = frame.len());
         let sent = self.sender.try_send_all(frames);
         if let Some(status) = failure(sent, count, tried_bytes) {
-            self.end(Err(status));
+            self.cut(hub, status);
         }
     }
 
-    /// Ends the call; the first end counts.
+    /// Ends the call, after what was sent before; the first end counts.
     pub(crate) fn end(&self, outcome: Result<(), Status>) {
-        let mut end = self.lock_end();
-        if end.is_none() {
-            *end = Some(outcome.clone());
+        if self.begin_end() {
             // An ended call has told its peer already.
             let _ = self.sender.finish(outcome, Metadata::new());
-            self.ended.notify_one();
         }
     }
 
-    /// Whether [`Link::end`] was called.
+    /// Ends the call at once if its peer does not read: else all that it was sent would wait for as long as that peer likes.
+    fn cut(&self, hub: &str, status: Status) {
+        if self.sender.is_ended() {
+            return self.end(Err(status));
+        }
+        if !self.begin_end() {
+            return;
+        }
+        tracing::warn!(hub, %status, "an upstream was cut");
+        if status.code == Code::ResourceExhausted {
+            self.sender.abort(status);
+        } else {
+            let _ = self.sender.finish(Err(status), Metadata::new());
+        }
+    }
+
+    /// Whether this is the first end.
+    fn begin_end(&self) -> bool {
+        let is_first = !self.has_ended.swap(true, Ordering::AcqRel);
+        if is_first {
+            self.ended.notify_one();
+        }
+        is_first
+    }
+
+    /// Whether [`Link::end`] was called, or it was cut.
     pub(super) fn has_ended(&self) -> bool {
-        self.lock_end().is_some()
+        self.has_ended.load(Ordering::Acquire)
     }
 
-    fn lock_end(&self) -> MutexGuard<'_, Option<Result<(), Status>>> {
-        self.end.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Waits until [`Link::end`]; for the one task that reads.
+    /// Waits until [`Link::has_ended`]; for the one task that reads.
     ///
     /// # Cancel safety
     ///

@@ -215,7 +215,7 @@ impl HubDriver {
             while let Some(output) = turn.hub.poll_output() {
                 self.perform(output, turn.leftover, turn.now);
             }
-            turn.leftover.send();
+            turn.leftover.send(&self.name);
             if turn.hear_calls() {
                 continue;
             }
@@ -258,7 +258,7 @@ impl HubDriver {
             },
             Output::EndLink { to, outcome } => {
                 // What was said before the end goes before it.
-                leftover.send();
+                leftover.send(&self.name);
                 to.end(outcome);
             }
         }
@@ -319,9 +319,9 @@ impl Leftover {
         }
     }
 
-    fn send(&mut self) {
+    fn send(&mut self, hub: &str) {
         for (link, messages) in self.links.drain(..) {
-            link.send(messages);
+            link.send(hub, messages);
         }
     }
 }

@@ -117,7 +117,8 @@ impl Reading {
             // Between results of the hub: the turn before goes first.
             (Output::Transmit(frame), _) => {
                 self.turn(std::mem::take(inputs));
-                self.link.send(vec![crate::hub::encode(*frame)]);
+                let hub = self.hub.as_ref().map_or("", |(hub, _)| hub.name());
+                self.link.send(hub, vec![crate::hub::encode(*frame)]);
             }
             (Output::End(outcome), _) => {
                 self.turn(std::mem::take(inputs));

@@ -1,36 +1,9 @@
 //! Tokens and keys are never in the log.
 
-use std::{
-    io,
-    sync::{Arc, Mutex},
-};
-
 use headwater_upstream::{Handler, v1};
-use tracing_subscriber::fmt::MakeWriter;
+use tracing::Level;
 
 use crate::support::*;
-
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().expect("not poisoned").extend(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Log {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        self.clone()
-    }
-}
 
 struct Quiet;
 
@@ -39,12 +12,7 @@ impl Handler for Quiet {}
 // One thread, so that the subscriber of this test sees all of it.
 #[tokio::test]
 async fn no_token_and_no_key_is_ever_logged() {
-    let log = Log::default();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_writer(log.clone())
-        .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let (log, _guard) = Log::start(Level::TRACE);
     let stage = Stage::start().await;
     let upstream_token = token(&[]);
     let bad_upstream_token = token_by(&foreign_key(), &[]);
@@ -67,7 +35,7 @@ async fn no_token_and_no_key_is_ever_logged() {
     client.leave().await;
     assert!(stage.service.drain(FAR).await);
 
-    let log = String::from_utf8(log.0.lock().expect("not poisoned").clone()).expect("text");
+    let log = log.text();
     let why = "the signature of the token fits no access key";
     let refusals = log.lines().filter(|line| line.contains(why)).count();
     assert_eq!(

@@ -13,6 +13,7 @@ mod fixture;
 pub mod flaky;
 pub mod scenario;
 mod scenarios;
+pub mod time;
 pub mod trace;
 mod transport;
 

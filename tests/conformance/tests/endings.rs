@@ -7,6 +7,7 @@ use headwater_conformance::{
     Fixture,
     control::{ECHO, RUN, WAIT, done, read, say},
     for_each_transport,
+    time::{DEADLINE, overdue},
 };
 use headwater_rpc::{
     CallOptions, CancelReason, Code, Credit, EndedBy, Metadata, MethodConfig, SendError, Sender,
@@ -14,15 +15,16 @@ use headwater_rpc::{
 };
 use tokio::{sync::oneshot, task::yield_now};
 
+/// For what may come as early as it likes.
 const SHORT: Duration = Duration::from_millis(30);
 
 fn code<T: std::fmt::Debug>(outcome: &Result<T, Status>) -> Code {
     outcome.as_ref().expect_err("the call must fail").code
 }
 
-fn short() -> CallOptions {
+fn limited() -> CallOptions {
     CallOptions {
-        timeout: Some(SHORT),
+        timeout: Some(DEADLINE),
         ..CallOptions::default()
     }
 }
@@ -31,10 +33,10 @@ fn short() -> CallOptions {
 fn a_deadline_ends_the_call_on_both_sides() {
     for_each_transport(|transport| async move {
         let pair = Fixture::new(transport).await;
-        let client = pair.client.clone();
-        let answer = client
-            .unary(WAIT, Metadata::new(), Bytes::new(), short())
-            .await;
+        let call = pair
+            .client
+            .unary(WAIT, Metadata::new(), Bytes::new(), limited());
+        let answer = overdue(&pair, call).await;
         assert_eq!(code(&answer), Code::DeadlineExceeded);
         let reason = pair.control.next_cancel().await;
         // Whichever side's timer comes first, the handler hears of it.
@@ -49,11 +51,14 @@ fn a_deadline_ends_the_call_on_both_sides() {
 fn a_deadline_ends_a_stream_that_is_flowing() {
     for_each_transport(|transport| async move {
         let pair = Fixture::new(transport).await;
-        let call = pair.client.call(RUN, Metadata::new(), short()).await;
+        let call = pair.client.call(RUN, Metadata::new(), limited()).await;
         let (sender, mut receiver) = call.expect("it opens");
         say(&sender, "echo first");
+        let mut messages = Vec::new();
+        receiver.next_batch(&mut messages).await.expect("the echo");
         say(&sender, "wait");
-        let (messages, outcome) = read(&mut receiver).await;
+        let (rest, outcome) = overdue(&pair, read(&mut receiver)).await;
+        messages.extend(rest);
         assert_eq!(messages, ["first"]);
         assert_eq!(code(&outcome), Code::DeadlineExceeded);
         assert_eq!(
@@ -68,10 +73,10 @@ fn a_deadline_ends_a_stream_that_is_flowing() {
 fn a_deadline_fires_although_nobody_reads() {
     for_each_transport(|transport| async move {
         let pair = Fixture::new(transport).await;
-        let call = pair.client.call(RUN, Metadata::new(), short()).await;
+        let call = pair.client.call(RUN, Metadata::new(), limited()).await;
         let (sender, receiver) = call.expect("it opens");
         say(&sender, "wait");
-        sender.ended().await;
+        overdue(&pair, sender.ended()).await;
         assert_eq!(
             receiver.ended().map(|ended| ended.by),
             Some(EndedBy::Deadline)
@@ -85,11 +90,11 @@ fn a_deadline_fires_although_nobody_reads() {
 fn the_servers_own_bound_ends_a_call() {
     for_each_transport(|transport| async move {
         let config = ServerConfig {
-            timeout_max: Some(SHORT),
+            timeout_max: Some(DEADLINE),
             ..ServerConfig::default()
         };
         let pair = Fixture::with_config(transport, config).await;
-        let answer = pair.unary(WAIT, "").await;
+        let answer = overdue(&pair, pair.unary(WAIT, "")).await;
         assert_eq!(code(&answer), Code::DeadlineExceeded);
         assert_eq!(pair.control.next_cancel().await, CancelReason::Deadline);
     });

@@ -347,6 +347,16 @@ impl Sender {
         self.call.cancel(status);
     }
 
+    /// Gives the call up with this failure, from either side, and throws away what the transport has not taken: a peer that
+    /// takes nothing has nothing held for it. Does nothing if the call is over.
+    ///
+    /// Unlike with [`Sender::finish`] the peer may not hear the status, but at least that the call failed; where its transport
+    /// resets streams, with the code that the reset stands for: on HTTP/2 and HTTP/3 those are `RESOURCE_EXHAUSTED`,
+    /// `INTERNAL`, and `CANCELLED` for all others.
+    pub fn abort(&self, status: Status) {
+        self.call.cancel(status);
+    }
+
     /// Whether the call is over; then nothing more is sent.
     pub fn is_ended(&self) -> bool {
         self.call.look(|state| state.ended.is_some())

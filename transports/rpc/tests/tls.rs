@@ -9,11 +9,14 @@ use std::{
     time::Duration,
 };
 
-use headwater_rpc::tls::{
-    ClientTls, DevCertificates, Pem, ServerTlsConfig, TlsClient, TlsServer,
-    rustls::{
-        ClientConnection, ServerConnection,
-        pki_types::{CertificateDer, pem::PemObject as _},
+use headwater_rpc::{
+    Code,
+    tls::{
+        ClientTls, DevCertificates, Pem, ServerTlsConfig, TlsClient, TlsServer,
+        rustls::{
+            ClientConnection, ServerConnection,
+            pki_types::{CertificateDer, pem::PemObject as _},
+        },
     },
 };
 use tracing_subscriber::fmt::MakeWriter;
@@ -213,4 +216,20 @@ fn pair() -> (String, String) {
     let params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).expect("valid");
     let certificate = params.self_signed(&key).expect("valid");
     (certificate.pem(), key.serialize_pem())
+}
+
+/// S4-68: without authorities to trust there is no TLS; those of the system are trusted if they are built in.
+#[test]
+fn s4_68_nobody_is_trusted_unless_it_was_said() {
+    let client = TlsClient::new(&ClientTls::default(), "localhost", ALPN);
+    let refused = client.err().map(|status| (status.code, status.message));
+    let because = |why: &str| Some((Code::InvalidArgument, why.to_owned()));
+    if cfg!(feature = "native-roots") {
+        let none = because("tls: the system has no certificate authorities that can be used");
+        assert!(refused.is_none() || refused == none, "{refused:?}");
+    } else {
+        let none =
+            because("tls: no trusted authorities are named, and the system's are not built in");
+        assert_eq!(refused, none);
+    }
 }

@@ -222,7 +222,8 @@ fn subscribe(
         from_offset: request.from_offset,
         taking,
     };
-    service.channels.subscribe(&channel, new, consumer)
+    let epoch = &request.epoch;
+    service.channels.subscribe(&channel, new, epoch, consumer)
 }
 
 /// How a call ended, for what was written to it and may not have arrived.

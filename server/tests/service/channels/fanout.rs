@@ -56,6 +56,34 @@ async fn s3_11_in_a_fan_out_every_consumer_has_every_message() {
     }
 }
 
+/// S3-10: who comes back goes on behind what it received, as long as it is the same channel.
+#[tokio::test]
+async fn s3_10_an_offset_counts_in_the_epoch_that_it_is_of() {
+    let site = Site::start(open()).await;
+    let client = site.client();
+    for text in ["one", "two", "three"] {
+        submit(&client, "c", text).await;
+    }
+    let from = |epoch: &str| ConnRequest {
+        mode: Mode::Fanout.into(),
+        from_offset: 3,
+        epoch: epoch.into(),
+        ..channel("c")
+    };
+    let mut first = Consumer::push(&client, from("")).await;
+    assert_eq!(first.text().await, "three", "whichever it is");
+    let epoch = first.header("headwater-channel-epoch").await;
+    assert!(!epoch.is_empty());
+    let mut same = Consumer::consume(&client, from(&epoch)).await;
+    assert_eq!(same.text().await, "three");
+    let mut other = Consumer::push(&client, from("another")).await;
+    assert_eq!(
+        other.texts(3).await,
+        ["one", "two", "three"],
+        "all that is kept"
+    );
+}
+
 /// S3-11: consumer groups: one consumer of each group has each message.
 #[tokio::test]
 async fn s3_11_each_group_has_every_message_once() {

@@ -185,6 +185,46 @@ async fn s3_10_the_stream_comes_back_over_every_transport() {
     }
 }
 
+/// S3-10: a consumer that is a group by itself comes back to another service, whose channel counts anew: what came there
+/// before it has its place below the one that it asks for, and is not passed over.
+#[tokio::test]
+async fn s3_10_a_fan_out_consumer_that_comes_back_to_another_service_misses_nothing() {
+    for url in upstream_urls() {
+        let site = Site::at(&url, open()).await;
+        let producer = site.sdk().producer("c");
+        let options = ConsumerOptions {
+            mode: ConsumerMode::Fanout,
+            ..ConsumerOptions::default()
+        };
+        let mut consumer = site.sdk().consumer("c", options);
+        let submit = async {
+            until("it to be there", || site.consumers("c") == 1).await;
+            for text in ["one", "two", "three"] {
+                producer.submit(text).await.expect("taken");
+            }
+        };
+        let (received, ()) = tokio::join!(next(&mut consumer), submit);
+        assert_eq!(received.message, "one", "{url}");
+        assert_eq!(next(&mut consumer).await.message, "two", "{url}");
+
+        let gone = site.kill().await;
+        let site = gone.restart(open()).await;
+        let other = site.sdk().producer("c");
+        // As many as the last one that it received, and one more.
+        for text in ["a", "b", "c"] {
+            let submitted = soon("the other producer", other.submit(text)).await;
+            submitted.expect("taken");
+        }
+        let mut texts = Vec::new();
+        // The connection may break while a message of the old service is here already.
+        while texts.last().is_none_or(|text| text != "c") {
+            texts.push(next(&mut consumer).await.message.clone());
+        }
+        texts.retain(|text| text != "three");
+        assert_eq!(texts, ["a", "b", "c"], "{url}");
+    }
+}
+
 /// A service that says `UNAVAILABLE` to everybody, and when it was asked.
 fn unavailable() -> (RpcClient, Arc<Mutex<Vec<Instant>>>) {
     let asked = Arc::new(Mutex::new(Vec::new()));

@@ -291,6 +291,13 @@ impl Consumer {
         assert!(headers.is_some(), "{:?}", self.receiver.ended());
     }
 
+    /// What this header of the response says.
+    pub(super) async fn header(&mut self, name: &str) -> String {
+        let headers = soon("the headers", self.receiver.headers()).await;
+        let headers = headers.expect("it is connected");
+        headers.text(name).expect("it is there").into()
+    }
+
     pub(super) fn say(&self, request: Request) {
         let request = ConsumeRequest {
             request: Some(request),

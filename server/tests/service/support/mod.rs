@@ -3,6 +3,7 @@
 mod app;
 mod client;
 mod link;
+mod log;
 mod time;
 mod transports;
 
@@ -22,6 +23,7 @@ pub(crate) use self::{
     app::{App, Over, call, context, registration, reply, text_message},
     client::{Client, Knock, Refused},
     link::{Link, text_payload},
+    log::Log,
     time::{FAR, NEVER, overdue, pass, quiet, soon, until},
     transports::upstream_urls,
 };

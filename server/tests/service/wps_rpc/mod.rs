@@ -6,3 +6,4 @@ mod events;
 mod nodes;
 mod registration;
 mod sdk;
+mod unread;

@@ -4,7 +4,7 @@ use std::{collections::VecDeque, fmt, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::{Stream, stream};
-use headwater_core::Waits;
+use headwater_core::{Waits, queue::EPOCH};
 use headwater_proto::{Code, Metadata, Status, push_channel};
 use headwater_rpc::{CallError, CallOptions, Receiver, Sender};
 use prost::Message as _;
@@ -31,7 +31,8 @@ pub enum ConsumerMode {
     /// One consumer of the group has each message.
     Shared,
     /// This consumer has every message that comes while it is there. It is a group by itself, which ends with its
-    /// connection: connected again, it goes on behind what it received, taken or not.
+    /// connection: connected again, it goes on behind what it received, taken or not. If the channel has begun anew
+    /// meanwhile, such as with another service, that is from the oldest message that is kept.
     Fanout,
 }
 
@@ -65,7 +66,16 @@ pub struct Consumer {
     retry_at: Option<Instant>,
     call: Option<Call>,
     /// Of a fan-out consumer, where it goes on when it comes back.
-    last_offset: u64,
+    last: Place,
+}
+
+/// The last message that was received.
+#[derive(Debug, Clone, Default)]
+struct Place {
+    /// 0: there is none yet.
+    offset: u64,
+    /// Of the channel that counts so.
+    epoch: Arc<str>,
 }
 
 struct Call {
@@ -74,6 +84,8 @@ struct Call {
     receiver: Receiver,
     batch: Vec<Bytes>,
     received: VecDeque<push_channel::MessageReply>,
+    /// Once its headers are there; empty if the service does not name it.
+    epoch: Option<Arc<str>>,
     /// The highest that it gave.
     last_offset: u64,
 }
@@ -99,7 +111,7 @@ impl Consumer {
             credential: Credential::default(),
             retry_at: None,
             call: None,
-            last_offset: 0,
+            last: Place::default(),
         }
     }
 
@@ -140,7 +152,10 @@ impl Consumer {
                     self.waits.reset();
                     call.last_offset = call.last_offset.max(reply.offset);
                     // Not the highest ever: another service counts anew.
-                    self.last_offset = call.last_offset;
+                    self.last = Place {
+                        offset: call.last_offset,
+                        epoch: call.epoch.clone().unwrap_or_default(),
+                    };
                     return Ok(Received::new(reply, call.sender.clone()));
                 }
                 Err(status) => {
@@ -201,6 +216,7 @@ impl Consumer {
             receiver,
             batch: Vec::new(),
             received: VecDeque::new(),
+            epoch: None,
             last_offset: 0,
         };
         let open = push_channel::consume_request::Request::Open(self.request());
@@ -217,7 +233,7 @@ impl Consumer {
             ConsumerMode::Fanout => push_channel::Mode::Fanout,
         };
         // A group that is there keeps its place; one that is not goes on behind what was seen.
-        let from_offset = match self.last_offset {
+        let from_offset = match self.last.offset {
             0 => options.from_offset,
             last => last.saturating_add(1),
         };
@@ -227,6 +243,7 @@ impl Consumer {
             mode: mode.into(),
             from_offset,
             window: options.window,
+            epoch: String::from(&*self.last.epoch),
         }
     }
 
@@ -248,6 +265,11 @@ impl Call {
         loop {
             if let Some(reply) = self.received.pop_front() {
                 return Ok(reply);
+            }
+            if self.epoch.is_none() {
+                // Without headers the call has ended, and tells why below.
+                let headers = self.receiver.headers().await.unwrap_or_default();
+                self.epoch = Some(headers.text(EPOCH).unwrap_or_default().into());
             }
             let ended = || Status::new(Code::Unavailable, "the service ended the consumer");
             match self.receiver.next_batch(&mut self.batch).await {

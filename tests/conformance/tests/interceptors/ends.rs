@@ -1,11 +1,10 @@
 //! Every end of a call is seen by what stands before it, exactly once, whoever ends it and whoever looks.
 
-use std::time::Duration;
-
 use headwater_conformance::{
     Fixture, Transport,
     control::{RUN, done, read, say},
     for_each_transport,
+    time::{DEADLINE, pass},
 };
 use headwater_rpc::{
     CallOptions, Code, Metadata, Receiver, RunningCalls, Sender, Status, interceptor::Filter,
@@ -106,10 +105,11 @@ fn a_deadline_is_seen_once() {
     for_each_transport(|transport| async move {
         let seen = Seen::new(transport).await;
         let options = CallOptions {
-            timeout: Some(Duration::from_millis(30)),
+            timeout: Some(DEADLINE),
             ..CallOptions::default()
         };
         let (sender, receiver) = seen.waiting(options).await;
+        pass(DEADLINE).await;
         sender.ended().await;
         drop((sender, receiver));
         let [client, server] = seen.ends().await;

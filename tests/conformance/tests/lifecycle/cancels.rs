@@ -10,6 +10,7 @@ use headwater_conformance::{
     Fixture,
     control::{RUN, WAIT, done, read, say},
     for_each_transport,
+    time::{DEADLINE, pass},
 };
 use headwater_rpc::{
     CallOptions, CancelReason, Code, Metadata, Receiver, SendError, Sender, ServerConfig, Status,
@@ -19,7 +20,7 @@ use tokio::{
     task::yield_now,
 };
 
-use crate::support::{SHORT, code};
+use crate::support::code;
 
 /// A call whose handler waits for its cancellation.
 async fn waiting(pair: &Fixture) -> (Sender, Receiver) {
@@ -34,11 +35,12 @@ async fn waiting(pair: &Fixture) -> (Sender, Receiver) {
 fn s4_27_the_reason_is_the_deadline() {
     for_each_transport(|transport| async move {
         let config = ServerConfig {
-            timeout_max: Some(SHORT),
+            timeout_max: Some(DEADLINE),
             ..ServerConfig::default()
         };
         let pair = Fixture::with_config(transport, config).await;
         let (_sender, mut receiver) = waiting(&pair).await;
+        pass(DEADLINE).await;
         assert_eq!(pair.control.next_cancel().await, CancelReason::Deadline);
         assert_eq!(code(&read(&mut receiver).await.1), Code::DeadlineExceeded);
     });

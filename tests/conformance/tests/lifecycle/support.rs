@@ -7,6 +7,7 @@ use headwater_conformance::Fixture;
 use headwater_rpc::{Code, Status};
 use tokio::task::yield_now;
 
+/// For what may come as early as it likes.
 pub(crate) const SHORT: Duration = Duration::from_millis(30);
 
 pub(crate) fn code<T: std::fmt::Debug>(outcome: &Result<T, Status>) -> Code {
