@@ -67,14 +67,14 @@ function failed({ code, messages, error }, status, message, before = []) {
 
 describe("buf curl", () => {
   let folder;
-  let certificate;
+  let certificates;
   let server;
   before(async () => {
     folder = await mkdtemp(path.join(tmpdir(), "headwater-buf-"));
     const maker = new Program(process.env.HEADWATER_PYTHON, ["-B", path.join(ROOT, "tests/e2e/python/certificate.py"), folder]);
-    assert.equal(await within(maker.exit, "the certificate"), 0, maker.errors.join("\n"));
-    certificate = maker.lines.rest;
-    server = await Server.start(folder, certificate);
+    assert.equal(await within(maker.exit, "the certificates"), 0, maker.errors.join("\n"));
+    certificates = maker.lines.rest;
+    server = await Server.start(folder, certificates);
   });
   after(async () => {
     await server?.stop();
@@ -83,7 +83,7 @@ describe("buf curl", () => {
 
   // Does this on a server of its own, and ends that. No handler may be left that it would have to wait for.
   async function leavesNothing(check) {
-    const own = await Server.start(folder, certificate);
+    const own = await Server.start(folder, certificates);
     await own.everywhere(check, isOnTcp);
     assert.doesNotMatch(await own.stop(), STILL_OPEN);
   }
@@ -199,6 +199,21 @@ describe("buf curl", () => {
     assert.ok(ended.bytes > size && ended.bytes < size + 2_000, `one of them is compressed: ${ended.bytes} bytes`);
   }));
 
+  test("S4-68, U-03 a client proves itself with a certificate, and without one is let in nowhere", async () => {
+    const [authority, , cert, key] = certificates;
+    const own = await Server.start(folder, certificates, ["--client-ca", authority]);
+    await own.everywhere(async (way) => {
+      const call = (...args) => way.call(`${SERVICE}/UnaryCall`, [{ responseSize: 1 }], "--schema", PROTOS, ...args);
+      succeeded(await call("--cert", cert, "--key", key), [answer(1)]);
+      const { code, messages, error } = await call();
+      assert.deepEqual(messages, []);
+      // With TLS 1.3 the client has sent its request by then, so on TCP a reset may overtake what the server says.
+      if (isOnQuic(way)) assert.match(error.message, /peer sent no certificates/);
+      else assert.ok([1 * 8, 14 * 8].includes(code), `${code}: ${error.message}`);
+    }, (way) => way.isSecured);
+    await own.stop();
+  });
+
   test("S4-43, U-03 large messages pass, and one over the limit is refused while it is still sent", async () => {
     const write = async (name, request) => {
       const file = path.join(folder, name);
@@ -233,7 +248,7 @@ describe("buf curl", () => {
   }));
 
   test("S4-26, S4-38, U-03 a watch hears that the server stops", async () => {
-    const own = await Server.start(folder, certificate);
+    const own = await Server.start(folder, certificates);
     const watches = [];
     await own.everywhere(async (way) => {
       const program = way.start(`${HEALTH}/Watch`, [{ service: SERVICE }]);

@@ -45,21 +45,22 @@ const WAYS = [
 
 // A server on all ways at once.
 export class Server {
-  static async start(folder, certificate) {
+  // `options` are those of the program, beside where it listens and what it proves itself with.
+  static async start(folder, [cert, key], options = []) {
     const server = new Server();
     const socket = path.join(await mkdtemp(path.join(folder, "socket-")), "interop.sock");
     const urls = [...new Set(WAYS.map((way) => way.listen))];
     const listen = urls.map((url) => (url === "unix:" ? url + socket : url));
-    const [cert, key] = certificate;
-    server.program = new Program(process.env.HEADWATER_INTEROP, ["--listen", ...listen, "--cert", cert, "--key", key]);
+    server.program = new Program(process.env.HEADWATER_INTEROP, ["--listen", ...listen, "--cert", cert, "--key", key, ...options]);
     const places = new Map();
     for (const url of urls) {
       const line = await server.program.line("an address", (line) => line.startsWith(`listening ${url.split(":")[0]}:`));
-      const secured = /^(h3|https|grpc-web\+https|https\+h3):/.test(url);
+      const isSecured = /^(h3|https|grpc-web\+https|https\+h3):/.test(url);
       const authority = line.split("://")[1];
       places.set(url, {
-        base: authority ? `${secured ? "https" : "http"}://${authority}` : "http://localhost",
-        args: [...(authority ? [] : ["--unix-socket", socket]), ...(secured ? ["--cacert", cert] : [])],
+        isSecured,
+        base: authority ? `${isSecured ? "https" : "http"}://${authority}` : "http://localhost",
+        args: [...(authority ? [] : ["--unix-socket", socket]), ...(isSecured ? ["--cacert", cert] : [])],
       });
     }
     await server.program.line("ready", (line) => line === "ready");
@@ -87,7 +88,7 @@ export class Server {
 
 class Way {
   constructor({ name, http, args, isWeb }, place) {
-    Object.assign(this, { name, http, isWeb, base: place.base, args: [...args, ...place.args] });
+    Object.assign(this, { name, http, isWeb, ...place, args: [...args, ...place.args] });
   }
 
   // Starts a call, which may be heard while it runs.
