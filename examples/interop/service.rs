@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use headwater_rpc::{
-    Code, Metadata, Status,
+    Code, Detail, Metadata, Status,
     stub::{Failure, Messages, ServerRequest, Sink},
 };
+use prost::Message as _;
 
 use crate::{
     compression,
@@ -44,7 +45,7 @@ impl TestService for Interop {
         check_compression(request.expect_compressed, &requests)?;
         compression::allow(&responses)?;
         let trailers = echo_metadata(&metadata, &responses)?;
-        echo_status(request.response_status, &trailers)?;
+        echo_status(request.response_status, request.payload, &trailers)?;
         let response = SimpleResponse {
             payload: Some(payload(request.response_size)?),
             ..SimpleResponse::default()
@@ -121,7 +122,7 @@ async fn answer(
     responses: &Sink<StreamingOutputCallResponse>,
     trailers: &Metadata,
 ) -> Result<(), Failure> {
-    echo_status(request.response_status, trailers)?;
+    echo_status(request.response_status, request.payload, trailers)?;
     for parameters in request.response_parameters {
         let ResponseParameters {
             size,
@@ -156,16 +157,26 @@ fn echo_metadata<T>(request: &Metadata, responses: &Sink<T>) -> Result<Metadata,
     Ok(trailers)
 }
 
-/// Fails if the request asks for it.
-fn echo_status(wanted: Option<EchoStatus>, trailers: &Metadata) -> Result<(), Failure> {
+/// Fails if the request asks for it. The payload of the request is then a rich detail of the status: no published case
+/// looks at that, and other clients have something to show.
+fn echo_status(
+    wanted: Option<EchoStatus>,
+    payload: Option<Payload>,
+    trailers: &Metadata,
+) -> Result<(), Failure> {
     let Some(EchoStatus { code, message }) = wanted else {
         return Ok(());
     };
     let Some(code) = Code::from_number(code.into()) else {
         return Ok(());
     };
+    let mut status = Status::new(code, message);
+    if let Some(payload) = payload {
+        let detail = Detail::new("grpc.testing.Payload", payload.encode_to_vec());
+        status = status.with_details([detail]);
+    }
     Err(Failure {
-        status: Status::new(code, message),
+        status,
         trailers: trailers.clone(),
     })
 }

@@ -73,9 +73,9 @@ export class Program {
   lines = new Inbox();
   errors = [];
 
-  constructor(command, args, env = {}) {
+  constructor(command, args, env = {}, stdin = "ignore") {
     this.name = path.basename(command);
-    this.child = spawn(command, args, { env: { ...process.env, ...env }, stdio: ["ignore", "pipe", "pipe"] });
+    this.child = spawn(command, args, { env: { ...process.env, ...env }, stdio: [stdin, "pipe", "pipe"] });
     running.add(this.child);
     createInterface({ input: this.child.stdout }).on("line", (line) => this.lines.put(line));
     createInterface({ input: this.child.stderr }).on("line", (line) => this.errors.push(line));

@@ -220,7 +220,7 @@ class Secure(unittest.TestCase):
         made = subprocess.run(
             [place("HEADWATER_PYTHON"), maker, folder.name], check=True, capture_output=True, text=True
         )
-        self.authority, key = made.stdout.splitlines()
+        self.authority, key, *_ = made.stdout.splitlines()
         self.server = Server("wss", "--cert", self.authority, "--key", key)
         self.addCleanup(self.server.child.kill)
         self.services = own(benchmark_pb2)

@@ -42,6 +42,7 @@ const SUITES: &[Suite] = &[
         tool: Tool::Chromium,
     },
     suite("js/zrpc"),
+    suite("js/buf-curl"),
     suite("python/chat"),
     suite("python/upstream"),
     suite("python/services"),

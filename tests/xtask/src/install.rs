@@ -65,7 +65,7 @@ pub(crate) fn node_packages() -> Result<PathBuf, String> {
     }
     // The client declares a newer Node than it needs: npm warns, and that is all.
     run(Command::new("npm")
-        .args(["ci", "--ignore-scripts", "--omit=optional"])
+        .args(["ci", "--ignore-scripts"])
         .args(["--no-audit", "--no-fund"])
         .current_dir(&place))?;
     mark(&place, &lock)?;

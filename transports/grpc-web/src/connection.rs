@@ -11,14 +11,19 @@ use hyper_util::{
 use tokio::{
     net::TcpStream,
     select,
-    sync::{Notify, OwnedSemaphorePermit, Semaphore, watch},
+    sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch},
     time::timeout,
 };
 use tonic_web::GrpcWebLayer;
 use tower::{ServiceBuilder, util::MapRequestLayer};
 use tower_http::cors::CorsLayer;
 
-use crate::{GrpcWebServerConfig, request, service::CallService, tls};
+use crate::{
+    GrpcWebServerConfig, request,
+    service::CallService,
+    tls,
+    unread::{self, Unread},
+};
 
 /// What all connections of a server have in common.
 pub(crate) struct Context {
@@ -49,7 +54,14 @@ pub(crate) async fn serve(
         secured = tls::secure(io, peer, context.tls.as_deref(), &context.handshakes) => secured,
     };
     match secured {
-        Ok((io, peer)) => drive(io, peer, &context, stopping).await,
+        Ok((io, peer)) => {
+            let (unread, bodies) = mpsc::unbounded_channel();
+            select! {
+                () = drive(io, peer, &context, stopping, unread) => {}
+                // Not before the other is over: it has the other end.
+                () = unread::read_on(bodies) => {}
+            }
+        }
         Err(error) => tracing::debug!(target: "headwater_grpc_web", peer = %from, %error, "no TLS"),
     }
 }
@@ -59,12 +71,13 @@ async fn drive(
     peer: Peer,
     context: &Context,
     mut stopping: watch::Receiver<bool>,
+    unread: Unread,
 ) {
     let begun = Arc::new(Notify::new());
     let begins = Arc::clone(&begun);
     let mark = move |request| {
         begins.notify_one();
-        request::mark(request)
+        request::mark(request, &unread)
     };
     let service = ServiceBuilder::new()
         .layer(MapRequestLayer::new(mark))

@@ -17,6 +17,7 @@ mod listen;
 mod request;
 mod service;
 mod tls;
+mod unread;
 
 pub use config::GrpcWebServerConfig;
 pub use listen::GrpcWebServer;

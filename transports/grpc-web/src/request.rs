@@ -14,10 +14,15 @@ use headwater_rpc::{
     Closed, Inbound, Violation,
     http::{Messages, Part, Source},
 };
-use http::{Request, header::CONTENT_TYPE};
+use http::{
+    Request, Version,
+    header::{CONTENT_TYPE, EXPECT},
+};
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 use tonic::body::Body;
+
+use crate::unread::Unread;
 
 /// What is known of a request before its framing is undone.
 #[derive(Clone)]
@@ -27,15 +32,19 @@ pub(crate) struct Origin {
     lost: Arc<AtomicBool>,
 }
 
-/// Looks at a request before anybody changes it.
-pub(crate) fn mark(request: Request<Incoming>) -> Request<RequestBody> {
+/// Looks at a request before anybody changes it. What nobody reads of its body goes to `unread`.
+pub(crate) fn mark(request: Request<Incoming>, unread: &Unread) -> Request<RequestBody> {
     let kind = request.headers().get(CONTENT_TYPE);
     let is_web = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc-web"));
     let lost = Arc::new(AtomicBool::new(false));
     let (mut head, incoming) = request.into_parts();
+    // HTTP/2 ends a stream without its connection.
+    let unread = (head.version < Version::HTTP_2).then(|| unread.clone());
     let body = RequestBody {
-        incoming,
+        incoming: Some(incoming),
         lost: Arc::clone(&lost),
+        unread,
+        is_held_back: head.headers.contains_key(EXPECT),
     };
     head.extensions.insert(Origin { is_web, lost });
     Request::from_parts(head, body)
@@ -44,8 +53,12 @@ pub(crate) fn mark(request: Request<Incoming>) -> Request<RequestBody> {
 /// The body as it came, which remembers when the connection broke: base64 that is none is the client's fault, and all that
 /// is decoded later fails alike.
 pub(crate) struct RequestBody {
-    incoming: Incoming,
+    /// There is one until this is dropped.
+    incoming: Option<Incoming>,
     lost: Arc<AtomicBool>,
+    unread: Option<Unread>,
+    /// The client sends it only once somebody reads (RFC 9110, 10.1.1).
+    is_held_back: bool,
 }
 
 impl http_body::Body for RequestBody {
@@ -56,7 +69,11 @@ impl http_body::Body for RequestBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let frame = ready!(Pin::new(&mut self.incoming).poll_frame(cx));
+        self.is_held_back = false;
+        let Some(incoming) = &mut self.incoming else {
+            return Poll::Ready(None);
+        };
+        let frame = ready!(Pin::new(incoming).poll_frame(cx));
         if matches!(frame, Some(Err(_))) {
             self.lost.store(true, Ordering::Relaxed);
         }
@@ -64,11 +81,24 @@ impl http_body::Body for RequestBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
+        self.incoming.as_ref().is_none_or(Incoming::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
+        let incoming = self.incoming.as_ref();
+        incoming.map_or_else(SizeHint::default, Incoming::size_hint)
+    }
+}
+
+impl Drop for RequestBody {
+    fn drop(&mut self) {
+        if self.is_held_back || http_body::Body::is_end_stream(self) {
+            return;
+        }
+        if let (Some(unread), Some(incoming)) = (&self.unread, self.incoming.take()) {
+            // It fails if the connection is gone, and then nothing is left to read.
+            let _ = unread.send(incoming);
+        }
     }
 }
 

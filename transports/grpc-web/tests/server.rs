@@ -143,6 +143,71 @@ async fn s4_86_a_message_over_the_limit_is_refused() {
     assert_eq!(headers["grpc-status"], "8");
 }
 
+/// S4-43, S4-86: on HTTP/1.1 a client that is refused while it still sends is answered all the same, and can go on. If the
+/// server closed at once, a reset would overtake the answer (RFC 9112, 9.6).
+#[tokio::test]
+async fn s4_86_who_is_refused_while_it_sends_hears_why() {
+    /// More than the sockets of both ends hold.
+    const BYTES: usize = 32 << 20;
+    let place = serve(GrpcWebServerConfig::default()).await;
+    let mut stream = place.connect().await;
+    let mut body = vec![0; BYTES];
+    body[1] = 0x7f;
+    // A message over the limit, a method that is not there, and what is no gRPC-Web.
+    for (path, kind, told) in [
+        ("/t.T/Echo", WEB, "grpc-status: 8\r\n"),
+        ("/t.T/Nothing", WEB, "grpc-status: 12\r\n"),
+        ("/t.T/Echo", "text/plain", "HTTP/1.1 400"),
+    ] {
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: t\r\ncontent-type: {kind}\r\ncontent-length: {BYTES}\r\n\r\n"
+        );
+        let all = async {
+            stream.write_all(head.as_bytes()).await?;
+            stream.write_all(&body).await?;
+            let mut answer = String::new();
+            let mut byte = [0];
+            while !answer.ends_with("\r\n\r\n") {
+                stream.read_exact(&mut byte).await?;
+                answer.push(byte[0].into());
+            }
+            std::io::Result::Ok(answer)
+        };
+        let answer = soon(told, all).await.expect("nothing is reset");
+        assert!(answer.contains(told), "{kind}: {answer}");
+    }
+}
+
+/// S4-86: a client that asks whether it may send is not asked for what nobody wants.
+#[tokio::test]
+async fn s4_86_who_is_refused_before_it_sends_keeps_it() {
+    let place = serve(GrpcWebServerConfig::default()).await;
+    let mut stream = place.connect().await;
+    let head = "POST /t.T/Echo HTTP/1.1\r\nhost: t\r\ncontent-type: text/plain\r\n\
+                expect: 100-continue\r\ncontent-length: 9\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.expect("open");
+    let mut answer = String::new();
+    let read = soon("the end", stream.read_to_string(&mut answer)).await;
+    read.expect("a clean end");
+    assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+}
+
+/// What a refused client goes on sending is read for some time, and no longer.
+#[tokio::test]
+async fn who_is_refused_and_never_ends_is_cut() {
+    let place = serve(GrpcWebServerConfig::default()).await;
+    let mut stream = place.connect().await;
+    let head = "POST /t.T/Nothing HTTP/1.1\r\nhost: t\r\ncontent-type: application/grpc-web\r\n\
+                content-length: 9\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.expect("open");
+    soon("the answer", stream.readable()).await.expect("open");
+    tokio::time::pause();
+    let mut answer = String::new();
+    let read = stream.read_to_string(&mut answer).await;
+    read.expect("a clean end");
+    assert!(answer.contains("grpc-status: 12\r\n"), "{answer}");
+}
+
 /// S4-86: who goes away cancels the call, on either HTTP.
 #[tokio::test]
 async fn s4_86_closing_cancels_the_call() {
