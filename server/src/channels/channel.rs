@@ -16,7 +16,7 @@ use headwater_core::{
 use headwater_proto::{Metadata, Status};
 
 use super::{Consumer, message::Pushed, total::Total};
-use crate::service::unguessable_id;
+use crate::random::unguessable_id;
 
 /// One channel.
 pub(super) struct Channel {
