@@ -2,40 +2,21 @@
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
-import { mkdtemp, rm } from "node:fs/promises";
 import https from "node:https";
-import { tmpdir } from "node:os";
-import path from "node:path";
 import { after, before, describe, test } from "node:test";
-import { CHROMIUM, PATIENCE_MS, Service, chromium, within } from "./harness.mjs";
-
-// The sandbox needs rights that a build machine's root has not; the rest keeps the browser from calling home.
-const FLAGS = [
-  "--no-sandbox",
-  "--disable-gpu",
-  "--disable-quic",
-  "--no-first-run",
-  "--disable-background-networking",
-  "--disable-component-update",
-  "--disable-sync",
-];
+import { Service, startBrowser, within } from "./harness.mjs";
 
 describe("headwater demo in a browser", () => {
   let service;
-  let profile;
   let browser;
+  let close;
   before(async () => {
     service = await Service.start("demo", []);
-    profile = await mkdtemp(path.join(tmpdir(), "headwater-chromium-"));
-    // The certificate of the test over TLS is made up at its start, so the browser cannot know it.
-    const options = { executablePath: CHROMIUM(), headless: true, args: FLAGS, ignoreHTTPSErrors: true };
-    browser = await chromium.launchPersistentContext(profile, options);
-    browser.setDefaultTimeout(PATIENCE_MS);
+    [browser, close] = await startBrowser();
   });
   after(async () => {
-    await browser?.close();
+    await close?.();
     await service?.stop();
-    if (profile) await rm(profile, { recursive: true, force: true });
   });
 
   const failures = [];

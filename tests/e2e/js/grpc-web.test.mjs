@@ -1,14 +1,12 @@
 // gRPC-Web, by the clients that pages use: Connect's and gRPC's own. And a real browser, which asks before it calls.
 
 import assert from "node:assert/strict";
-import { mkdtemp, rm } from "node:fs/promises";
 import { createServer } from "node:http";
 import http2 from "node:http2";
 import { createRequire } from "node:module";
-import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
-import { CHROMIUM, KEY, PATIENCE_MS, Program, ROOT, Service, chromium, within } from "./harness.mjs";
+import { KEY, Program, ROOT, Service, startBrowser, within } from "./harness.mjs";
 
 const load = createRequire(path.join(process.env.HEADWATER_NODE, "package.json"));
 const { Code, ConnectError, createClient } = load("@connectrpc/connect");
@@ -195,14 +193,8 @@ describe("gRPC-Web from a page", () => {
   }
 
   test("S4-86 a browser calls from the origins that are allowed, and from no other", async (t) => {
-    const profile = await mkdtemp(path.join(tmpdir(), "headwater-chromium-"));
-    const args = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"];
-    const browser = await chromium.launchPersistentContext(profile, { executablePath: CHROMIUM(), headless: true, args });
-    t.after(async () => {
-      await browser.close();
-      await rm(profile, { recursive: true, force: true });
-    });
-    browser.setDefaultTimeout(PATIENCE_MS);
+    const [browser, close] = await startBrowser();
+    t.after(close);
     const [allowed, other] = [await origin(t), await origin(t)];
     // Asks without a token that is one: what the service says, or what the browser does.
     const ask = async (from, service) => {

@@ -2,6 +2,7 @@
 // message or an exit, and ends with an error that tells what was awaited and what came instead.
 
 import { spawn } from "node:child_process";
+import { mkdtemp, rm } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
 import { tmpdir } from "node:os";
@@ -25,8 +26,7 @@ const load = createRequire(path.join(from("HEADWATER_NODE"), "package.json"));
 export const { WebPubSubClient, WebPubSubJsonProtocol } = load("@azure/web-pubsub-client");
 export const { WebPubSubServiceClient } = load("@azure/web-pubsub");
 export const { WebSocket } = load("ws");
-export const { chromium } = load("playwright-core");
-export const CHROMIUM = () => from("HEADWATER_CHROMIUM");
+const { chromium } = load("playwright-core");
 
 // Ends with `promise`, or fails naming `what` when it takes too long.
 export function within(promise, what, limit = PATIENCE_MS) {
@@ -207,5 +207,32 @@ export class Client {
 
   stop() {
     this.official.stop();
+  }
+}
+
+// The sandbox needs rights that a build machine's root has not; the rest keeps the browser from calling home.
+const BROWSER_FLAGS = [
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-quic",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+];
+
+// A real browser with a profile of its own, and what closes it and removes that. It takes any certificate: those of the
+// tests are made up at their start, so it cannot know them.
+export async function startBrowser() {
+  const profile = await mkdtemp(path.join(tmpdir(), "headwater-chromium-"));
+  const remove = () => rm(profile, { recursive: true, force: true });
+  try {
+    const options = { executablePath: from("HEADWATER_CHROMIUM"), headless: true, args: BROWSER_FLAGS, ignoreHTTPSErrors: true };
+    const browser = await chromium.launchPersistentContext(profile, options);
+    browser.setDefaultTimeout(PATIENCE_MS);
+    return [browser, () => browser.close().finally(remove)];
+  } catch (error) {
+    await remove();
+    throw error;
   }
 }
