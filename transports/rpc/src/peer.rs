@@ -7,7 +7,10 @@ use bytes::Bytes;
 /// The two ends of the connection that a call came over, each as `<transport>:<address>`: `ipv4:127.0.0.1:50051`,
 /// `ipv6:[::1]:50051`, `unix:/run/app.sock`, `in-process:4711`. Clones share it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Peer(Arc<Ends>);
+pub struct Peer {
+    ends: Arc<Ends>,
+    channel: Option<u32>,
+}
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Ends {
@@ -19,35 +22,58 @@ struct Ends {
 impl Peer {
     /// The peer at `remote`, seen from `local`.
     pub fn new(remote: impl Into<Box<str>>, local: impl Into<Box<str>>) -> Self {
-        Self(Arc::new(Ends {
+        Self::of(Ends {
             remote: remote.into(),
             local: local.into(),
             certificates: Vec::new(),
-        }))
+        })
+    }
+
+    fn of(ends: Ends) -> Self {
+        Self {
+            ends: Arc::new(ends),
+            channel: None,
+        }
     }
 
     /// The same, with the certificates by which the other side proved who it is.
     #[must_use]
     pub fn with_certificates(self, certificates: Vec<Bytes>) -> Self {
-        let mut ends = Arc::unwrap_or_clone(self.0);
+        let mut ends = Arc::unwrap_or_clone(self.ends);
         ends.certificates = certificates;
-        Self(Arc::new(ends))
+        Self {
+            channel: self.channel,
+            ..Self::of(ends)
+        }
+    }
+
+    /// The same, on this channel of the connection.
+    #[must_use]
+    pub const fn with_channel(mut self, channel: u32) -> Self {
+        self.channel = Some(channel);
+        self
     }
 
     /// The other side.
     pub fn remote(&self) -> &str {
-        &self.0.remote
+        &self.ends.remote
     }
 
     /// This side.
     pub fn local(&self) -> &str {
-        &self.0.local
+        &self.ends.local
     }
 
     /// The other side's certificate and its chain, in DER, the end entity first. Empty unless TLS asked for it and the
     /// transport has checked it.
     pub fn certificates(&self) -> &[Bytes] {
-        &self.0.certificates
+        &self.ends.certificates
+    }
+
+    /// The channel that the call came on, of a connection that has several: pw_rpc's packets, over WebSocket. Who answers it
+    /// on another connection, after a restart, needs it.
+    pub const fn channel(&self) -> Option<u32> {
+        self.channel
     }
 }
 

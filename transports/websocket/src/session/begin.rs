@@ -44,6 +44,7 @@ impl Machine {
             // Before the handler looks, so that it finds all that came.
             call.deliver();
             let opened = *opened;
+            let peer = server.peer.clone().with_channel(opened.channel);
             let headers = RequestHeaders {
                 path: opened.path,
                 metadata: opened.metadata,
@@ -51,7 +52,7 @@ impl Machine {
                 wait_for_ready: false,
             };
             let inbound = Box::new(call.mailbox.inbound());
-            let stream = AcceptedStream::new(headers, server.peer.clone(), inbound);
+            let stream = AcceptedStream::new(headers, peer, inbound);
             call.send_from(server.acceptor.accept(stream));
             self.queue.push_back(key);
         }
@@ -158,7 +159,8 @@ impl Machine {
             wait_for_ready: false,
         };
         let inbound = Box::new(mailbox.inbound());
-        let stream = AcceptedStream::new(headers, server.peer.clone(), inbound);
+        let peer = server.peer.clone().with_channel(channel);
+        let stream = AcceptedStream::new(headers, peer, inbound);
         let (outbound, incoming) = server.acceptor.begin(stream);
         let mut call = Call::new(key, Role::Server, bell, mailbox);
         call.send_from(outbound);

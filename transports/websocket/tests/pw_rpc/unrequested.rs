@@ -118,6 +118,33 @@ async fn s5_52_u_15_the_next_process_answers_what_was_asked_before() {
     eventually("all to be over", || next.server.open_calls() == 0).await;
 }
 
+/// S5-52: a handler is told the channel that it was asked on, which whoever answers instead of it has to name.
+#[tokio::test]
+async fn s5_52_a_handler_knows_the_channel_to_answer_on() {
+    let router = asking();
+    router.unary("/t.T/Where", |request| async move {
+        let channel = request.peer.channel().expect("pw_rpc has channels");
+        Ok::<_, Status>(channel.to_string().into())
+    });
+    let mut caller = Caller::start(router).await;
+    let mut socket = caller.peer().await;
+    let connection = caller.connection().await;
+    for channel in [CHANNEL, 9, u32::MAX] {
+        let mut request = packet(PacketType::Request, "/t.T/Where", 5);
+        request.channel_id = channel;
+        socket.says(&request).await;
+        let answer = socket.hears().await;
+        assert_eq!(answer.channel_id, channel);
+        assert_eq!(answer.payload, channel.to_string());
+        let begun = connection.respond_unrequested(channel, ASK).await;
+        let begun = begun.expect("it can");
+        assert_eq!(begun.peer.channel(), Some(channel));
+        drop(begun);
+        assert_eq!(socket.hears().await.channel_id, channel, "its end");
+    }
+    assert_eq!(connection.peer().channel(), None, "a socket has many");
+}
+
 /// S5-52: a client that has forgotten its call hears the stream from its begin, if it waits for one.
 #[tokio::test]
 async fn s5_52_a_client_that_waits_hears_what_it_did_not_request() {
