@@ -61,7 +61,7 @@ function failed({ code, messages, error }, status, message, before = []) {
   assert.deepEqual({ code, messages, error }, {
     code: status * 8,
     messages: before,
-    error: { code: CODES[status], message: message ?? error.message },
+    error: { code: CODES[status], message: message ?? error?.message },
   });
 }
 
