@@ -3,6 +3,7 @@
 mod bounds;
 mod fanout;
 mod leaving;
+mod produce;
 mod sdk;
 mod site;
 mod taken;
