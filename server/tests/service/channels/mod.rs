@@ -5,6 +5,7 @@ mod fanout;
 mod leaving;
 mod produce;
 mod sdk;
+mod sdk_producer;
 mod site;
 mod taken;
 mod tokens;

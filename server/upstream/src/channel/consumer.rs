@@ -10,11 +10,7 @@ use headwater_rpc::{CallError, CallOptions, Receiver, Sender};
 use prost::Message as _;
 use tokio::time::{Duration, Instant, sleep_until, timeout};
 
-use super::{
-    Received,
-    client::{Connection, Credential},
-    message::encode,
-};
+use super::{Received, client::Connection, message::encode};
 use crate::wire::is_final;
 
 const CONSUME: &str = "/MessageSync/Consume";
@@ -59,7 +55,6 @@ pub struct Consumer {
     connection: Arc<Connection>,
     channel: String,
     options: ConsumerOptions,
-    credential: Credential,
     waits: Waits,
     /// Not before this moment.
     retry_at: Option<Instant>,
@@ -96,7 +91,6 @@ impl Consumer {
             connection,
             channel,
             options,
-            credential: Credential::default(),
             retry_at: None,
             call: None,
             last_offset: 0,
@@ -186,8 +180,7 @@ impl Consumer {
     }
 
     async fn open(&self) -> Result<Call, Status> {
-        let config = &self.connection.config;
-        let metadata = self.credential.metadata(config, &self.channel)?;
+        let metadata = self.connection.metadata(&self.channel)?;
         let options = CallOptions {
             wait_for_ready: Some(true),
             ..CallOptions::default()

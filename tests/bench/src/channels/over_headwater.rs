@@ -93,9 +93,11 @@ async fn consume(mut consumer: Consumer, taken: Arc<Taken>) {
 
 /// Submits until the time is over, and waits until all of it is taken. How much it was.
 async fn obey(client: &ChannelClient, order: Order<usize>, before: u64, taken: &Taken) -> u64 {
+    let producer = client.producer(CHANNEL);
     let mut producing: FuturesUnordered<_> = (0..order.work)
         .map(|_| {
-            let producer = client.producer(CHANNEL);
+            // They share a call, as they would in one process.
+            let producer = producer.clone();
             async move {
                 let mut count: u64 = 0;
                 while Instant::now() < order.until {
