@@ -70,8 +70,9 @@ impl Channel {
         Self(orders)
     }
 
-    pub(crate) fn run(&self, producers: usize, duration: Duration) -> u64 {
-        self.0.run(producers, duration)
+    /// Has so many messages be under way at once, each on behalf of a clone of one producer.
+    pub(crate) fn run(&self, under_way: usize, duration: Duration) -> u64 {
+        self.0.run(under_way, duration)
     }
 }
 
@@ -96,7 +97,6 @@ async fn obey(client: &ChannelClient, order: Order<usize>, before: u64, taken: &
     let producer = client.producer(CHANNEL);
     let mut producing: FuturesUnordered<_> = (0..order.work)
         .map(|_| {
-            // They share a call, as they would in one process.
             let producer = producer.clone();
             async move {
                 let mut count: u64 = 0;
