@@ -111,8 +111,8 @@ impl Service {
     /// that does not close its end is given [`SessionConfig::close_timeout`](headwater_core::session::SessionConfig).
     ///
     /// From now on new clients are refused with 503 and new upstreams as unavailable, should a listener still run. Consumers
-    /// of push channels are ended as unavailable, and their producers refused; what waits in channels is lost with the
-    /// service.
+    /// of push channels and streams of their producers are ended as unavailable, and other producers refused; what waits in
+    /// channels is lost with the service.
     ///
     /// # Cancel safety
     ///

@@ -3,7 +3,6 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
 };
 
 use bytes::Bytes;
@@ -15,7 +14,11 @@ use headwater_core::{
 };
 use headwater_proto::{Metadata, Status};
 
-use super::{Consumer, message::Pushed, total::Total};
+use super::{
+    Consumer,
+    message::{Pushed, Submission},
+    total::Total,
+};
 use crate::random::unguessable_id;
 
 /// One channel.
@@ -71,20 +74,33 @@ impl Channel {
         &self.name
     }
 
-    /// Adds a message and says its offset. Nothing is stored elsewhere, so that the channel has it when this is done.
-    /// `None` if the channel is gone; then the message is still there.
+    /// Adds messages, and to `results` the offset of each, or why it was refused. Nothing is stored elsewhere, so that the
+    /// channel has them when this is done. `None` if the channel is gone; then the messages are still there.
     pub(super) fn submit(
         &self,
-        message: &mut Pushed,
-        expires_after: Option<Duration>,
+        messages: &mut Vec<Submission>,
+        results: &mut Vec<Result<u64, Status>>,
         now: Time,
-    ) -> (Option<Result<u64, Status>>, Leftover) {
+    ) -> (Option<Result<(), Status>>, Leftover) {
         self.turn(now, |state| {
             state.check_stays()?;
-            self.total.check(message.len())?;
-            let message = std::mem::take(message).at(state.queue.next_offset());
-            Ok(state.queue.submit(message, expires_after, now)?)
+            let messages = messages.drain(..);
+            results.extend(messages.map(|message| self.add(state, message, now)));
+            Ok(())
         })
+    }
+
+    fn add(&self, state: &mut State, submission: Submission, now: Time) -> Result<u64, Status> {
+        let Submission {
+            message,
+            expires_after,
+        } = submission;
+        self.total.check(message.len())?;
+        let message = message.at(state.queue.next_offset());
+        let offset = state.queue.submit(message, expires_after, now)?;
+        // Those that come with it find it counted.
+        self.count(state);
+        Ok(offset)
     }
 
     /// Adds a consumer, whose offset is of this epoch, or of whichever if it is empty. `None` if the channel is gone.
@@ -164,14 +180,19 @@ impl Channel {
         }
         let result = act(&mut state);
         state.drain(now);
-        let waiting_bytes = state.queue.counters().waiting_bytes;
-        self.total.move_from(state.waiting_bytes, waiting_bytes);
-        state.waiting_bytes = waiting_bytes;
+        self.count(&mut state);
         let leftover = Leftover {
             alarm: state.next_alarm(),
             idle: state.queue.is_idle(),
         };
         (Some(result), leftover)
+    }
+
+    /// Counts what waits here in the total of all channels.
+    fn count(&self, state: &mut State) {
+        let waiting_bytes = state.queue.counters().waiting_bytes;
+        self.total.move_from(state.waiting_bytes, waiting_bytes);
+        state.waiting_bytes = waiting_bytes;
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -1,12 +1,36 @@
 //! A message as it lies in a channel: what is pushed for it, ready to be sent.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use headwater_proto::push_channel::{MessageReply, SubmitRequest};
 use prost::Message as _;
 
+/// A message on its way into a channel.
+#[derive(Debug)]
+pub(crate) struct Submission {
+    pub(super) message: Pushed,
+    /// How long it may wait; `None` is as long as the channel says.
+    pub(super) expires_after: Option<Duration>,
+}
+
+impl Submission {
+    pub(crate) fn new(request: SubmitRequest) -> Self {
+        let expires_after = match request.expires_after_ms {
+            0 => None,
+            after => Some(Duration::from_millis(after)),
+        };
+        let message = Pushed::new(request);
+        Self {
+            message,
+            expires_after,
+        }
+    }
+}
+
 /// The bytes of a [`MessageReply`] but for its offset, which the channel gives.
-#[derive(Debug, Default)]
-pub(crate) struct Pushed(Vec<u8>);
+#[derive(Debug)]
+pub(super) struct Pushed(Vec<u8>);
 
 /// What an offset takes at most: a tag of two bytes, and ten.
 const OFFSET_BYTES_MAX: usize = 12;
@@ -14,7 +38,7 @@ const OFFSET_BYTES_MAX: usize = 12;
 impl Pushed {
     /// In the form in which it was submitted: what has no e-mail, header, text or time is of the first version, and has a
     /// message alone.
-    pub(crate) fn new(request: SubmitRequest) -> Self {
+    fn new(request: SubmitRequest) -> Self {
         let SubmitRequest {
             channel: _,
             message,

@@ -11,9 +11,9 @@ mod total;
 
 use std::{
     collections::{BTreeSet, HashMap},
+    future::pending,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
 };
 
 use headwater_core::{
@@ -21,13 +21,14 @@ use headwater_core::{
     queue::{ConsumerKey, Counters, Input, Left, Name, NewConsumer, Page},
 };
 use headwater_proto::{Code, Status};
+use tokio::sync::watch;
 
 pub use self::config::ChannelsConfig;
 use self::{
     channel::{Channel, Leftover},
     total::Total,
 };
-pub(crate) use self::{consumer::Consumer, message::Pushed};
+pub(crate) use self::{consumer::Consumer, message::Submission};
 use crate::{
     clock::Clock,
     timer::{Alarmed, Timer},
@@ -37,18 +38,13 @@ use crate::{
 pub(crate) struct Channels {
     config: ChannelsConfig,
     clock: Clock,
-    map: Mutex<Map>,
+    by_name: Mutex<HashMap<Name, Arc<Channel>>>,
+    /// The service is leaving, and says so to everybody. Changes only under the lock of the map.
+    leaving: watch::Sender<Option<Status>>,
     total: Arc<Total>,
     /// When to look at which channel.
     alarms: Mutex<BTreeSet<(Time, Name)>>,
     timer: Timer,
-}
-
-#[derive(Default)]
-struct Map {
-    by_name: HashMap<Name, Arc<Channel>>,
-    /// The service is leaving, and says so to everybody.
-    leaving: Option<Status>,
 }
 
 /// One consumer of a channel, which leaves it when this is dropped.
@@ -71,7 +67,8 @@ impl Channels {
             total: Arc::new(Total::new(config.waiting_bytes_max)),
             config,
             clock,
-            map: Mutex::default(),
+            by_name: Mutex::default(),
+            leaving: watch::Sender::default(),
             alarms: Mutex::default(),
             timer: Timer::new(),
         });
@@ -83,16 +80,22 @@ impl Channels {
         self.config.allow_anonymous
     }
 
-    /// Adds a message to a channel, which has it when this is done, and says its offset.
+    /// Adds messages to a channel, in one turn, which has them when this is done; says the offset of each, or why it was
+    /// refused.
+    ///
+    /// # Errors
+    ///
+    /// There is no such channel to be had, so that none of them is in it: `UNAVAILABLE` if the service is leaving.
     pub(crate) fn submit(
         &self,
         channel: &Name,
-        mut message: Pushed,
-        expires_after: Option<Duration>,
-    ) -> Result<u64, Status> {
+        mut messages: Vec<Submission>,
+    ) -> Result<Vec<Result<u64, Status>>, Status> {
+        let mut results = Vec::with_capacity(messages.len());
         self.with(channel, |channel, now| {
-            channel.submit(&mut message, expires_after, now)
-        })
+            channel.submit(&mut messages, &mut results, now)
+        })?;
+        Ok(results)
     }
 
     /// Has a consumer be pushed messages, until what this gives is dropped. Its offset is of this epoch of the channel, or of
@@ -126,7 +129,7 @@ impl Channels {
         limit: usize,
         bytes_max: usize,
     ) -> Page {
-        let channel = self.map().by_name.get(channel).cloned();
+        let channel = self.map().get(channel).cloned();
         channel.map_or_else(Page::default, |channel| {
             channel.history(from_offset, limit, bytes_max)
         })
@@ -135,19 +138,31 @@ impl Channels {
     /// What a channel has done, if it is there.
     pub(crate) fn counters(&self, channel: &str) -> Option<Counters> {
         let name = Name::new(channel).ok()?;
-        let channel = self.map().by_name.get(&name).cloned();
+        let channel = self.map().get(&name).cloned();
         channel.map(|channel| channel.counters())
     }
 
-    /// Ends every consumer with this status, and refuses everybody with it from now on.
+    /// Ends every consumer, and every stream of a producer, with this status, and refuses everybody with it from now on.
     pub(crate) fn shut_down(&self, status: Status) {
         let channels: Vec<_> = {
-            let mut map = self.map();
-            map.leaving = Some(status.clone());
-            map.by_name.values().cloned().collect()
+            let map = self.map();
+            self.leaving.send_replace(Some(status.clone()));
+            map.values().cloned().collect()
         };
         for channel in channels {
             channel.shut_down(&status);
+        }
+    }
+
+    /// Waits until the service is leaving, and gives what is said to everybody then.
+    pub(crate) async fn leaving(&self) -> Status {
+        let mut leaving = self.leaving.subscribe();
+        let said = leaving.wait_for(Option::is_some).await;
+        let said = said.ok().and_then(|status| status.clone());
+        match said {
+            Some(status) => status,
+            // The sender is part of this.
+            None => pending().await,
         }
     }
 
@@ -169,21 +184,21 @@ impl Channels {
 
     fn channel(&self, name: &Name) -> Result<Arc<Channel>, Status> {
         let mut map = self.map();
-        if let Some(status) = &map.leaving {
+        if let Some(status) = &*self.leaving.borrow() {
             return Err(status.clone());
         }
-        if let Some(channel) = map.by_name.get(name) {
+        if let Some(channel) = map.get(name) {
             return Ok(Arc::clone(channel));
         }
         let max = self.config.channels_max;
-        if map.by_name.len() >= max {
+        if map.len() >= max {
             let message = format!("the service has its {max} channels");
             return Err(Status::new(Code::ResourceExhausted, message));
         }
         let config = self.config.queue(name.as_str());
         let channel = Channel::new(name.clone(), config, Arc::clone(&self.total));
         let channel = Arc::new(channel);
-        map.by_name.insert(name.clone(), Arc::clone(&channel));
+        map.insert(name.clone(), Arc::clone(&channel));
         Ok(channel)
     }
 
@@ -201,9 +216,9 @@ impl Channels {
             return;
         }
         let mut map = self.map();
-        let found = map.by_name.get(channel.name());
+        let found = map.get(channel.name());
         if found.is_some_and(|found| Arc::ptr_eq(found, channel)) && channel.retire() {
-            map.by_name.remove(channel.name());
+            map.remove(channel.name());
         }
     }
 
@@ -218,8 +233,8 @@ impl Channels {
         due.map(|(_, name)| name)
     }
 
-    fn map(&self) -> MutexGuard<'_, Map> {
-        self.map.lock().unwrap_or_else(PoisonError::into_inner)
+    fn map(&self) -> MutexGuard<'_, HashMap<Name, Arc<Channel>>> {
+        self.by_name.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn alarms(&self) -> MutexGuard<'_, BTreeSet<(Time, Name)>> {
@@ -231,7 +246,7 @@ impl Alarmed for Channels {
     fn ring(&self) {
         let now = self.clock.now();
         while let Some(name) = self.due(now) {
-            let channel = self.map().by_name.get(&name).cloned();
+            let channel = self.map().get(&name).cloned();
             if let Some(channel) = channel {
                 let leftover = channel.tell([Input::Timeout], now);
                 self.settle(&channel, leftover);
@@ -281,10 +296,12 @@ mod tests {
         let channels = Channels::start(ChannelsConfig::default(), Clock::start());
         let name = Name::new("c").expect("short enough");
         for second in (1..=1000).rev() {
-            let message = Pushed::new(SubmitRequest::default());
-            let expires_after = Some(Duration::from_secs(second));
-            let submitted = channels.submit(&name, message, expires_after);
-            submitted.expect("the channel has room");
+            let message = Submission::new(SubmitRequest {
+                expires_after_ms: second * 1000,
+                ..SubmitRequest::default()
+            });
+            let submitted = channels.submit(&name, vec![message]);
+            assert_eq!(submitted, Ok(vec![Ok(1001 - second)]));
         }
         assert_eq!(channels.alarms().len(), 1);
     }

@@ -1,6 +1,6 @@
 """Clients of the push channel, made by grpcio-tools of their own `.proto`.
 
-Both versions have the same names, so a process can load one of them.
+All versions have the same names, so a process can load one of them.
 
 As a program it is a consumer: `push_channel.py ADDRESS CHANNEL` prints each message on a line of its own.
 """
@@ -12,13 +12,14 @@ import time
 
 import grpc
 import jwt
-from programs import PATIENCE_SECONDS, Inbox, Program
+from programs import PATIENCE_SECONDS, ROOT, Inbox, Program
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parent / "protos"))
+sys.path.append(str(ROOT / "proto"))
 
 
 def load(version: str):
-    """The messages and services of `push` or `push_chat`."""
+    """The messages and services of `push` or `push_chat`, or those of the service's own text, `headwater/push_channel`."""
     return grpc.protos_and_services(f"{version}.proto")
 
 

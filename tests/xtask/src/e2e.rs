@@ -52,6 +52,7 @@ const SUITES: &[Suite] = &[
     suite("python/http3"),
     suite("python/push_channel"),
     suite("python/push_chat"),
+    suite("python/push_produce"),
     suite("pigweed/pw_rpc"),
 ];
 

@@ -2,8 +2,9 @@
 
 mod consume;
 mod history;
+mod produce;
 
-use std::{future::ready, sync::Arc, time::Duration};
+use std::{future::ready, sync::Arc};
 
 use bytes::Bytes;
 use headwater_core::queue::Name;
@@ -15,7 +16,11 @@ use headwater_rpc::{Metadata, Request, Router, Shape};
 use prost::Message;
 
 use super::{authenticate, decode};
-use crate::{auth::UpstreamToken, channels::Pushed, state::ServiceState};
+use crate::{
+    auth::{CLOCK_SKEW_SECONDS, UpstreamToken},
+    channels::Submission,
+    state::ServiceState,
+};
 
 /// Adds every method.
 pub(super) fn add(router: &Router, service: &Arc<ServiceState>) {
@@ -23,6 +28,10 @@ pub(super) fn add(router: &Router, service: &Arc<ServiceState>) {
     unary(router, service, "/MessageSync/LogIn", log_in);
     unary(router, service, "/MessageSync/GetHistory", history::answer);
     let push = consume::Push(Arc::clone(service));
+    let for_producers = Arc::clone(service);
+    router.stream("/MessageSync/Produce", move |call| {
+        produce::run(Arc::clone(&for_producers), call)
+    });
     let path = "/MessageSync/PushMessageStream";
     router.insert(path, Shape::ServerStreaming, Arc::new(push));
     let for_consumers = Arc::clone(service);
@@ -55,12 +64,10 @@ fn submit(
     request: SubmitRequest,
 ) -> Result<SubmitReply, Status> {
     let channel = caller.channel(&request.channel)?;
-    let expires_after = match request.expires_after_ms {
-        0 => None,
-        after => Some(Duration::from_millis(after)),
-    };
-    let message = Pushed::new(request);
-    let offset = service.channels.submit(&channel, message, expires_after)?;
+    let message = vec![Submission::new(request)];
+    let missing = || Err(Status::new(Code::Internal, "the message is gone"));
+    let mut offsets = service.channels.submit(&channel, message)?;
+    let offset = offsets.pop().unwrap_or_else(missing)?;
     let reply = String::from("received");
     Ok(SubmitReply { reply, offset })
 }
@@ -83,6 +90,19 @@ impl Caller {
         authenticate(service, metadata).map(|token| Self(Some(token)))
     }
 
+    /// Refuses whose token has expired since the call began, with the tolerance that it was verified with.
+    fn check_time(&self, now_unix_seconds: u64) -> Result<(), Status> {
+        let has_expired = |token: &UpstreamToken| {
+            let expiry = token.expires_at_unix_seconds();
+            now_unix_seconds >= expiry.saturating_add(CLOCK_SKEW_SECONDS)
+        };
+        if self.0.as_ref().is_some_and(has_expired) {
+            let message = "the token has expired";
+            return Err(Status::new(Code::Unauthenticated, message));
+        }
+        Ok(())
+    }
+
     /// The channel of this name, if the caller may use it.
     fn channel(&self, name: &str) -> Result<Name, Status> {
         let name = Name::new(name)?;
@@ -92,5 +112,33 @@ impl Caller {
         }
         let message = "the token is for another channel";
         Err(Status::new(Code::PermissionDenied, message))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::auth::{AccessKey, AccessKeys, Endpoints, channel_token};
+
+    /// S3-20: a call that lasts does not outlive its token.
+    #[test]
+    fn s3_20_a_caller_is_refused_once_its_token_has_expired() {
+        const NOW: u64 = 1_000_000;
+        let key = AccessKey::new("a-key-for-tests-of-32-bytes-or-so").expect("long enough");
+        let (endpoint, lifetime) = ("http://service.test", Duration::from_secs(100));
+        let token = channel_token(endpoint, &key, &["c"], lifetime, NOW).expect("a token");
+        let endpoints = Endpoints {
+            public: &[endpoint.into()],
+            host: None,
+        };
+        let token = UpstreamToken::verify(&token, &AccessKeys::new(key, None), &endpoints, NOW);
+        let caller = Caller(Some(token.expect("valid")));
+        let last = NOW + 100 + CLOCK_SKEW_SECONDS - 1;
+        assert_eq!(caller.check_time(last), Ok(()));
+        let late = caller.check_time(last + 1).expect_err("expired");
+        assert_eq!(late.code, Code::Unauthenticated);
+        assert_eq!(Caller(None).check_time(u64::MAX), Ok(()), "has no token");
     }
 }

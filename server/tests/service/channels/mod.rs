@@ -3,7 +3,9 @@
 mod bounds;
 mod fanout;
 mod leaving;
+mod produce;
 mod sdk;
+mod sdk_producer;
 mod site;
 mod taken;
 mod tokens;

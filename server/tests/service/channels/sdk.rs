@@ -229,7 +229,7 @@ async fn s3_10_a_fan_out_consumer_that_comes_back_to_another_service_misses_noth
 fn unavailable() -> (RpcClient, Arc<Mutex<Vec<Instant>>>) {
     let asked = Arc::new(Mutex::new(Vec::new()));
     let router = Router::new();
-    for method in ["SubmitMessage", "Consume"] {
+    for method in ["Produce", "Consume"] {
         let asked = Arc::clone(&asked);
         router.stream(format!("/MessageSync/{method}"), move |call| {
             asked.lock().expect("not poisoned").push(Instant::now());
@@ -319,7 +319,7 @@ async fn a_submission_whose_call_breaks_is_unknown_and_not_sent_again() {
     let calls = Arc::new(Mutex::new(0));
     let router = Router::new();
     let counted = Arc::clone(&calls);
-    router.stream("/MessageSync/SubmitMessage", move |call| {
+    router.stream("/MessageSync/Produce", move |call| {
         *counted.lock().expect("not poisoned") += 1;
         // Nobody answers, and the stream is reset.
         call.sender.cancel();

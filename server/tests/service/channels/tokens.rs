@@ -8,7 +8,7 @@ use headwater_proto::push_channel::{
 };
 use headwater_rpc::{Client as RpcClient, Code, Metadata};
 
-use super::*;
+use super::{produce::Producer, *};
 use crate::support::*;
 
 fn bound_to(channels: &[&str]) -> Metadata {
@@ -18,13 +18,19 @@ fn bound_to(channels: &[&str]) -> Metadata {
 }
 
 /// How each method is answered for the channel `c`: 16 is `UNAUTHENTICATED`, 7 `PERMISSION_DENIED`; `None` is taken.
-async fn answers(client: &RpcClient, metadata: &Metadata) -> [Option<Code>; 4] {
+async fn answers(client: &RpcClient, metadata: &Metadata) -> [Option<Code>; 5] {
     let request = SubmitRequest {
         channel: "c".into(),
         message: "m".into(),
         ..SubmitRequest::default()
     };
     let submitted = try_submit(client, request, metadata.clone()).await;
+    let mut producer = Producer::try_open(client, metadata.clone()).await;
+    producer.say(&SubmitRequest {
+        channel: "c".into(),
+        ..SubmitRequest::default()
+    });
+    let produced = producer.answer().await.flatten();
     let mut pushed = Consumer::try_push(client, channel("c"), metadata.clone()).await;
     let pushed = pushed.next_or_end().await;
     let mut consumer = Consumer::try_consume(client, metadata.clone()).await;
@@ -45,6 +51,7 @@ async fn answers(client: &RpcClient, metadata: &Metadata) -> [Option<Code>; 4] {
     let history = ask::<HistoryReply>(client, "GetHistory", request, metadata.clone()).await;
     [
         submitted.err().map(|status| status.code),
+        produced.err(),
         pushed.err().map(|status| status.code),
         consumed,
         history.err().map(|status| status.code),
@@ -68,7 +75,7 @@ async fn s3_20_every_call_needs_a_token_that_is_good_for_its_channel() {
             ("one of this channel", bound_to(&["d", "c"]), None),
         ] {
             let answers = answers(&client, &metadata).await;
-            assert_eq!(answers, [expected; 4], "{url}: {who}");
+            assert_eq!(answers, [expected; 5], "{url}: {who}");
         }
     }
 }
@@ -78,15 +85,15 @@ async fn s3_20_anonymous_calls_are_taken_only_where_the_service_is_told_to() {
     let site = Site::start(open()).await;
     let client = site.client();
     let anonymous = answers(&client, &Metadata::new()).await;
-    assert_eq!(anonymous, [None; 4]);
+    assert_eq!(anonymous, [None; 5]);
     // A token that comes has to be one, and binds.
     let forged = bearer(&token_by(&foreign_key(), &[]));
     assert_eq!(
         answers(&client, &forged).await,
-        [Some(Code::Unauthenticated); 4]
+        [Some(Code::Unauthenticated); 5]
     );
     let elsewhere = answers(&client, &bound_to(&["d"])).await;
-    assert_eq!(elsewhere, [Some(Code::PermissionDenied); 4]);
+    assert_eq!(elsewhere, [Some(Code::PermissionDenied); 5]);
 }
 
 #[tokio::test]

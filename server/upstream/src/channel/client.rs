@@ -1,11 +1,7 @@
 //! The connection that producers and consumers share.
 
 use std::{
-    collections::hash_map::RandomState,
-    fmt,
-    hash::BuildHasher as _,
-    sync::{Arc, Mutex, PoisonError},
-    time::SystemTime,
+    collections::hash_map::RandomState, fmt, hash::BuildHasher as _, sync::Arc, time::SystemTime,
 };
 
 use headwater_core::Waits;
@@ -13,7 +9,7 @@ use headwater_proto::{Code, Metadata, Status, push_channel};
 use headwater_rpc::{CallOptions, Client};
 use headwater_transports::client;
 use prost::Message as _;
-use tokio::{task::JoinHandle, time::Instant};
+use tokio::{runtime::Handle, task::JoinHandle};
 
 use super::{ChannelConfig, Consumer, ConsumerOptions, History, Producer};
 use crate::{
@@ -34,6 +30,8 @@ pub struct ChannelClient {
 pub(super) struct Connection {
     pub(super) client: Client,
     pub(super) config: ChannelConfig,
+    /// Where the tasks of producers run.
+    pub(super) runtime: Handle,
     running: JoinHandle<()>,
 }
 
@@ -73,6 +71,7 @@ impl ChannelClient {
         let connection = Connection {
             client,
             config,
+            runtime: Handle::current(),
             running,
         };
         Self {
@@ -80,7 +79,7 @@ impl ChannelClient {
         }
     }
 
-    /// A producer for the channel of this name, of 256 bytes at most.
+    /// A producer for the channel of this name, of 256 bytes at most, with a call of its own.
     pub fn producer(&self, channel: impl Into<String>) -> Producer {
         Producer::new(Arc::clone(&self.connection), channel.into())
     }
@@ -113,7 +112,7 @@ impl ChannelClient {
             limit,
             ..push_channel::HistoryRequest::default()
         };
-        let metadata = Credential::default().metadata(&self.connection.config, channel)?;
+        let metadata = self.connection.metadata(channel)?;
         let request = request.encode_to_vec().into();
         let options = CallOptions {
             timeout: Some(self.connection.config.submit_timeout),
@@ -134,36 +133,22 @@ impl Connection {
         let seed = seed.unwrap_or_else(|| RandomState::new().hash_one("jitter"));
         self.config.back_off.waits(seed)
     }
-}
 
-/// The token of one channel, until it has to be renewed.
-#[derive(Default)]
-pub(super) struct Credential(Mutex<Option<(Metadata, Instant)>>);
-
-impl Credential {
-    /// What a call carries.
-    pub(super) fn metadata(
-        &self,
-        config: &ChannelConfig,
-        channel: &str,
-    ) -> Result<Metadata, Status> {
+    /// What a call for this channel carries: a token that was made just now.
+    pub(super) fn metadata(&self, channel: &str) -> Result<Metadata, Status> {
+        let config = &self.config;
         let Some(connection) = &config.connection_string else {
             return Ok(Metadata::new());
         };
-        let mut token = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((metadata, until)) = &*token
-            && Instant::now() < *until
-        {
-            return Ok(metadata.clone());
-        }
-        let internal = |error: &dyn fmt::Display| Status::new(Code::Internal, error.to_string());
-        let lifetime = config.token_lifetime;
         let bound_to = token::BoundTo::Channel(channel);
-        let minted = token::mint(connection, bound_to, lifetime, SystemTime::now())
-            .map_err(|error| internal(&error))?;
-        let metadata = bearer(Some(&minted))?;
-        *token = Some((metadata.clone(), Instant::now() + token::renewal(lifetime)));
-        Ok(metadata)
+        let minted = token::mint(
+            connection,
+            bound_to,
+            config.token_lifetime,
+            SystemTime::now(),
+        );
+        let minted = minted.map_err(|error| Status::new(Code::Internal, error.to_string()))?;
+        bearer(Some(&minted))
     }
 }
 

@@ -25,7 +25,8 @@ pub struct ChannelConfig {
     /// Where the key comes from: each call carries a token made of it, which is good for that call's channel alone.
     /// Default: `None`, which sends no token; a service takes such calls only if it is told to.
     pub connection_string: Option<ConnectionString>,
-    /// How long a token is valid; a fresh one is made after four fifths of that. Default: 1 h.
+    /// How long a token is valid. Each call has a fresh one, and submissions go on in another call after four fifths of it.
+    /// Default: 1 h.
     pub token_lifetime: Duration,
     /// How long a submission may take, all its attempts together. Default: 10 s.
     pub submit_timeout: Duration,

@@ -10,11 +10,7 @@ use headwater_rpc::{CallError, CallOptions, Receiver, Sender};
 use prost::Message as _;
 use tokio::time::{Duration, Instant, sleep_until, timeout};
 
-use super::{
-    Received,
-    client::{Connection, Credential},
-    message::encode,
-};
+use super::{Received, client::Connection, message::encode};
 use crate::wire::is_final;
 
 const CONSUME: &str = "/MessageSync/Consume";
@@ -60,7 +56,6 @@ pub struct Consumer {
     connection: Arc<Connection>,
     channel: String,
     options: ConsumerOptions,
-    credential: Credential,
     waits: Waits,
     /// Not before this moment.
     retry_at: Option<Instant>,
@@ -108,7 +103,6 @@ impl Consumer {
             connection,
             channel,
             options,
-            credential: Credential::default(),
             retry_at: None,
             call: None,
             last: Place::default(),
@@ -201,8 +195,7 @@ impl Consumer {
     }
 
     async fn open(&self) -> Result<Call, Status> {
-        let config = &self.connection.config;
-        let metadata = self.credential.metadata(config, &self.channel)?;
+        let metadata = self.connection.metadata(&self.channel)?;
         let options = CallOptions {
             wait_for_ready: Some(true),
             ..CallOptions::default()

@@ -39,7 +39,9 @@ mod client;
 mod config;
 mod consumer;
 mod message;
+mod produce_call;
 mod producer;
+mod producing;
 
 pub use client::ChannelClient;
 pub use config::ChannelConfig;

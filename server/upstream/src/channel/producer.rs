@@ -1,26 +1,30 @@
 //! The side that submits.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
-use headwater_proto::{Code, Status, push_channel};
-use headwater_rpc::{CallError, CallOptions, EndedBy, Shape};
+use headwater_proto::{Code, Status};
 use prost::Message as _;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::{
+    sync::{mpsc, mpsc::error::TrySendError, oneshot},
+    time::{Instant, timeout_at},
+};
 
 use super::{
     Submission,
-    client::{Connection, Credential},
+    client::Connection,
+    producing::{Producing, Submitting, UNDER_WAY_MAX},
 };
-use crate::wire::is_final;
 
-const SUBMIT: &str = "/MessageSync/SubmitMessage";
-
-/// Submits messages to one channel. Clones share the connection, and any number may submit at once.
+/// Submits messages to one channel. Any number of submissions may be under way at once.
+///
+/// A producer and its clones share one call, on which messages go out and answers come back, both several at a time: make
+/// one for a channel and clone it. The call begins with the first submission and is made again whenever it was lost; it ends
+/// when the last clone is dropped. A task of the runtime that the client was made in holds it.
 #[derive(Clone)]
 pub struct Producer {
-    connection: Arc<Connection>,
-    channel: String,
-    credential: Arc<Credential>,
+    channel: Arc<str>,
+    submit_timeout: Duration,
+    submissions: mpsc::Sender<Submitting>,
 }
 
 /// What became of a submission that was not confirmed.
@@ -39,20 +43,18 @@ pub enum SubmitError {
     Unknown(Status),
 }
 
-/// What became of one attempt.
-enum Attempt {
-    Submitted(u64),
-    /// Safe to try again.
-    NotSent(Status),
-    Failed(SubmitError),
-}
-
 impl Producer {
     pub(super) fn new(connection: Arc<Connection>, channel: String) -> Self {
+        let channel: Arc<str> = channel.into();
+        let submit_timeout = connection.config.submit_timeout;
+        let runtime = connection.runtime.clone();
+        let (submissions, incoming) = mpsc::channel(UNDER_WAY_MAX);
+        let producing = Producing::new(connection, Arc::clone(&channel), incoming);
+        runtime.spawn(producing.run());
         Self {
-            connection,
             channel,
-            credential: Arc::default(),
+            submit_timeout,
+            submissions,
         }
     }
 
@@ -63,9 +65,15 @@ impl Producer {
 
     /// Adds a message to the channel, and says its place there, from 1. It needs no consumer.
     ///
-    /// It is tried again for as long as no service had it: while there is no connection, or the service says
-    /// `UNAVAILABLE`, which it says of what it did not take. (A proxy may say that of a message that was taken; then there
-    /// are two.) Once it was sent and its call broke, it is not.
+    /// Messages of a producer and its clones go into the channel in the order in which their submissions were first polled.
+    /// One that is refused holds up no other. 1,024 are under way at most, and as many wait to be; more wait for that here,
+    /// in no order.
+    ///
+    /// It is tried again for as long as no service had it: while there is no connection, or the service ends the call with
+    /// `UNAVAILABLE`, which it says of what it did not take. (A proxy may say that of messages that were taken; then there
+    /// are two of each.) Once it was sent and the call broke, it is not. For how long says
+    /// [`ChannelConfig::submit_timeout`](super::ChannelConfig::submit_timeout), from the first poll on; a call on which
+    /// nothing is answered for so long is given up.
     ///
     /// # Errors
     ///
@@ -75,109 +83,39 @@ impl Producer {
     ///
     /// Dropped before it is done, the message may be in the channel or not.
     pub async fn submit(&self, message: impl Into<Submission>) -> Result<u64, SubmitError> {
-        let request = message.into().into_request(self.channel.clone());
-        let request: bytes::Bytes = request.encode_to_vec().into();
-        let config = &self.connection.config;
-        let until = Instant::now() + config.submit_timeout;
-        let mut waits = self.connection.waits();
-        loop {
-            let last = match self.attempt(request.clone(), until).await {
-                Attempt::Submitted(offset) => return Ok(offset),
-                Attempt::Failed(error) => return Err(error),
-                Attempt::NotSent(status) => status,
-            };
-            let wait = waits.next_wait();
-            if Instant::now() + wait >= until {
-                return Err(SubmitError::NotSent(last));
+        let request = message.into().into_request(String::from(&*self.channel));
+        let until = Instant::now() + self.submit_timeout;
+        let (answer, answered) = oneshot::channel();
+        let submitting = Submitting::new(request.encode_to_vec().into(), until, answer);
+        match self.submissions.try_send(submitting) {
+            Ok(()) => {}
+            Err(TrySendError::Full(submitting)) => {
+                match timeout_at(until, self.submissions.reserve()).await {
+                    Ok(Ok(room)) => room.send(submitting),
+                    Ok(Err(_)) => return Err(SubmitError::NotSent(stopped())),
+                    Err(_) => return Err(SubmitError::NotSent(late())),
+                }
             }
-            sleep(wait).await;
+            Err(TrySendError::Closed(_)) => return Err(SubmitError::NotSent(stopped())),
         }
-    }
-
-    async fn attempt(&self, request: bytes::Bytes, until: Instant) -> Attempt {
-        let metadata = self
-            .credential
-            .metadata(&self.connection.config, &self.channel);
-        let metadata = match metadata {
-            Ok(metadata) => metadata,
-            Err(status) => return Attempt::Failed(SubmitError::NotSent(status)),
-        };
-        let options = CallOptions {
-            wait_for_ready: Some(true),
-            shape: Shape::Unary,
-            ..CallOptions::default()
-        };
-        let client = &self.connection.client;
-        let opening = client.call_with_request(SUBMIT, metadata, request, options);
-        // Until the transport has the call, nothing of it is sent.
-        let (_sender, mut receiver) = match timeout_at(until, opening).await {
-            Ok(Ok(halves)) => halves,
-            Ok(Err(error)) => return not_opened(error),
-            Err(_) => return Attempt::NotSent(late()),
-        };
-        let mut replies = Vec::new();
-        let answer = async {
-            while receiver.next_batch(&mut replies).await? > 0 {}
-            Ok(())
-        };
-        match timeout_at(until, answer).await {
-            Ok(Ok(())) => confirmed(replies.pop()),
-            Ok(Err(error)) => not_confirmed(error),
-            Err(_) => Attempt::Failed(SubmitError::Unknown(late())),
-        }
+        // Without an answer, its task has gone with its runtime.
+        let answer = answered.await;
+        answer.unwrap_or_else(|_| Err(SubmitError::Unknown(stopped())))
     }
 }
 
-fn late() -> Status {
+fn stopped() -> Status {
+    Status::new(
+        Code::Cancelled,
+        "the runtime of the client is shutting down",
+    )
+}
+
+pub(super) fn late() -> Status {
     Status::new(
         Code::DeadlineExceeded,
         "the time for the submission is over",
     )
-}
-
-/// What a call that the transport has not taken means.
-fn not_opened(CallError { status, .. }: CallError) -> Attempt {
-    // Such as a message that is too large to be sent.
-    if is_final(&status) || status.code == Code::ResourceExhausted {
-        return Attempt::Failed(SubmitError::NotSent(status));
-    }
-    Attempt::NotSent(status)
-}
-
-fn confirmed(reply: Option<bytes::Bytes>) -> Attempt {
-    match push_channel::SubmitReply::decode(reply.unwrap_or_default()) {
-        Ok(reply) => Attempt::Submitted(reply.offset),
-        Err(error) => {
-            let status = Status::new(Code::Internal, error.to_string());
-            Attempt::Failed(SubmitError::Unknown(status))
-        }
-    }
-}
-
-/// What a call means that was open and has failed.
-fn not_confirmed(CallError { status, by }: CallError) -> Attempt {
-    if by != EndedBy::Status {
-        return Attempt::Failed(SubmitError::Unknown(status));
-    }
-    match status.code {
-        Code::Unavailable => Attempt::NotSent(status),
-        // Of these a service cannot say that it has not taken it.
-        Code::Cancelled
-        | Code::Unknown
-        | Code::DeadlineExceeded
-        | Code::Aborted
-        | Code::Internal
-        | Code::DataLoss => Attempt::Failed(SubmitError::Unknown(status)),
-        Code::InvalidArgument
-        | Code::NotFound
-        | Code::AlreadyExists
-        | Code::PermissionDenied
-        | Code::ResourceExhausted
-        | Code::FailedPrecondition
-        | Code::OutOfRange
-        | Code::Unimplemented
-        | Code::Unauthenticated => Attempt::Failed(SubmitError::Refused(status)),
-    }
 }
 
 impl fmt::Debug for Producer {

@@ -13,7 +13,12 @@ use crate::{
 /// Those who share the messages, at each contender.
 const CONSUMERS: usize = 2;
 
-/// Measures with one producer and with 64, against the NATS server that is this program.
+/// Messages on their way where a producer waits for none of them by itself. NATS, which has no bound of its own, drops what its
+/// subscribers have no room for.
+const ON_THE_WAY_MAX: usize = 1024;
+
+/// Measures with one producer and with 64, against the NATS server that is this program. One producer also with as much under
+/// way as NATS has.
 pub(crate) fn report(nats_server: &Path, rounds: usize, run: Duration) -> Report {
     let headwater = over_headwater::Channel::start();
     let nats = match over_nats::Subject::start(nats_server) {
@@ -30,6 +35,13 @@ pub(crate) fn report(nats_server: &Path, rounds: usize, run: Duration) -> Report
             run: Box::new(|run| headwater.run(producers, run)),
             process: None,
         }];
+        if producers == 1 {
+            contenders.push(Contender {
+                name: "headwater, 1024 under way",
+                run: Box::new(|run| headwater.run(ON_THE_WAY_MAX, run)),
+                process: None,
+            });
+        }
         if let Some(nats) = &nats {
             contenders.push(Contender {
                 name: "NATS, unconfirmed",

@@ -70,8 +70,9 @@ impl Channel {
         Self(orders)
     }
 
-    pub(crate) fn run(&self, producers: usize, duration: Duration) -> u64 {
-        self.0.run(producers, duration)
+    /// Has so many messages be under way at once, each on behalf of a clone of one producer.
+    pub(crate) fn run(&self, under_way: usize, duration: Duration) -> u64 {
+        self.0.run(under_way, duration)
     }
 }
 
@@ -93,9 +94,10 @@ async fn consume(mut consumer: Consumer, taken: Arc<Taken>) {
 
 /// Submits until the time is over, and waits until all of it is taken. How much it was.
 async fn obey(client: &ChannelClient, order: Order<usize>, before: u64, taken: &Taken) -> u64 {
+    let producer = client.producer(CHANNEL);
     let mut producing: FuturesUnordered<_> = (0..order.work)
         .map(|_| {
-            let producer = client.producer(CHANNEL);
+            let producer = producer.clone();
             async move {
                 let mut count: u64 = 0;
                 while Instant::now() < order.until {

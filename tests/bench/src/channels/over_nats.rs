@@ -15,12 +15,10 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use tokio::sync::Semaphore;
 
-use super::{CONSUMERS, payload};
+use super::{CONSUMERS, ON_THE_WAY_MAX, payload};
 use crate::contender::{Order, Orders, on_own_thread};
 
 const SUBJECT: &str = "bench";
-/// Messages on their way. Without a bound the server drops what its subscribers have no room for.
-const ON_THE_WAY_MAX: u32 = 1024;
 
 /// A subject with its queue group.
 pub(crate) struct Subject {
@@ -38,7 +36,7 @@ impl Subject {
             .spawn()?;
         let (orders, mut received) = Orders::new();
         on_own_thread("client", move || async move {
-            let room = Arc::new(Semaphore::new(ON_THE_WAY_MAX as usize));
+            let room = Arc::new(Semaphore::new(ON_THE_WAY_MAX));
             for _ in 0..CONSUMERS {
                 let client = connect(port).await;
                 let queue = client.queue_subscribe(SUBJECT, "consumers".into()).await;
@@ -110,7 +108,7 @@ async fn obey(client: &Client, order: Order<usize>, room: &Semaphore) {
         published += count;
     }
     client.flush().await.expect("it is up");
-    let all = room.acquire_many(ON_THE_WAY_MAX).await;
+    let all = room.acquire_many(ON_THE_WAY_MAX as u32).await;
     drop(all.expect("never closed"));
     order.answered.send(published).expect("waits for the count");
 }
