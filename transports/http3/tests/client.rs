@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use headwater_http3::{Http3Client, Http3ClientConfig};
-use headwater_rpc::{
-    CallOptions, Client, Code, EndedBy, ExecutionPolicy, Metadata, Status, tls::DevCertificates,
-};
+use headwater_rpc::{Client, Code, EndedBy, Status, tls::DevCertificates};
 use quinn::{Connection, RecvStream, SendStream, VarInt};
 use support::{
     ECHO, STREAM, open,
@@ -189,23 +187,12 @@ async fn s4_81_resets_are_heard_by_their_codes() {
     assert_eq!(codes, expected);
 }
 
-/// A call that is sent again if no handler has seen it.
-async fn persistent(client: &Client, request: &'static str) -> Result<Bytes, Status> {
-    let options = CallOptions {
-        execution: Some(ExecutionPolicy::TRANSPARENT),
-        ..CallOptions::default()
-    };
-    let request = Bytes::from_static(request.as_bytes());
-    let call = client.unary(ECHO, Metadata::new(), request, options);
-    within("a unary call", call).await
-}
-
 /// S4-54, S4-81: a rejected stream never came to a handler, so the call is sent once more by itself.
 #[tokio::test]
 async fn s4_81_a_rejected_call_is_sent_again() {
     let server = raw::serve().await;
     let client = client(&server);
-    let call = tokio::spawn(async move { persistent(&client, "x").await });
+    let call = tokio::spawn(async move { unary(&client, ECHO, "x").await });
     let (quic, _control) = server.accept().await;
     let (mut send, mut recv) = accept(&quic).await;
     send.reset(VarInt::from_u32(0x10b)).expect("it is open");
@@ -226,7 +213,7 @@ async fn s4_84_calls_from_the_id_of_goaway_on_are_sent_elsewhere() {
     let calls: Vec<_> = ["first", "second"]
         .map(|text| {
             let client = client.clone();
-            tokio::spawn(async move { persistent(&client, text).await })
+            tokio::spawn(async move { unary(&client, ECHO, text).await })
         })
         .into();
     let (old, mut control) = server.accept().await;

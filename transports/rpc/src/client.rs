@@ -105,7 +105,7 @@ pub struct Client {
 
 struct Inner {
     transport: Arc<dyn ClientTransport>,
-    policies: Policies,
+    policies: Arc<Policies>,
     interceptors: Chains<dyn ClientInterceptor>,
     phase: watch::Sender<Phase>,
     calls: Arc<Registry>,
@@ -266,12 +266,13 @@ impl Client {
         mut call: OutgoingCall,
         request: Option<Bytes>,
     ) -> Result<(Sender, Receiver), CallError> {
+        let only = request.as_ref().map(Bytes::len);
         let Some(chain) = self.inner.interceptors.of(&call.path) else {
-            return self.open(call, request).await;
+            return self.open(call, request, only).await;
         };
         call.options = self.inner.policies.plan(&call.path, call.options).0;
         let timeout = call.options.timeout;
-        let next = ClientNext::new(chain, self.clone());
+        let next = ClientNext::new(chain, self.clone(), only);
         let halves = next.run_within(call, timeout).await?;
         if let Some(request) = request {
             send_only(&halves.0, request)?;
@@ -279,13 +280,15 @@ impl Client {
         Ok(halves)
     }
 
-    /// Opens a call that has passed the interceptors.
+    /// Opens a call that has passed the interceptors. `only` is the size of its only request, if that is known: `request`,
+    /// or what the caller sends as soon as this is done.
     pub(crate) async fn open(
         &self,
         call: OutgoingCall,
         request: Option<Bytes>,
+        only: Option<usize>,
     ) -> Result<(Sender, Receiver), CallError> {
-        let (halves, headers, plan) = self.begin(call);
+        let (halves, headers, plan) = self.begin(call, only);
         if let Some(request) = request {
             send_only(&halves.0, request)?;
         }
@@ -294,7 +297,11 @@ impl Client {
     }
 
     /// A call that the transport does not have yet: what it is given now goes out with its headers.
-    fn begin(&self, call: OutgoingCall) -> ((Sender, Receiver), RequestHeaders, Plan) {
+    fn begin(
+        &self,
+        call: OutgoingCall,
+        only: Option<usize>,
+    ) -> ((Sender, Receiver), RequestHeaders, Plan) {
         let inner = &*self.inner;
         let OutgoingCall {
             path,
@@ -313,8 +320,11 @@ impl Client {
             timeout: options.timeout,
             wait_for_ready: options.wait_for_ready.unwrap_or(false),
         };
-        let halves = (Sender::new(Arc::clone(&call)), Receiver::new(call));
-        (halves, headers, plan)
+        let mut receiver = Receiver::new(Arc::clone(&call));
+        if let Some(again) = only.and_then(|bytes| inner.policies.keep(&plan, bytes, &headers)) {
+            receiver.set_again(again);
+        }
+        ((Sender::new(call), receiver), headers, plan)
     }
 
     /// Gives a call to the transport.
@@ -336,11 +346,7 @@ impl Client {
                 return Err(precondition("the client is stopped"));
             }
             let outbound = Outbound::new(Arc::clone(call));
-            let transport = &inner.transport;
-            inner
-                .policies
-                .open(plan, transport, headers, outbound)
-                .await
+            inner.policies.open(plan, headers, outbound).await
         };
         let stream = tokio::select! {
             biased;
@@ -412,7 +418,11 @@ impl ClientBuilder {
         let clock = Clock::new();
         Client {
             inner: Arc::new(Inner {
-                policies: Policies::new(&*self.transport, self.config, clock),
+                policies: Arc::new(Policies::new(
+                    Arc::clone(&self.transport),
+                    self.config,
+                    clock,
+                )),
                 transport: self.transport,
                 interceptors: self.interceptors,
                 phase: watch::Sender::new(Phase::NotStarted),

@@ -16,6 +16,7 @@ use headwater_core::{
 use headwater_proto::{Metadata, Status, grpc::framing::PREFIX_BYTES};
 
 use crate::{
+    attempts::{Again, Kept},
     compression::Incoming,
     interceptor::{Stages, Transform},
     run::{lengths_of, messages_of},
@@ -72,6 +73,8 @@ pub struct Receiver {
     /// Which messages of the last batch came compressed, in order.
     compressed: Vec<usize>,
     through: Option<Box<Through>>,
+    /// Client: how the call is sent again, as long as nothing was heard of it.
+    again: Option<Again>,
 }
 
 /// Where messages go.
@@ -99,7 +102,14 @@ impl Receiver {
             incoming: Incoming::default(),
             compressed: Vec::new(),
             through: None,
+            again: None,
         }
+    }
+
+    /// Client: has the call sent again if no handler has seen it. Comes before it is sent.
+    pub(crate) fn set_again(&mut self, (again, kept): (Again, Kept)) {
+        self.again = Some(again);
+        self.call.look(|state| state.kept = Some(kept));
     }
 
     /// Has all that is received from here on pass `transform`, after those that were attached before.
@@ -255,9 +265,17 @@ impl Receiver {
             // The stream is taken away only from a call that has ended.
             None => Err(Closed::broken("the stream is gone")),
         };
+        if let Some(again) = self.again.take()
+            && let Err(closed) = &result
+            && self.received.is_empty()
+            && again.send(&self.call, closed)
+        {
+            return Poll::Ready(0);
+        }
         let Received { runs, frames } = &mut self.received;
         let is_compressed = |frame: &Frame| matches!(frame, Frame::Compressed(_));
         if frames.iter().any(is_compressed) {
+            self.call.look(|state| state.kept = None);
             let messages = runs.drain(..).flat_map(messages_of).map(Frame::Message);
             self.incoming
                 .push(messages.chain(frames.drain(..)), result.err());
@@ -265,6 +283,7 @@ impl Receiver {
             return Poll::Ready(0);
         }
         Poll::Ready(self.call.act_now(|state, now| {
+            state.kept = None;
             let mut count = 0;
             for mut run in runs.drain(..) {
                 count += take_run(state, &mut run, target.as_deref_mut(), now);

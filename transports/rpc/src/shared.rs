@@ -26,7 +26,12 @@ use headwater_proto::{Code, Metadata, Status, grpc::framing::PREFIX_BYTES};
 use tokio::{runtime::Handle, task::AbortHandle, time::Instant};
 
 use crate::{
-    interceptor::Stage, registry::Registration, run::Run, transport::Inbound, unsent::Unsent,
+    attempts::Kept,
+    interceptor::Stage,
+    registry::Registration,
+    run::Run,
+    transport::{Inbound, Outbound},
+    unsent::Unsent,
 };
 
 /// The machine's time on tokio's clock.
@@ -74,6 +79,10 @@ pub(crate) struct Shared {
 pub(crate) struct State {
     pub(crate) call: Call,
     pub(crate) transmit: Unsent,
+    /// Client: what was sent so far, while it may have to be sent again.
+    pub(crate) kept: Option<Kept>,
+    /// Client: the number of the stream on which it is sent.
+    pub(crate) stream: u32,
     /// Messages that the transport has taken, of all that were sent.
     pub(crate) taken: u64,
     /// It has taken some since the wakers were looked at.
@@ -137,6 +146,8 @@ impl Shared {
             state: Mutex::new(State {
                 call,
                 transmit: Unsent::default(),
+                kept: None,
+                stream: 0,
                 taken: 0,
                 took: false,
                 reset: None,
@@ -294,13 +305,41 @@ impl Shared {
         self.act_now(|state, now| state.call.handle(Input::Timeout, now));
     }
 
-    /// Nobody takes what is sent from now on; senders do not block on it.
-    pub(crate) fn discard(&self) {
+    /// Nobody takes what is sent on this stream from now on; senders do not block on it.
+    pub(crate) fn discard(&self, stream: u32) {
         self.act_now(|state, now| {
+            if state.stream != stream {
+                return;
+            }
             state.discarding = true;
             let credit = state.transmit.clear();
             state.call.handle(Input::Credit(credit), now);
         });
+    }
+
+    /// Has what was sent so far, and what follows, go to another stream. `None` if not all of it was kept, or the call is
+    /// over.
+    pub(crate) fn send_again(self: &Arc<Self>) -> Option<Outbound> {
+        let mut state = self.lock();
+        if state.call.is_ended() {
+            return None;
+        }
+        let kept = state.kept.take()?;
+        state.transmit.clear();
+        kept.into_frames()
+            .for_each(|frame| state.transmit.push(frame));
+        state.stream += 1;
+        state.discarding = false;
+        state.taken = 0;
+        let stream = state.stream;
+        // They find that theirs is not the stream any more.
+        let before = state.transport_waker.take();
+        let watches = mem::take(&mut state.cancel_wakers);
+        drop(state);
+        for waker in before.into_iter().chain(watches) {
+            waker.wake();
+        }
+        Some(Outbound::on_stream(Arc::clone(self), stream))
     }
 
     /// The server has begun to stop: handlers are told, and may still finish.
@@ -357,8 +396,9 @@ impl Shared {
 
     pub(crate) fn set_inbound(&self, inbound: Box<dyn Inbound>) {
         let mut slot = self.inbound.lock().unwrap_or_else(PoisonError::into_inner);
-        *slot = Some(inbound);
+        let before = slot.replace(inbound);
         drop(slot);
+        drop(before);
         // If the call ended in the meantime, this drops it again.
         self.act(|_| ());
     }
@@ -416,8 +456,18 @@ impl State {
             return Ok(false);
         }
         let message = Frame::Message(mem::take(message));
+        self.keep(&message);
         self.transmit.push(message);
         Ok(true)
+    }
+
+    /// Keeps what is sent, if it may have to be sent again.
+    fn keep(&mut self, frame: &Frame) {
+        if let Some(kept) = &mut self.kept
+            && !kept.keep(frame)
+        {
+            self.kept = None;
+        }
     }
 
     /// [`Shared::send_run`], without waking the transport.
@@ -437,6 +487,7 @@ impl State {
             }
         }
         if messages > 0 {
+            self.kept = None;
             self.transmit.push_run(run, messages, bytes);
         }
         sent
@@ -485,10 +536,14 @@ impl State {
         let mut discarded = Credit::default();
         while let Some(output) = self.call.poll_output() {
             match output {
-                Output::Transmit(frame) if self.discarding => {
-                    discarded = sum(discarded, frame.credit());
+                Output::Transmit(frame) => {
+                    self.keep(&frame);
+                    if self.discarding {
+                        discarded = sum(discarded, frame.credit());
+                    } else {
+                        self.transmit.push(frame);
+                    }
                 }
-                Output::Transmit(frame) => self.transmit.push(frame),
                 // Only a call with a receive window has these, and no transport so far carries them.
                 Output::Credit(_) => {}
                 Output::Reset(code) => {

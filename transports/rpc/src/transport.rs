@@ -116,14 +116,22 @@ pub struct Outbound {
     call: Arc<Shared>,
     /// This is one of several attempts of the call, and what it sends was or will be sent by others too.
     attempt: Option<Attempt>,
+    /// What the call has to send goes to another stream, if this is not the number of its stream.
+    stream: u32,
     done: bool,
 }
 
 impl Outbound {
     pub(crate) const fn new(call: Arc<Shared>) -> Self {
+        Self::on_stream(call, 0)
+    }
+
+    /// The outbound of the call's stream of this number.
+    pub(crate) const fn on_stream(call: Arc<Shared>, stream: u32) -> Self {
         Self {
             call,
             attempt: None,
+            stream,
             done: false,
         }
     }
@@ -133,6 +141,7 @@ impl Outbound {
         Self {
             call: Arc::clone(&self.call),
             attempt: Some(attempt),
+            stream: self.stream,
             done: false,
         }
     }
@@ -189,8 +198,12 @@ impl Outbound {
         cx: &mut Context<'_>,
         pull: impl FnOnce(&mut State) -> Option<Credit>,
     ) -> Poll<Pulled> {
-        let done = &mut self.done;
+        let (done, stream) = (&mut self.done, self.stream);
         self.call.act_now(|state, now| {
+            if state.stream != stream {
+                *done = true;
+                return Poll::Ready(Pulled::Reset(Code::Cancelled));
+            }
             if let Some(code) = state.reset {
                 *done = true;
                 return Poll::Ready(Pulled::Reset(code));
@@ -223,6 +236,7 @@ impl Outbound {
         ResetWatch {
             call: Arc::downgrade(&self.call),
             attempt: self.attempt.as_ref().map(Attempt::watch),
+            stream: self.stream,
         }
     }
 
@@ -246,6 +260,7 @@ impl Outbound {
 pub struct ResetWatch {
     call: Weak<Shared>,
     attempt: Option<AttemptWatch>,
+    stream: u32,
 }
 
 impl ResetWatch {
@@ -262,7 +277,7 @@ impl ResetWatch {
         };
         call.look(|state| {
             let over = call.side == Side::Client && state.ended.is_some();
-            if state.reset.is_some() || over {
+            if state.reset.is_some() || over || state.stream != self.stream {
                 return Poll::Ready(());
             }
             if state.ended.is_none() {
@@ -282,7 +297,7 @@ impl Drop for Outbound {
             return attempt.discard();
         }
         match self.call.side {
-            Side::Client => self.call.discard(),
+            Side::Client => self.call.discard(self.stream),
             Side::Server => self.call.close(Closed::cancelled(Code::Cancelled)),
         }
     }

@@ -13,7 +13,7 @@ use h2::{Reason, RecvStream, server::SendResponse};
 use headwater_http2::{Http2ClientConfig, Http2Connector};
 use headwater_rpc::{
     CallOptions, Client, ClientTransport, Closed, Inbound, Metadata, Outbound, Received,
-    RequestHeaders, Status,
+    RequestHeaders, RetryConfig, Status,
     channel::{Address, Connection, Connector},
 };
 use http::{HeaderMap, Request, Response};
@@ -241,6 +241,11 @@ pub(crate) fn client_of(
     let (breaks, broken) = mpsc::unbounded_channel();
     let connection = Arc::clone(connection);
     let client = Client::new(Probe { connection, breaks });
+    // One stream is looked at, and not what the call comes to on the next one.
+    client.set_retry_config(RetryConfig {
+        call_buffer_bytes_max: 0,
+        ..RetryConfig::default()
+    });
     let running = client.clone();
     tokio::spawn(async move { running.connect().await });
     (client, broken)

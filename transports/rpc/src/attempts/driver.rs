@@ -19,33 +19,34 @@ use tokio::{
 };
 
 use super::{
-    policies::Totals,
+    budget::Share,
+    policies::{Policies, Totals},
     replay::Replay,
-    response::{Answer, Tally},
+    response::{Answer, Response, Tally},
 };
 use crate::{
     shared::Clock,
-    transport::{ClientTransport, Inbound, Received, RequestHeaders},
+    transport::{ClientTransport, Inbound, Outbound, Received, RequestHeaders},
 };
 
 /// What a call under a policy needs.
 pub(super) struct Driver {
-    pub(super) attempts: Attempts,
-    pub(super) replay: Arc<Replay>,
-    pub(super) headers: RequestHeaders,
-    pub(super) transport: Arc<dyn ClientTransport>,
-    pub(super) tally: Tally,
-    pub(super) totals: Arc<Totals>,
-    pub(super) clock: Clock,
-    pub(super) answer: Option<oneshot::Sender<Answer>>,
-    pub(super) running: Vec<Running>,
-    pub(super) timer: Option<Pin<Box<Sleep>>>,
+    attempts: Attempts,
+    replay: Arc<Replay>,
+    headers: RequestHeaders,
+    transport: Arc<dyn ClientTransport>,
+    tally: Tally,
+    totals: Arc<Totals>,
+    clock: Clock,
+    answer: Option<oneshot::Sender<Answer>>,
+    running: Vec<Running>,
+    timer: Option<Pin<Box<Sleep>>>,
 }
 
 type Opening = Pin<Box<dyn Future<Output = Result<Box<dyn Inbound>, Status>> + Send>>;
 
 /// An attempt that is under way.
-pub(super) struct Running {
+struct Running {
     id: AttemptId,
     stream: Stream,
     committed: bool,
@@ -82,6 +83,31 @@ impl Future for Driver {
 }
 
 impl Driver {
+    /// What is to be run, and what is received of the call.
+    pub(super) fn new(
+        policies: &Policies,
+        attempts: Attempts,
+        tally: Tally,
+        share: Share,
+        headers: RequestHeaders,
+        outbound: Outbound,
+    ) -> (Self, Box<dyn Inbound>) {
+        let (answer, response) = oneshot::channel();
+        let driver = Self {
+            attempts,
+            replay: Replay::new(outbound, share),
+            headers,
+            transport: Arc::clone(&policies.transport),
+            tally,
+            totals: Arc::clone(&policies.totals),
+            clock: policies.clock,
+            answer: Some(answer),
+            running: Vec::new(),
+            timer: None,
+        };
+        (driver, Box::new(Response::Waiting(response)))
+    }
+
     fn handle(&mut self, input: Input) {
         let now = self.clock.now();
         self.attempts.handle(input, &mut self.tally.throttle(), now);

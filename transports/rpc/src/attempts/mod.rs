@@ -5,8 +5,9 @@
 //! and looks at how each is answered. When the call is committed to one attempt, that attempt gets the call's own outbound
 //! and the application gets the attempt's own inbound, and the task ends: from then on the call costs what any other does.
 //!
-//! A call without a policy does not come here.
+//! A call without a policy comes here only if it is sent again because no handler has seen it: [`again`].
 
+mod again;
 mod budget;
 mod config;
 mod driver;
@@ -16,6 +17,7 @@ mod response;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use again::{Again, Kept};
 pub use config::RetryConfig;
 pub(crate) use policies::{Plan, Policies};
 pub(crate) use replay::{Attempt, AttemptWatch, Next};

@@ -3,7 +3,7 @@
 use std::{
     hash::{BuildHasher as _, RandomState},
     sync::{
-        Arc, Mutex, PoisonError, RwLock, RwLockReadGuard,
+        Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -13,14 +13,13 @@ use headwater_core::policy::{
     attempts::{Attempts, RetryCounters},
 };
 use headwater_proto::Status;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 
 use super::{
     RetryConfig,
     budget::{Budget, Share},
     driver::Driver,
-    replay::Replay,
-    response::{Response, Tally},
+    response::Tally,
 };
 use crate::{
     client::CallOptions,
@@ -31,14 +30,14 @@ use crate::{
 
 /// What a client does about calls that fail.
 pub(crate) struct Policies {
+    pub(super) transport: Arc<dyn ClientTransport>,
     /// What the transport brings, once it does.
     brought: Option<watch::Receiver<Arc<ServiceConfig>>>,
     state: RwLock<State>,
-    retry: RwLock<RetryConfig>,
     seed: AtomicU64,
     budget: Arc<Budget>,
-    totals: Arc<Totals>,
-    clock: Clock,
+    pub(super) totals: Arc<Totals>,
+    pub(super) clock: Clock,
 }
 
 struct State {
@@ -47,6 +46,7 @@ struct State {
     /// What holds now: the own one, unless the transport brought another.
     active: Arc<ServiceConfig>,
     throttle: Arc<Mutex<Throttle>>,
+    retry: RetryConfig,
 }
 
 /// What became of all calls of a client.
@@ -63,7 +63,7 @@ impl Totals {
 
 impl Policies {
     pub(crate) fn new(
-        transport: &dyn ClientTransport,
+        transport: Arc<dyn ClientTransport>,
         config: ServiceConfig,
         clock: Clock,
     ) -> Self {
@@ -71,12 +71,13 @@ impl Policies {
         let own = Arc::new(config);
         Self {
             brought: transport.service_config(),
+            transport,
             state: RwLock::new(State {
                 active: Arc::clone(&own),
                 own,
                 throttle: Arc::new(Mutex::new(throttle)),
+                retry: RetryConfig::default(),
             }),
-            retry: RwLock::default(),
             seed: AtomicU64::new(unguessable()),
             budget: Arc::default(),
             totals: Arc::default(),
@@ -85,7 +86,7 @@ impl Policies {
     }
 
     pub(crate) fn set_service_config(&self, config: ServiceConfig) {
-        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.write();
         state.own = Arc::new(config);
         let own = Arc::clone(&state.own);
         state.activate(self.brought().unwrap_or(own));
@@ -94,7 +95,7 @@ impl Policies {
     pub(crate) fn set_retry_config(&self, config: RetryConfig) {
         let seed = config.seed.unwrap_or_else(unguessable);
         self.seed.store(seed, Ordering::Relaxed);
-        *self.retry.write().unwrap_or_else(PoisonError::into_inner) = config;
+        self.write().retry = config;
     }
 
     pub(crate) fn counters(&self) -> RetryCounters {
@@ -112,16 +113,17 @@ impl Policies {
         if self.brought.is_some() {
             self.take_in_brought();
         }
-        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        let state = self.read();
         let options = service_config::apply(state.active.method(path), options);
         let policy = options.execution;
         // Also a call without a policy shows how the server fares (gRFC A6, "Throttling Retry Attempts").
         let counted = state.active.retry_throttling.is_some();
         let tally = (counted || policy.is_some()).then(|| {
             let codes = policy.map_or(Codes::NONE, |policy| policy.codes());
-            Tally::new(Arc::clone(&state.throttle), codes, counted)
+            state.tally(codes)
         });
-        let buffer_bytes_max = options.retry_buffer_bytes_max;
+        let own_max = options.retry_buffer_bytes_max;
+        let buffer_bytes_max = own_max.unwrap_or(state.retry.call_buffer_bytes_max);
         let plan = Plan {
             policy,
             tally,
@@ -131,24 +133,23 @@ impl Policies {
     }
 
     fn take_in_brought(&self) {
-        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        let state = self.read();
         let wanted = self.brought().unwrap_or_else(|| Arc::clone(&state.own));
         if Arc::ptr_eq(&wanted, &state.active) {
             return;
         }
         drop(state);
-        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        state.activate(wanted);
+        self.write().activate(wanted);
     }
 
     /// Opens a call by its plan.
     pub(crate) async fn open(
         &self,
         plan: Plan,
-        transport: &Arc<dyn ClientTransport>,
         headers: RequestHeaders,
         outbound: Outbound,
     ) -> Result<Box<dyn Inbound>, Status> {
+        let transport = &self.transport;
         match (plan.policy, plan.tally) {
             (_, None) => transport.open(headers, outbound).await,
             (None, Some(tally)) => {
@@ -156,43 +157,47 @@ impl Policies {
                 Ok(tally.counting(inbound))
             }
             (Some(policy), Some(tally)) => {
-                let (answer, response) = oneshot::channel();
-                tokio::spawn(Driver {
-                    attempts: self.attempts(&policy),
-                    replay: Replay::new(outbound, self.share(plan.buffer_bytes_max)),
-                    headers,
-                    transport: Arc::clone(transport),
-                    tally,
-                    totals: Arc::clone(&self.totals),
-                    clock: self.clock,
-                    answer: Some(answer),
-                    running: Vec::new(),
-                    timer: None,
-                });
-                Ok(Box::new(Response::Waiting(response)))
+                let attempts = self.attempts(&policy);
+                let share = self.share(plan.buffer_bytes_max);
+                let (driver, response) =
+                    Driver::new(self, attempts, tally, share, headers, outbound);
+                tokio::spawn(driver);
+                Ok(response)
             }
         }
     }
 
-    fn attempts(&self, policy: &ExecutionPolicy) -> Attempts {
-        let attempts_max = self.retry().attempts_max;
+    pub(super) fn tally(&self, policy: &ExecutionPolicy) -> Tally {
+        self.read().tally(policy.codes())
+    }
+
+    pub(super) fn attempts(&self, policy: &ExecutionPolicy) -> Attempts {
+        let attempts_max = self.read().retry.attempts_max;
         let seed = self.seed.fetch_add(1, Ordering::Relaxed);
         Attempts::new(policy, attempts_max, seed, self.clock.now())
     }
 
-    fn share(&self, call_max: Option<usize>) -> Share {
-        let retry = self.retry();
-        let call_max = call_max.unwrap_or(retry.call_buffer_bytes_max);
-        let budget = Arc::clone(&self.budget);
-        Share::new(budget, call_max, retry.channel_buffer_bytes_max)
+    /// A part of what all calls may keep, of which this call has so much at most.
+    pub(super) fn share(&self, call_max: usize) -> Share {
+        let channel_max = self.read().retry.channel_buffer_bytes_max;
+        Share::new(Arc::clone(&self.budget), call_max, channel_max)
     }
 
-    fn retry(&self) -> RwLockReadGuard<'_, RetryConfig> {
-        self.retry.read().unwrap_or_else(PoisonError::into_inner)
+    fn read(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
+    fn tally(&self, codes: Codes) -> Tally {
+        let counted = self.active.retry_throttling.is_some();
+        Tally::new(Arc::clone(&self.throttle), codes, counted)
+    }
+
     /// Calls from now on have this. The tokens are kept where their configuration stays the same, for else every change of
     /// a timeout would forgive all failures.
     fn activate(&mut self, config: Arc<ServiceConfig>) {
@@ -206,10 +211,11 @@ impl State {
 
 /// How one call is sent.
 pub(crate) struct Plan {
-    policy: Option<ExecutionPolicy>,
+    pub(super) policy: Option<ExecutionPolicy>,
     /// `None` if there is nothing to decide and nothing to count.
     tally: Option<Tally>,
-    buffer_bytes_max: Option<usize>,
+    /// What the call may keep.
+    pub(super) buffer_bytes_max: usize,
 }
 
 /// What std seeds its maps with.

@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// What a message costs beside its own bytes, so that empty ones are bounded too.
-const FRAME_BYTES: usize = 32;
+pub(super) const FRAME_BYTES: usize = 32;
 
 /// The requests of one call under a policy.
 pub(super) struct Replay {

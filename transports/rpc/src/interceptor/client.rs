@@ -65,16 +65,23 @@ pub struct ClientNext {
     chain: Chain<dyn ClientInterceptor>,
     at: usize,
     client: Client,
+    /// How large the only request is that follows, if it was there when the call began.
+    only: Option<usize>,
     /// When [`Client::call`] was called.
     pub(super) begun: Instant,
 }
 
 impl ClientNext {
-    pub(crate) fn new(chain: Chain<dyn ClientInterceptor>, client: Client) -> Self {
+    pub(crate) fn new(
+        chain: Chain<dyn ClientInterceptor>,
+        client: Client,
+        only: Option<usize>,
+    ) -> Self {
         Self {
             chain,
             at: 0,
             client,
+            only,
             begun: Instant::now(),
         }
     }
@@ -93,7 +100,7 @@ impl ClientNext {
             let elapsed = self.begun.elapsed();
             let left = |timeout: Duration| timeout.saturating_sub(elapsed);
             call.options.timeout = call.options.timeout.map(left);
-            return self.client.open(call, None).await;
+            return self.client.open(call, None, self.only).await;
         };
         let at = self.at + 1;
         interceptor.intercept(call, Self { at, ..self }).await

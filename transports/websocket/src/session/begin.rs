@@ -115,7 +115,8 @@ impl Machine {
             Err(error) => mailbox.close(Closed {
                 status: not_begun(error, path),
                 by: EndedBy::Local,
-                reached: Reached::Nothing,
+                // Waiting again at once, it would fail again.
+                reached: Reached::Handler,
             }),
         }
     }

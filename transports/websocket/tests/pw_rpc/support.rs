@@ -6,8 +6,8 @@ use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
 use headwater_proto::pw_rpc::{MethodId, PacketType, RpcPacket};
 use headwater_rpc::{
-    CallOptions, Client, ExecutionPolicy, IncomingCall, Metadata, Method, Router, Server,
-    ServerConfig, Shape, Status,
+    CallOptions, Client, IncomingCall, Metadata, Method, Router, Server, ServerConfig, Shape,
+    Status,
 };
 use headwater_websocket::{
     WebSocketClient, WebSocketClientConfig, WebSocketServer, WebSocketServerConfig,
@@ -229,7 +229,6 @@ impl Good {
     pub(crate) async fn call_when_ready(&self) -> Result<Bytes, Status> {
         let options = CallOptions {
             wait_for_ready: Some(true),
-            execution: Some(ExecutionPolicy::TRANSPARENT),
             ..CallOptions::default()
         };
         self.unary(ECHO, "x", options).await

@@ -1,179 +1,22 @@
 //! Policies over a transport that does what a script says: faults that a real one has seldom.
 
-use std::{
-    collections::VecDeque,
-    future::{pending, poll_fn},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll},
-    time::Duration,
-};
+mod again;
+mod scripted;
 
-use async_trait::async_trait;
+use std::{sync::Arc, time::Duration};
+
 use bytes::Bytes;
 use headwater_rpc::{
-    CallOptions, Client, ClientTransport, Closed, Code, Codes, ExecutionPolicy, Frame, Inbound,
-    Metadata, MethodConfig, Outbound, Reached, Received, RequestHeaders, RetryPolicy,
-    RetryThrottling, SendError, ServiceConfig, Status, Trailers,
+    CallOptions, Client, Code, Codes, ExecutionPolicy, Frame, Metadata, MethodConfig, Reached,
+    RetryPolicy, RetryThrottling, SendError, ServiceConfig, Status, Trailers,
 };
+use scripted::{Scripted, Step, success, unavailable};
 use tokio::{sync::watch, time::Instant};
 
 const PATH: &str = "/a.B/C";
 
 const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
-}
-
-/// What becomes of one stream.
-enum Step {
-    /// It is not opened.
-    Refuse(Code),
-    /// It is opened, and gone.
-    Gone(Reached),
-    /// These are the responses.
-    Answer(Vec<Frame>),
-    /// Nothing comes.
-    Silence,
-    /// Nothing is read, and nothing comes.
-    Discard,
-    /// All that there is is read, and then the stream is gone.
-    ReadAndGone,
-    /// The stream takes so long to open, and all that there is is read.
-    Later(Duration, Box<Self>),
-}
-
-/// A transport with a script, and the headers of all streams so far.
-#[derive(Clone, Default)]
-struct Scripted {
-    steps: Arc<Mutex<VecDeque<Step>>>,
-    opened: Arc<Mutex<Vec<RequestHeaders>>>,
-    /// What was read, of each stream that was read from.
-    sent: Arc<Mutex<Vec<Vec<Frame>>>>,
-    config: Option<watch::Receiver<Arc<ServiceConfig>>>,
-}
-
-struct Responses {
-    next: Option<Result<Vec<Frame>, Closed>>,
-    /// Held for as long as the stream is.
-    _outbound: Option<Outbound>,
-}
-
-impl Inbound for Responses {
-    fn poll_received(
-        &mut self,
-        _: &mut Context<'_>,
-        received: &mut Received,
-    ) -> Poll<Result<(), Closed>> {
-        match self.next.take() {
-            Some(Ok(next)) => {
-                received.frames.extend(next);
-                Poll::Ready(Ok(()))
-            }
-            Some(Err(closed)) => Poll::Ready(Err(closed)),
-            None => Poll::Pending,
-        }
-    }
-}
-
-#[async_trait]
-impl ClientTransport for Scripted {
-    async fn connect(&self) -> Result<(), Status> {
-        pending().await
-    }
-
-    fn begin_graceful_shutdown(&self) {}
-
-    fn service_config(&self) -> Option<watch::Receiver<Arc<ServiceConfig>>> {
-        self.config.clone()
-    }
-
-    async fn open(
-        &self,
-        headers: RequestHeaders,
-        outbound: Outbound,
-    ) -> Result<Box<dyn Inbound>, Status> {
-        lock(&self.opened).push(headers);
-        let mut step = lock(&self.steps).pop_front().unwrap_or(Step::Silence);
-        let mut reads = false;
-        if let Step::Later(wait, then) = step {
-            tokio::time::sleep(wait).await;
-            (step, reads) = (*then, true);
-        }
-        let mut outbound = outbound;
-        let (next, discards) = match step {
-            Step::Refuse(code) => return Err(Status::new(code, "refused")),
-            Step::Gone(reached) => {
-                let closed = Closed::broken("gone").having_reached(reached);
-                (Some(Err(closed)), false)
-            }
-            Step::Answer(frames) => (Some(Ok(frames)), false),
-            Step::Silence => (None, false),
-            Step::Discard => (None, true),
-            Step::ReadAndGone | Step::Later(..) => {
-                self.read(&mut outbound).await;
-                (Some(Err(Closed::broken("gone"))), false)
-            }
-        };
-        if reads {
-            self.read(&mut outbound).await;
-        }
-        let _outbound = Some(outbound).filter(|_| !discards);
-        Ok(Box::new(Responses { next, _outbound }))
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Scripted {
-    fn new(steps: impl IntoIterator<Item = Step>) -> Self {
-        let scripted = Self::default();
-        scripted.then(steps);
-        scripted
-    }
-
-    fn then(&self, steps: impl IntoIterator<Item = Step>) {
-        lock(&self.steps).extend(steps);
-    }
-
-    /// A client that runs over this.
-    fn client(&self, config: ServiceConfig) -> Client {
-        let client = Client::with_service_config(self.clone(), config);
-        let connecting = client.clone();
-        tokio::spawn(async move { connecting.connect().await });
-        client
-    }
-
-    async fn read(&self, outbound: &mut Outbound) {
-        let mut frames = Vec::new();
-        poll_fn(|cx| outbound.poll_frames(cx, &mut frames)).await;
-        lock(&self.sent).push(frames);
-    }
-
-    fn opened(&self) -> Vec<RequestHeaders> {
-        lock(&self.opened).clone()
-    }
-
-    fn previous(&self) -> Vec<Option<String>> {
-        let opened = self.opened();
-        let previous = opened
-            .iter()
-            .map(|headers| headers.metadata.text("grpc-previous-rpc-attempts"));
-        previous.map(|text| text.map(str::to_owned)).collect()
-    }
-}
-
-fn success() -> Step {
-    Step::Answer(vec![
-        Frame::Headers(Metadata::new()),
-        Frame::Message(Bytes::from_static(b"answer")),
-        Frame::end(Trailers::ok()),
-    ])
-}
-
-fn unavailable() -> Step {
-    let status = Status::new(Code::Unavailable, "busy");
-    Step::Answer(vec![Frame::end(Trailers::failed(status))])
 }
 
 /// Retries `UNAVAILABLE`, after 100 ms to 1 s.
@@ -367,10 +210,8 @@ async fn s4_44_a_stream_that_is_not_opened_fails_the_attempt() {
 #[tokio::test(start_paused = true)]
 async fn s4_57_the_transport_brings_a_config() {
     let (brings, brought_by_transport) = watch::channel(Arc::default());
-    let transport = Scripted {
-        config: Some(brought_by_transport),
-        ..Scripted::default()
-    };
+    let mut transport = Scripted::default();
+    transport.config = Some(brought_by_transport);
     let client = transport.client(config(retrying(2)));
     let makes = async |expected: usize| {
         let before = transport.opened().len();
@@ -409,7 +250,11 @@ async fn what_a_server_does_not_read_does_not_block() {
 /// still there, and nothing that follows will be.
 #[tokio::test(start_paused = true)]
 async fn s4_55_the_attempt_after_a_full_buffer_is_the_last() {
-    let transport = Scripted::new([Step::ReadAndGone, unavailable(), success()]);
+    let transport = Scripted::new([
+        Step::ReadAndGone(Reached::Handler),
+        unavailable(),
+        success(),
+    ]);
     let client = transport.client(config(retrying(5)));
     let options = CallOptions {
         retry_buffer_bytes_max: Some(10),
@@ -433,7 +278,7 @@ async fn s4_55_a_call_may_be_committed_before_its_stream_is_open() {
         (refused(), Err(Code::Unavailable)),
     ];
     for (second, expected) in cases {
-        let transport = Scripted::new([Step::ReadAndGone, second, success()]);
+        let transport = Scripted::new([Step::ReadAndGone(Reached::Handler), second, success()]);
         let client = transport.client(config(retrying(5)));
         let options = CallOptions {
             retry_buffer_bytes_max: Some(10),
@@ -444,7 +289,7 @@ async fn s4_55_a_call_may_be_committed_before_its_stream_is_open() {
         let outcome = answer.await.map_err(|status| status.code);
         assert_eq!(outcome, expected);
         assert_eq!(transport.opened().len(), 2);
-        let sent = lock(&transport.sent).clone();
+        let sent = transport.sent();
         let whole = vec![Frame::Message(request), Frame::end(Trailers::ok())];
         assert!(sent.iter().all(|frames| *frames == whole), "{sent:?}");
         assert_eq!(sent.len(), if expected.is_ok() { 2 } else { 1 });

@@ -1,0 +1,144 @@
+//! A call without a policy, sent again because no handler has seen it (gRFC A6, "Transparent Retries").
+//!
+//! Until that happens it costs a reference to its only request and a copy of its headers. Then the rest of it is a call
+//! under [`ExecutionPolicy::TRANSPARENT`], whose first attempt has ended already.
+
+use std::sync::{Arc, Weak};
+
+use headwater_core::{
+    call::{Closed, Frame, Reached, Trailers},
+    policy::{
+        ExecutionPolicy,
+        attempts::{AttemptEnd, Input, Output},
+    },
+};
+use tokio::runtime::Handle;
+
+use super::{
+    budget::Share,
+    driver::Driver,
+    policies::{Plan, Policies},
+    replay::FRAME_BYTES,
+};
+use crate::{
+    shared::Shared,
+    transport::{Inbound, Outbound, RequestHeaders},
+};
+
+/// Requests up to this size are not counted towards what all calls of a client keep: the call itself takes as much.
+const UNCOUNTED_BYTES: usize = 1 << 10;
+
+/// What a call has sent, as long as it may be sent again: at most one message and the half-close.
+pub(crate) struct Kept {
+    message: Option<Frame>,
+    ended: bool,
+    /// What it takes of the client's bound.
+    _share: Option<Share>,
+}
+
+impl Kept {
+    /// Keeps a frame beside those before it. `false` if that cannot be.
+    pub(crate) fn keep(&mut self, frame: &Frame) -> bool {
+        match frame {
+            Frame::Message(_) | Frame::Compressed(_) if self.message.is_none() => {
+                self.message = Some(frame.clone());
+            }
+            Frame::End(_) => self.ended = true,
+            Frame::Message(_) | Frame::Compressed(_) | Frame::Headers(_) => return false,
+        }
+        true
+    }
+
+    /// All of it, in order.
+    pub(crate) fn into_frames(self) -> impl Iterator<Item = Frame> {
+        let end = self.ended.then(|| Frame::end(Trailers::ok()));
+        self.message.into_iter().chain(end)
+    }
+}
+
+/// How a call is sent again.
+pub(crate) struct Again {
+    policies: Weak<Policies>,
+    headers: RequestHeaders,
+    buffer_bytes_max: usize,
+}
+
+impl Again {
+    /// Has the call go on with another stream, if it came no further than the server's library on this one, whose end is
+    /// the first that was heard of it. `false` if it ends with it.
+    pub(crate) fn send(self, call: &Arc<Shared>, closed: &Closed) -> bool {
+        // Outside of the runtime nothing could be opened.
+        let (Ok(runtime), Some(policies)) = (Handle::try_current(), self.policies.upgrade()) else {
+            return false;
+        };
+        if closed.reached == Reached::Handler {
+            return false;
+        }
+        let Some(outbound) = call.send_again() else {
+            return false;
+        };
+        call.set_inbound(policies.go_on(self, outbound, closed.clone(), &runtime));
+        true
+    }
+}
+
+impl Policies {
+    /// What a call of this plan keeps, whose only request has so many bytes. `None` if it is not to be sent again but by a
+    /// policy.
+    pub(crate) fn keep(
+        self: &Arc<Self>,
+        plan: &Plan,
+        request_bytes: usize,
+        headers: &RequestHeaders,
+    ) -> Option<(Again, Kept)> {
+        let cost = request_bytes.saturating_add(FRAME_BYTES);
+        if plan.policy.is_some() || cost > plan.buffer_bytes_max {
+            return None;
+        }
+        let mut share = None;
+        if request_bytes > UNCOUNTED_BYTES {
+            let mut counted = self.share(plan.buffer_bytes_max);
+            if !counted.take(cost) {
+                return None;
+            }
+            share = Some(counted);
+        }
+        let again = Again {
+            policies: Arc::downgrade(self),
+            headers: headers.clone(),
+            buffer_bytes_max: plan.buffer_bytes_max,
+        };
+        let kept = Kept {
+            message: None,
+            ended: false,
+            _share: share,
+        };
+        Some((again, kept))
+    }
+
+    /// Goes on with a call whose first stream ended so.
+    fn go_on(
+        &self,
+        again: Again,
+        outbound: Outbound,
+        closed: Closed,
+        runtime: &Handle,
+    ) -> Box<dyn Inbound> {
+        let policy = ExecutionPolicy::TRANSPARENT;
+        let tally = self.tally(&policy);
+        let mut attempts = self.attempts(&policy);
+        if let Some(Output::Start(first)) = attempts.poll_output() {
+            let ended = Input::Ended(first.id, AttemptEnd::Closed(closed));
+            attempts.handle(ended, &mut tally.throttle(), self.clock.now());
+        }
+        let Again {
+            headers,
+            buffer_bytes_max,
+            ..
+        } = again;
+        let share = self.share(buffer_bytes_max);
+        let (driver, response) = Driver::new(self, attempts, tally, share, headers, outbound);
+        runtime.spawn(driver);
+        response
+    }
+}
