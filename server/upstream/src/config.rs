@@ -35,6 +35,10 @@ pub struct UpstreamConfig {
     /// The hub to serve; lower-cased. No default: an empty one is refused.
     pub hub: String,
     /// The name of the application: instances with the same name share the connections of the hub. Default: `app`.
+    ///
+    /// Keep it from one version to the next. The service remembers what an application wanted when none of its instances
+    /// is there, and has those events wait for it until their deadlines, so that nobody gets past a guard that is away: of
+    /// an application that comes back by another name, the old one is missed until the service starts anew.
     pub app: String,
     /// For people and logs. Default: empty.
     pub app_version: String,
