@@ -10,6 +10,7 @@ use headwater_rpc::{
     IncomingCall, Metadata, Sender,
     stub::{Messages, ProstCodec, Sink},
 };
+use tokio::task::yield_now;
 
 use super::Caller;
 use crate::{channels::Submission, clock::unix_seconds, state::ServiceState};
@@ -64,13 +65,17 @@ async fn produce(
         caller.check_time(unix_seconds())?;
         let submitted = submit(service, caller, &mut turn, &mut replies);
         sink.send_all(&replies).await?;
-        replied += replies.len() as u64;
         submitted?;
-        turn.clear();
-        replies.clear();
+        replied += replies.len() as u64;
         if let Some(enough) = replied.checked_sub(REPLIES_MAX + 1) {
             sender.taken_beyond(enough).await;
         }
+        if turn.len() == TURN_MAX {
+            // One that says a lot lets others have their say.
+            yield_now().await;
+        }
+        turn.clear();
+        replies.clear();
     }
 }
 

@@ -274,15 +274,12 @@ async fn a_producer_that_never_reads_its_replies_is_held_back() {
         loop {
             match asleep.sender.try_send(request.clone()) {
                 Ok(()) => sent += 1,
-                Err(SendError::Blocked) => {
-                    let room = asleep.sender.writable();
-                    if tokio::time::timeout(Duration::from_millis(300), room)
-                        .await
-                        .is_err()
-                    {
-                        break;
-                    }
-                }
+                Err(SendError::Blocked) => tokio::select! {
+                    biased;
+                    () = asleep.sender.writable() => {}
+                    // The service reads no more.
+                    () = quiet() => break,
+                },
                 Err(error) => panic!("{url}: {error}"),
             }
             assert!(sent < 200_000, "{url}: it is not held back");

@@ -28,7 +28,8 @@ pub struct ChannelConfig {
     /// How long a token is valid. Each call has a fresh one, and submissions go on in another call after four fifths of it.
     /// Default: 1 h.
     pub token_lifetime: Duration,
-    /// How long a submission may take, all its attempts together. Default: 10 s.
+    /// How long a submission may take, all its attempts together. A call of submissions on which nothing is answered for so
+    /// long is given up. Default: 10 s.
     pub submit_timeout: Duration,
     /// How long to wait before trying again. Default: 200 ms, growing by 1.6 to 10 s, give or take a fifth.
     pub back_off: BackOff,
