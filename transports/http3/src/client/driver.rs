@@ -16,7 +16,10 @@ use h3::{
 };
 use headwater_rpc::{Code, Status};
 use quinn::ConnectionError;
-use tokio::time::{Sleep, sleep};
+use tokio::{
+    sync::oneshot,
+    time::{Sleep, sleep},
+};
 
 use super::{pipe::Pipe, shared::Shared};
 use crate::{
@@ -41,6 +44,8 @@ const LINGER: Duration = Duration::from_secs(1);
 pub(super) enum Job {
     Pipe(Pipe),
     Linger(Box<Linger>),
+    /// Tells that all was heard that the server had said before.
+    Turn(Option<oneshot::Sender<()>>),
     Watch(Pin<Box<dyn Future<Output = Status> + Send>>),
 }
 
@@ -51,6 +56,11 @@ impl Future for Job {
         match &mut *self {
             Self::Pipe(pipe) => Pin::new(pipe).poll(cx).map(|()| None),
             Self::Linger(linger) => Pin::new(linger).poll(cx).map(|()| None),
+            Self::Turn(waiting) => {
+                // Who does not wait any more needs not to be told.
+                let _ = waiting.take().map(|waiting| waiting.send(()));
+                Poll::Ready(None)
+            }
             Self::Watch(watch) => watch.as_mut().poll(cx).map(Some),
         }
     }

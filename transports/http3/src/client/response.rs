@@ -2,6 +2,7 @@
 
 use std::{
     mem,
+    pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
 };
@@ -13,6 +14,7 @@ use headwater_rpc::{
 };
 use http::Response;
 use quinn::VarInt;
+use tokio::sync::oneshot;
 
 use super::{
     cell::SendCell,
@@ -57,6 +59,7 @@ impl ResponseInbound {
             shared,
             cell,
             expected: false,
+            fault: None,
             ended: false,
         };
         Self {
@@ -166,12 +169,17 @@ struct ResponseSource {
     cell: Arc<SendCell>,
     /// The connection wakes this stream if it is not served.
     expected: bool,
+    /// It has ended so, and all that the server has said beside it is looked at.
+    fault: Option<(oneshot::Receiver<()>, Fault)>,
     /// The server has said how the call ended.
     ended: bool,
 }
 
 impl ResponseSource {
     fn poll_response(&mut self, cx: &mut Context<'_>) -> Poll<Result<Answer, Closed>> {
+        if self.fault.is_some() {
+            return self.poll_fault(cx).map(Err);
+        }
         let Some(reader) = &mut self.reader else {
             return Poll::Ready(Err(Closed::without_status()));
         };
@@ -179,6 +187,10 @@ impl ResponseSource {
             Poll::Ready(Ok(Some(Event::Headers(section)))) => section,
             Poll::Ready(Ok(Some(Event::Data(_)) | None)) => {
                 return Poll::Ready(Err(Closed::without_status()));
+            }
+            Poll::Ready(Err(fault @ (Fault::Reset(codes::REQUEST_REJECTED) | Fault::Lost(_)))) => {
+                self.fault = Some((self.shared.turn(), fault));
+                return self.poll_fault(cx).map(Err);
             }
             Poll::Ready(Err(fault)) => return Poll::Ready(Err(self.fault(fault))),
             Poll::Pending => {
@@ -195,6 +207,17 @@ impl ResponseSource {
         let decoded = self.shared.sections.decode_response(&section);
         let decoded = decoded.map_err(|unfit| self.unfit(unfit));
         Poll::Ready(decoded.map(|response| Answer::New(response, section)))
+    }
+
+    /// A server that goes serves nothing that comes after its GOAWAY, which is on another stream. That is looked at first:
+    /// or the call would not be sent again, or on this connection.
+    fn poll_fault(&mut self, cx: &mut Context<'_>) -> Poll<Closed> {
+        if let Some((turn, _)) = &mut self.fault {
+            // Gone is as good as done: then nothing more is heard.
+            let _ = ready!(Pin::new(turn).poll(cx));
+        }
+        let fault = self.fault.take();
+        Poll::Ready(fault.map_or_else(Closed::without_status, |(_, fault)| self.fault(fault)))
     }
 
     fn begin_body(&mut self, announced: Option<u64>) {

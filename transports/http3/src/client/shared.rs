@@ -15,7 +15,10 @@ use futures_util::{FutureExt as _, task::AtomicWaker};
 use headwater_rpc::{Closed, Code, Metadata, Reached, RequestHeaders, Status};
 use http::Request;
 use quinn::{ConnectionError, RecvStream, SendStream};
-use tokio::{select, sync::watch};
+use tokio::{
+    select,
+    sync::{oneshot, watch},
+};
 
 use super::driver::Job;
 use crate::{
@@ -190,6 +193,14 @@ impl Shared {
         drop(jobs);
         self.has_jobs.store(true, Ordering::Release);
         self.driver.wake();
+    }
+
+    /// Done once all was heard that the server has said beside the calls until now, or if there is nobody who hears it.
+    pub(super) fn turn(&self) -> oneshot::Receiver<()> {
+        let (told, turn) = oneshot::channel();
+        // Behind whatever of it waits to be looked at.
+        self.add_job(Job::Turn(Some(told)));
+        turn
     }
 
     /// What came since. The driver is woken for more.
