@@ -1,8 +1,41 @@
 //! Several attempts at the same time.
 
-use headwater_conformance::flaky::Seen;
+use headwater_conformance::{
+    flaky::Seen,
+    time::{DEADLINE, pass},
+};
 
 use super::*;
+
+/// Hedges that go out one after another: where the clock runs, after a delay that nobody waits for.
+async fn delayed(transport: Transport, attempts_max: u32) -> Case {
+    let delay = match transport.is_within_process() {
+        true => 20,
+        false => DEADLINE.as_secs() * 1000,
+    };
+    Case::with_policy(transport, hedging(attempts_max, delay)).await
+}
+
+impl Case {
+    /// A call whose attempts are replied to like this, of [`delayed`]: so many go out once the one before is with its server.
+    async fn run_delayed<const N: usize>(
+        &self,
+        replies: [Reply; N],
+        hedges: usize,
+    ) -> Result<Bytes, Code> {
+        let passing = async {
+            // There the clock moves by itself.
+            if self.exact {
+                return;
+            }
+            for sent in 1..=hedges {
+                self.flaky.until(|seen| seen.len() == sent).await;
+                pass(DEADLINE).await;
+            }
+        };
+        tokio::join!(self.run(replies), passing).0
+    }
+}
 
 fn cancelled(seen: &[Seen]) -> Vec<bool> {
     seen.iter().map(|seen| seen.cancelled).collect()
@@ -12,8 +45,9 @@ fn cancelled(seen: &[Seen]) -> Vec<bool> {
 #[test]
 fn s4_49_the_first_answer_wins_and_the_others_are_cancelled() {
     for_each_transport_on_virtual_time(|transport| async move {
-        let case = Case::with_policy(transport, hedging(5, 20)).await;
-        let outcome = case.run([Reply::Hang, Reply::Hang, Reply::Echo]).await;
+        let case = delayed(transport, 5).await;
+        let replies = [Reply::Hang, Reply::Hang, Reply::Echo];
+        let outcome = case.run_delayed(replies, 2).await;
         assert_eq!(outcome, answered());
         case.flaky
             .until(|seen| cancelled(seen) == [true, true, false])
@@ -54,8 +88,9 @@ fn s4_49_failures_shorten_the_wait_or_end_the_call() {
         if case.exact {
             assert_eq!(case.waits(), [0, 0], "nobody waited for the delay");
         }
-        let case = Case::with_policy(transport, hedging(3, 20)).await;
-        let outcome = case.run([Reply::Hang, Reply::Fail(Code::Internal)]).await;
+        let case = delayed(transport, 3).await;
+        let replies = [Reply::Hang, Reply::Fail(Code::Internal)];
+        let outcome = case.run_delayed(replies, 1).await;
         assert_eq!(outcome, Err(Code::Internal));
         case.flaky
             .until(|seen| cancelled(seen) == [true, false])
