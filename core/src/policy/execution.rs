@@ -42,7 +42,8 @@ pub struct HedgingPolicy {
 }
 
 impl ExecutionPolicy {
-    /// No failure is worth another attempt; only what no handler has seen is sent again (gRFC A6, "Transparent Retries").
+    /// No failure is worth another attempt; only what no handler has seen is sent again (gRFC A6, "Transparent Retries"). A
+    /// call has this without being told if its only request is given with it.
     pub const TRANSPARENT: Self = Self::Retry(RetryPolicy {
         attempts_max: 1,
         initial_backoff: Duration::ZERO,

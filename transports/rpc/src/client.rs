@@ -31,10 +31,12 @@ pub struct CallOptions {
     /// Whether the call waits for a connection, until its deadline, instead of failing while there is none. Default: it
     /// fails.
     pub wait_for_ready: Option<bool>,
-    /// Whether the call is retried or hedged. Default: neither; nor is it then sent again when no handler has seen it, for
-    /// which there is [`ExecutionPolicy::TRANSPARENT`].
+    /// Whether the call is retried or hedged. Default: neither. It is then still sent again when no handler has seen it (gRFC
+    /// A6, "Transparent Retries"), if its only request was given with it ([`Client::call_with_request`], [`Client::unary`]);
+    /// with requests that are sent one by one it is not, for which there is [`ExecutionPolicy::TRANSPARENT`].
     pub execution: Option<ExecutionPolicy>,
-    /// What the call may keep of its requests to send them again, in bytes. Default: as [`RetryConfig`] says.
+    /// What the call may keep of its requests to send them again, in bytes; each message counts 32 beside its own, so that 0
+    /// keeps none, and a call without a policy is not sent again. Default: as [`RetryConfig`] says.
     pub retry_buffer_bytes_max: Option<usize>,
     /// How many messages the method has each way; checked on both sides. Default: bidirectional.
     pub shape: Shape,
@@ -143,8 +145,8 @@ impl Client {
         self.inner.policies.set_retry_config(config);
     }
 
-    /// What became of the calls that had a policy, since this client was made. A call is counted when it is over, or
-    /// committed to one attempt.
+    /// What became of the calls that had a policy or were sent again because no handler had seen them, since this client was
+    /// made. A call is counted when it is over, or committed to one attempt.
     pub fn retry_counters(&self) -> RetryCounters {
         self.inner.policies.counters()
     }
@@ -212,7 +214,7 @@ impl Client {
         });
     }
 
-    /// Opens a call. The halves may be used from different tasks; dropping both cancels it.
+    /// Opens a call, whose requests are sent later: without a policy it is never sent again. The halves may be used from different tasks; dropping both cancels it.
     ///
     /// # Errors
     ///
@@ -237,7 +239,9 @@ impl Client {
     }
 
     /// Opens a call whose only request is `request`. It goes out with the headers, which is cheaper than sending it on
-    /// a call that is open.
+    /// a call that is open. As long as nothing was heard, and surely no handler has seen it, the call is sent again by itself,
+    /// on another stream: once if the server's library refused it, and until the deadline if it never left this side (gRFC
+    /// A6, "Transparent Retries"). Interceptors see one call.
     ///
     /// # Errors
     ///
@@ -313,7 +317,12 @@ impl Client {
         if options.timeout.is_some() {
             call.start_timer(&Handle::current());
         }
-        call.look(|state| state.call.announce(&mut metadata));
+        let kept = only.and_then(|bytes| inner.policies.keep(&plan, bytes));
+        let keeps = kept.is_some();
+        call.look(|state| {
+            state.call.announce(&mut metadata);
+            state.kept = kept;
+        });
         let headers = RequestHeaders {
             path,
             metadata,
@@ -321,8 +330,8 @@ impl Client {
             wait_for_ready: options.wait_for_ready.unwrap_or(false),
         };
         let mut receiver = Receiver::new(Arc::clone(&call));
-        if let Some(again) = only.and_then(|bytes| inner.policies.keep(&plan, bytes, &headers)) {
-            receiver.set_again(again);
+        if keeps {
+            receiver.set_again(inner.policies.again(&plan, &headers));
         }
         ((Sender::new(call), receiver), headers, plan)
     }

@@ -16,7 +16,7 @@ use headwater_core::{
 use headwater_proto::{Metadata, Status, grpc::framing::PREFIX_BYTES};
 
 use crate::{
-    attempts::{Again, Kept},
+    attempts::Again,
     compression::Incoming,
     interceptor::{Stages, Transform},
     run::{lengths_of, messages_of},
@@ -106,10 +106,9 @@ impl Receiver {
         }
     }
 
-    /// Client: has the call sent again if no handler has seen it. Comes before it is sent.
-    pub(crate) fn set_again(&mut self, (again, kept): (Again, Kept)) {
+    /// Client: has the call sent again if no handler has seen it.
+    pub(crate) fn set_again(&mut self, again: Again) {
         self.again = Some(again);
-        self.call.look(|state| state.kept = Some(kept));
     }
 
     /// Has all that is received from here on pass `transform`, after those that were attached before.

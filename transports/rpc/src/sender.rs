@@ -172,8 +172,8 @@ impl Sender {
     }
 
     /// How many of the messages of this call its transport has taken: those it holds or has written. What the call still
-    /// had to send when it ended is not among them. Of a client's call whose attempts may be repeated, it is not known,
-    /// and 0.
+    /// had to send when it ended is not among them. Of a client's call that has a policy, it is not known, and 0; of
+    /// one that is sent again, what its last stream took.
     pub fn taken_messages(&self) -> u64 {
         self.call.look(|state| state.taken)
     }

@@ -26,11 +26,7 @@ use headwater_proto::{Code, Metadata, Status, grpc::framing::PREFIX_BYTES};
 use tokio::{runtime::Handle, task::AbortHandle, time::Instant};
 
 use crate::{
-    attempts::Kept,
-    interceptor::Stage,
-    registry::Registration,
-    run::Run,
-    transport::{Inbound, Outbound},
+    attempts::Kept, interceptor::Stage, registry::Registration, run::Run, transport::Inbound,
     unsent::Unsent,
 };
 
@@ -317,31 +313,6 @@ impl Shared {
         });
     }
 
-    /// Has what was sent so far, and what follows, go to another stream. `None` if not all of it was kept, or the call is
-    /// over.
-    pub(crate) fn send_again(self: &Arc<Self>) -> Option<Outbound> {
-        let mut state = self.lock();
-        if state.call.is_ended() {
-            return None;
-        }
-        let kept = state.kept.take()?;
-        state.transmit.clear();
-        kept.into_frames()
-            .for_each(|frame| state.transmit.push(frame));
-        state.stream += 1;
-        state.discarding = false;
-        state.taken = 0;
-        let stream = state.stream;
-        // They find that theirs is not the stream any more.
-        let before = state.transport_waker.take();
-        let watches = mem::take(&mut state.cancel_wakers);
-        drop(state);
-        for waker in before.into_iter().chain(watches) {
-            waker.wake();
-        }
-        Some(Outbound::on_stream(Arc::clone(self), stream))
-    }
-
     /// The server has begun to stop: handlers are told, and may still finish.
     pub(crate) fn begin_stopping(&self) {
         let wakers = self.look(|state| {
@@ -571,6 +542,7 @@ impl State {
             }
             Event::Ended(ended) => {
                 self.ended = Some(*ended);
+                self.kept = None;
                 let rare = after.rare.get_or_insert_default();
                 rare.receiver = self.receiver_waker.take();
                 rare.writable.append(&mut self.writable_wakers);

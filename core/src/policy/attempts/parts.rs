@@ -96,11 +96,11 @@ impl Start {
     pub const PREVIOUS_KEY: &str = "grpc-previous-rpc-attempts";
 }
 
-/// What became of calls under a policy, for statistics (gRFC A45 and A96).
+/// What became of calls that may be sent more than once, for statistics (gRFC A45 and A96).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub struct RetryCounters {
-    /// Calls that had a policy.
+    /// Calls that had a policy, or were sent again without one because no handler had seen them.
     pub calls: u64,
     /// Attempts after a failed one.
     pub retries: u64,

@@ -3,7 +3,10 @@
 //! Until that happens it costs a reference to its only request and a copy of its headers. Then the rest of it is a call
 //! under [`ExecutionPolicy::TRANSPARENT`], whose first attempt has ended already.
 
-use std::sync::{Arc, Weak};
+use std::{
+    mem,
+    sync::{Arc, Weak},
+};
 
 use headwater_core::{
     call::{Closed, Frame, Reached, Trailers},
@@ -67,14 +70,14 @@ impl Again {
     /// Has the call go on with another stream, if it came no further than the server's library on this one, whose end is
     /// the first that was heard of it. `false` if it ends with it.
     pub(crate) fn send(self, call: &Arc<Shared>, closed: &Closed) -> bool {
+        if closed.reached == Reached::Handler {
+            return false;
+        }
         // Outside of the runtime nothing could be opened.
         let (Ok(runtime), Some(policies)) = (Handle::try_current(), self.policies.upgrade()) else {
             return false;
         };
-        if closed.reached == Reached::Handler {
-            return false;
-        }
-        let Some(outbound) = call.send_again() else {
+        let Some(outbound) = next_stream(call) else {
             return false;
         };
         call.set_inbound(policies.go_on(self, outbound, closed.clone(), &runtime));
@@ -82,15 +85,35 @@ impl Again {
     }
 }
 
+/// Has what was sent so far, and what follows, go to another stream. `None` if not all of it was kept, or the call is over.
+fn next_stream(call: &Arc<Shared>) -> Option<Outbound> {
+    let (stream, waiting) = call.look(|state| {
+        if state.call.is_ended() {
+            return None;
+        }
+        let kept = state.kept.take()?;
+        state.transmit.clear();
+        for frame in kept.into_frames() {
+            state.transmit.push(frame);
+        }
+        state.stream += 1;
+        state.discarding = false;
+        state.taken = 0;
+        let mut waiting = mem::take(&mut state.cancel_wakers);
+        waiting.extend(state.transport_waker.take());
+        Some((state.stream, waiting))
+    })?;
+    // Who looks after the stream before finds that it is not the call's any more.
+    for waker in waiting {
+        waker.wake();
+    }
+    Some(Outbound::on_stream(Arc::clone(call), stream))
+}
+
 impl Policies {
     /// What a call of this plan keeps, whose only request has so many bytes. `None` if it is not to be sent again but by a
     /// policy.
-    pub(crate) fn keep(
-        self: &Arc<Self>,
-        plan: &Plan,
-        request_bytes: usize,
-        headers: &RequestHeaders,
-    ) -> Option<(Again, Kept)> {
+    pub(crate) fn keep(&self, plan: &Plan, request_bytes: usize) -> Option<Kept> {
         let cost = request_bytes.saturating_add(FRAME_BYTES);
         if plan.policy.is_some() || cost > plan.buffer_bytes_max {
             return None;
@@ -103,17 +126,20 @@ impl Policies {
             }
             share = Some(counted);
         }
-        let again = Again {
-            policies: Arc::downgrade(self),
-            headers: headers.clone(),
-            buffer_bytes_max: plan.buffer_bytes_max,
-        };
-        let kept = Kept {
+        Some(Kept {
             message: None,
             ended: false,
             _share: share,
-        };
-        Some((again, kept))
+        })
+    }
+
+    /// How a call is sent again that is kept.
+    pub(crate) fn again(self: &Arc<Self>, plan: &Plan, headers: &RequestHeaders) -> Again {
+        Again {
+            policies: Arc::downgrade(self),
+            headers: headers.clone(),
+            buffer_bytes_max: plan.buffer_bytes_max,
+        }
     }
 
     /// Goes on with a call whose first stream ended so.

@@ -10,9 +10,10 @@ pub struct RetryConfig {
     pub attempts_max: u32,
     /// What one call may keep of its requests to send them again, in bytes; each message counts 32 beside its own. A call
     /// that sends more is committed to the attempt that runs. It may overshoot by what one pull takes, 64 KiB and a message.
-    /// Default: 256 KiB.
+    /// 0 keeps nothing. Default: 256 KiB.
     pub call_buffer_bytes_max: usize,
-    /// The same for all calls of the client together. Default: 16 MiB.
+    /// The same for all calls of the client together. Of calls without a policy, requests of up to 1 KiB are not counted.
+    /// Default: 16 MiB.
     pub channel_buffer_bytes_max: usize,
     /// Where the random part of the waits comes from: the n-th call with a policy draws from this plus n − 1. Default: a
     /// number that nobody knows, so that clients which failed together do not come back together.
