@@ -2,14 +2,13 @@
 
 use std::{ops::RangeInclusive, sync::Arc};
 
-use async_trait::async_trait;
 use bytes::Bytes;
 use headwater_core::queue::{ConsumerKey, Input, Left, Mode, Name, NewConsumer, Taking};
 use headwater_proto::{
     Code, Status,
     push_channel::{self, ConnRequest, ConsumeRequest, Offsets, consume_request},
 };
-use headwater_rpc::{CallHandler, EndedBy, IncomingCall, Metadata, Receiver};
+use headwater_rpc::{EndedBy, IncomingCall, Metadata, Receiver};
 use tokio::time::timeout;
 
 use super::Caller;
@@ -20,36 +19,30 @@ use crate::{
 };
 
 /// `PushMessageStream`: pushes to one consumer, which has taken what its connection has.
-pub(super) struct Push(pub(super) Arc<ServiceState>);
-
-#[async_trait]
-impl CallHandler for Push {
-    async fn handle(&self, call: IncomingCall) {
-        let IncomingCall {
-            metadata,
-            mut receiver,
-            sender,
-            ..
-        } = call;
-        let service = &*self.0;
-        let consumer = Arc::new(Consumer::new(sender));
-        let Some((caller, mut requests)) = first(service, metadata, &consumer, &mut receiver).await
-        else {
-            return;
-        };
-        // The machine of the call lets no other one through.
-        let request = requests.swap_remove(0);
-        let subscribed = decode(request)
-            .and_then(|request| subscribe(service, &caller, &request, Taking::Written, &consumer));
-        match subscribed {
-            Ok(subscription) => push(subscription, &consumer, &receiver).await,
-            Err(status) => consumer.end(Err(status)),
-        }
+pub(super) async fn push(service: Arc<ServiceState>, call: IncomingCall) {
+    let IncomingCall {
+        metadata,
+        mut receiver,
+        sender,
+        ..
+    } = call;
+    let consumer = Arc::new(Consumer::new(sender));
+    let Some((caller, mut requests)) = first(&service, metadata, &consumer, &mut receiver).await
+    else {
+        return;
+    };
+    // The machine of the call lets no other one through.
+    let request = requests.swap_remove(0);
+    let subscribed = decode(request)
+        .and_then(|request| subscribe(&service, &caller, &request, Taking::Written, &consumer));
+    match subscribed {
+        Ok(subscription) => tell_written(subscription, &consumer, &receiver).await,
+        Err(status) => consumer.end(Err(status)),
     }
 }
 
 /// Tells the channel what the connection has, until the call is over.
-async fn push(subscription: Subscription, consumer: &Consumer, receiver: &Receiver) {
+async fn tell_written(subscription: Subscription, consumer: &Consumer, receiver: &Receiver) {
     let mut told = 0;
     loop {
         tokio::select! {
