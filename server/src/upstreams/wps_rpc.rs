@@ -18,7 +18,7 @@ use headwater_proto::{
     v1::ack::Answer,
     wps_rpc::{AckConnectRequest, AckMessageRequest},
 };
-use headwater_rpc::{Method as RpcMethod, Request, Router, Shape};
+use headwater_rpc::{Request, Router, Shape};
 
 use super::{authenticate, decode, named_hub};
 use crate::{auth::UpstreamToken, state::ServiceState};
@@ -37,11 +37,9 @@ pub(super) fn add(router: &Router, service: &Arc<ServiceState>) {
 
 fn add_register(router: &Router, service: &Arc<ServiceState>) {
     let service = Arc::clone(service);
-    let shape = Shape::ServerStreaming;
-    let method = RpcMethod::stream(REGISTER, shape, move |call| {
+    router.stream_of(REGISTER, Shape::ServerStreaming, move |call| {
         register::run(Arc::clone(&service), call)
     });
-    router.insert(REGISTER, shape, method.handler);
 }
 
 fn add_unary(

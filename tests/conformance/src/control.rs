@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use headwater_rpc::{
-    CancelReason, Cancellation, Code, Compress, Encoding, IncomingCall, Metadata, Method, Receiver,
-    Router, SendError, Sender, Shape, Status,
+    CancelReason, Cancellation, Code, Compress, Encoding, IncomingCall, Metadata, Receiver, Router,
+    SendError, Sender, Shape, Status,
 };
 use tokio::{
     sync::{Semaphore, mpsc},
@@ -88,11 +88,10 @@ impl Control {
             (LIST, Shape::ServerStreaming),
         ] {
             let run = Arc::clone(&control);
-            let method = Method::stream(path, shape, move |call| {
+            router.stream_of(path, shape, move |call| {
                 let control = Arc::clone(&run);
                 async move { control.run(call).await }
             });
-            router.insert(path, shape, method.handler);
         }
         router.unary(ECHO, |request| async move { Ok(request.message) });
         router.unary(FAIL, |request| async move {

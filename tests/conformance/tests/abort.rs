@@ -8,7 +8,7 @@ use headwater_conformance::{
     control::{ECHO, read},
     for_each_transport,
 };
-use headwater_rpc::{Code, Credit, Method, ServerConfig, Shape, Status};
+use headwater_rpc::{Code, Credit, ServerConfig, Status};
 use tokio::sync::Notify;
 
 /// A method whose client does not read.
@@ -39,7 +39,7 @@ fn s4_77_what_nobody_took_of_an_aborted_call_is_thrown_away() {
         let chunk = Chunk(vec![0; 16 << 10].into());
         let (blocked, wait) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let (sent, is_blocked, go_on) = (chunk.clone(), Arc::clone(&blocked), Arc::clone(&wait));
-        let method = Method::stream(PUSH, Shape::Bidirectional, move |call| {
+        pair.router.stream(PUSH, move |call| {
             let (sent, is_blocked, go_on) =
                 (sent.clone(), Arc::clone(&is_blocked), Arc::clone(&go_on));
             async move {
@@ -54,8 +54,6 @@ fn s4_77_what_nobody_took_of_an_aborted_call_is_thrown_away() {
                 call.sender.abort(status);
             }
         });
-        pair.router
-            .insert(PUSH, Shape::Bidirectional, method.handler);
         let (_sender, mut receiver) = pair.call(PUSH).await;
         blocked.notified().await;
         settle(&pair).await;

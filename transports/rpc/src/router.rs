@@ -129,7 +129,16 @@ impl Router {
         H: Fn(IncomingCall) -> F + Send + Sync + 'static,
         F: Future<Output = ()> + Send + 'static,
     {
-        self.insert(path, Shape::Bidirectional, Arc::new(Streaming(handle)));
+        self.stream_of(path, Shape::Bidirectional, handle);
+    }
+
+    /// As [`Router::stream`], for a method of another shape, which is checked before the handler sees the messages.
+    pub fn stream_of<H, F>(&self, path: impl Into<Arc<str>>, shape: Shape, handle: H)
+    where
+        H: Fn(IncomingCall) -> F + Send + Sync + 'static,
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.insert(path, shape, Arc::new(Streaming(handle)));
     }
 
     /// Has `handle` take the calls of all paths that have no handler, as streams, in place of what took them before: for a

@@ -2,14 +2,13 @@
 
 use std::{ops::RangeInclusive, sync::Arc};
 
-use async_trait::async_trait;
 use bytes::Bytes;
 use headwater_core::queue::{ConsumerKey, Input, Left, Mode, Name, NewConsumer, Taking};
 use headwater_proto::{
     Code, Status,
     push_channel::{self, ConnRequest, ConsumeRequest, Offsets, consume_request},
 };
-use headwater_rpc::{CallHandler, EndedBy, IncomingCall, Metadata, Receiver};
+use headwater_rpc::{EndedBy, IncomingCall, Receiver};
 use tokio::time::timeout;
 
 use super::Caller;
@@ -20,36 +19,22 @@ use crate::{
 };
 
 /// `PushMessageStream`: pushes to one consumer, which has taken what its connection has.
-pub(super) struct Push(pub(super) Arc<ServiceState>);
-
-#[async_trait]
-impl CallHandler for Push {
-    async fn handle(&self, call: IncomingCall) {
-        let IncomingCall {
-            metadata,
-            mut receiver,
-            sender,
-            ..
-        } = call;
-        let service = &*self.0;
-        let consumer = Arc::new(Consumer::new(sender));
-        let Some((caller, mut requests)) = first(service, metadata, &consumer, &mut receiver).await
-        else {
-            return;
-        };
-        // The machine of the call lets no other one through.
-        let request = requests.swap_remove(0);
-        let subscribed = decode(request)
-            .and_then(|request| subscribe(service, &caller, &request, Taking::Written, &consumer));
-        match subscribed {
-            Ok(subscription) => push(subscription, &consumer, &receiver).await,
-            Err(status) => consumer.end(Err(status)),
-        }
+pub(super) async fn push(service: Arc<ServiceState>, call: IncomingCall) {
+    let Some(mut begun) = begin(&service, call).await else {
+        return;
+    };
+    // The machine of the call lets no other one through.
+    let request = begun.requests.swap_remove(0);
+    let subscribed =
+        decode(request).and_then(|request| subscribe(&service, &begun, &request, Taking::Written));
+    match subscribed {
+        Ok(subscription) => tell_written(subscription, &begun.consumer, &begun.receiver).await,
+        Err(status) => begun.consumer.end(Err(status)),
     }
 }
 
 /// Tells the channel what the connection has, until the call is over.
-async fn push(subscription: Subscription, consumer: &Consumer, receiver: &Receiver) {
+async fn tell_written(subscription: Subscription, consumer: &Consumer, receiver: &Receiver) {
     let mut told = 0;
     loop {
         tokio::select! {
@@ -70,47 +55,34 @@ async fn push(subscription: Subscription, consumer: &Consumer, receiver: &Receiv
 
 /// `Consume`: the consumer says itself what it has taken.
 pub(super) async fn run(service: Arc<ServiceState>, call: IncomingCall) {
-    let IncomingCall {
-        metadata,
-        mut receiver,
-        sender,
-        ..
-    } = call;
-    let consumer = Arc::new(Consumer::new(sender));
-    let Some((caller, mut requests)) = first(&service, metadata, &consumer, &mut receiver).await
-    else {
+    let Some(mut begun) = begin(&service, call).await else {
         return;
     };
-    let request = requests.remove(0);
-    match open(&service, &caller, request, &consumer) {
-        Ok(subscription) => consume(subscription, &consumer, receiver, requests).await,
-        Err(status) => consumer.end(Err(status)),
+    let request = begun.requests.remove(0);
+    match open(&service, &begun, request) {
+        Ok(subscription) => consume(subscription, begun).await,
+        Err(status) => begun.consumer.end(Err(status)),
     }
 }
 
-fn open(
-    service: &ServiceState,
-    caller: &Caller,
-    request: Bytes,
-    consumer: &Arc<Consumer>,
-) -> Result<Subscription, Status> {
+fn open(service: &ServiceState, begun: &Begun, request: Bytes) -> Result<Subscription, Status> {
     let Some(consume_request::Request::Open(request)) = decode::<ConsumeRequest>(request)?.request
     else {
         let message = "the first request does not open the consumer";
         return Err(Status::new(Code::InvalidArgument, message));
     };
     let window = request.window;
-    let taking = Taking::Acknowledged { window };
-    subscribe(service, caller, &request, taking, consumer)
+    subscribe(service, begun, &request, Taking::Acknowledged { window })
 }
 
 /// Hears what the consumer says, beginning with this, until the call is over.
-async fn consume(
-    subscription: Subscription,
-    consumer: &Consumer,
-    mut receiver: Receiver,
-    mut batch: Vec<Bytes>,
-) {
+async fn consume(subscription: Subscription, begun: Begun) {
+    let Begun {
+        consumer,
+        mut receiver,
+        requests: mut batch,
+        ..
+    } = begun;
     loop {
         let inputs: Result<Vec<_>, Status> = batch
             .drain(..)
@@ -169,14 +141,24 @@ fn ranges(offsets: Offsets) -> Vec<RangeInclusive<u64>> {
     ranges.map(|range| range.from..=range.to).collect()
 }
 
-/// Who calls, the first request, and what came with it. `None` if the caller is refused or no request comes, of which the
-/// client is told.
-async fn first(
-    service: &ServiceState,
-    metadata: Metadata,
-    consumer: &Consumer,
-    receiver: &mut Receiver,
-) -> Option<(Caller, Vec<Bytes>)> {
+/// A consumer's call, of which something has come.
+struct Begun {
+    caller: Caller,
+    consumer: Arc<Consumer>,
+    receiver: Receiver,
+    /// The first request, and what came with it.
+    requests: Vec<Bytes>,
+}
+
+/// Waits for the first request. `None` if the caller is refused or none comes, of which the client is told.
+async fn begin(service: &ServiceState, call: IncomingCall) -> Option<Begun> {
+    let IncomingCall {
+        metadata,
+        mut receiver,
+        sender,
+        ..
+    } = call;
+    let consumer = Arc::new(Consumer::new(sender));
     // Before anything is waited for.
     let caller = match Caller::of(service, &metadata) {
         Ok(caller) => caller,
@@ -186,11 +168,18 @@ async fn first(
         }
     };
     drop(metadata);
-    let mut batch = Vec::new();
-    let coming = receiver.next_batch(&mut batch);
+    let mut requests = Vec::new();
+    let coming = receiver.next_batch(&mut requests);
     let (code, message) = match timeout(service.config.link.register_timeout, coming).await {
         Ok(Ok(0)) => (Code::InvalidArgument, "no request came"),
-        Ok(Ok(_)) => return Some((caller, batch)),
+        Ok(Ok(_)) => {
+            return Some(Begun {
+                caller,
+                consumer,
+                receiver,
+                requests,
+            });
+        }
         // The call is over.
         Ok(Err(_)) => return None,
         Err(_) => (Code::DeadlineExceeded, "no request came in time"),
@@ -201,12 +190,11 @@ async fn first(
 
 fn subscribe(
     service: &ServiceState,
-    caller: &Caller,
+    begun: &Begun,
     request: &ConnRequest,
     taking: Taking,
-    consumer: &Arc<Consumer>,
 ) -> Result<Subscription, Status> {
-    let channel = caller.channel(&request.channel)?;
+    let channel = begun.caller.channel(&request.channel)?;
     let mode = match push_channel::Mode::try_from(request.mode) {
         Ok(push_channel::Mode::Unspecified) => None,
         Ok(push_channel::Mode::Shared) => Some(Mode::Shared),
@@ -223,7 +211,8 @@ fn subscribe(
         taking,
     };
     let epoch = &request.epoch;
-    service.channels.subscribe(&channel, new, epoch, consumer)
+    let channels = &service.channels;
+    channels.subscribe(&channel, new, epoch, &begun.consumer)
 }
 
 /// How a call ended, for what was written to it and may not have arrived.

@@ -27,13 +27,15 @@ pub(super) fn add(router: &Router, service: &Arc<ServiceState>) {
     unary(router, service, "/MessageSync/SubmitMessage", submit);
     unary(router, service, "/MessageSync/LogIn", log_in);
     unary(router, service, "/MessageSync/GetHistory", history::answer);
-    let push = consume::Push(Arc::clone(service));
     let for_producers = Arc::clone(service);
     router.stream("/MessageSync/Produce", move |call| {
         produce::run(Arc::clone(&for_producers), call)
     });
+    let for_pushed = Arc::clone(service);
     let path = "/MessageSync/PushMessageStream";
-    router.insert(path, Shape::ServerStreaming, Arc::new(push));
+    router.stream_of(path, Shape::ServerStreaming, move |call| {
+        consume::push(Arc::clone(&for_pushed), call)
+    });
     let for_consumers = Arc::clone(service);
     router.stream("/MessageSync/Consume", move |call| {
         consume::run(Arc::clone(&for_consumers), call)

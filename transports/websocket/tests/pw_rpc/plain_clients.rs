@@ -4,12 +4,12 @@ use headwater_proto::{
     Code,
     pw_rpc::{PacketType, RpcPacket},
 };
-use headwater_rpc::{RunningCalls, Shape, Status};
+use headwater_rpc::{RunningCalls, Status};
 use headwater_websocket::WebSocketServerConfig;
 use tokio_tungstenite::tungstenite::{Error, client::IntoClientRequest as _, http::HeaderValue};
 
 use crate::support::{
-    COUNT, ECHO, NONE, PacketPeer, TALK, THRICE, Target, WAIT, eventually, packet, stream, with,
+    COUNT, ECHO, NONE, PacketPeer, TALK, THRICE, Target, WAIT, eventually, packet, with,
 };
 
 /// With the subprotocol's name and without.
@@ -155,15 +155,10 @@ async fn s5_59_services_come_and_go_while_a_socket_is_open() {
     let mut peer = target.peer(None).await;
     peer.is_served(1, "before").await;
     let late = "/t.Late/Talk";
-    stream(
-        &target.router,
-        late,
-        Shape::Bidirectional,
-        |call| async move {
-            let _ = call.sender.send("here".into()).await;
-            call.cancellation.cancelled().await;
-        },
-    );
+    target.router.stream(late, |call| async move {
+        let _ = call.sender.send("here".into()).await;
+        call.cancellation.cancelled().await;
+    });
     peer.says(&packet(PacketType::Request, late, 2)).await;
     hears(&mut peer, PacketType::ServerStream, 2, "here").await;
 

@@ -406,7 +406,7 @@ pub(crate) const ASK: &str = "/t.T/Ask";
 /// The routes, with one whose answer comes from the next process.
 pub(crate) fn asking() -> Router {
     let router = router();
-    crate::support::stream(&router, ASK, Shape::Unary, |call| async move {
+    router.stream_of(ASK, Shape::Unary, |call| async move {
         let call = call;
         call.cancellation.cancelled().await;
     });

@@ -6,8 +6,7 @@ use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
 use headwater_proto::pw_rpc::{MethodId, PacketType, RpcPacket};
 use headwater_rpc::{
-    CallOptions, Client, IncomingCall, Metadata, Method, Router, Server, ServerConfig, Shape,
-    Status,
+    CallOptions, Client, IncomingCall, Metadata, Router, Server, ServerConfig, Shape, Status,
 };
 use headwater_websocket::{
     WebSocketClient, WebSocketClientConfig, WebSocketServer, WebSocketServerConfig,
@@ -67,31 +66,21 @@ pub(crate) fn router() -> Router {
         let chunk = Bytes::from(vec![0; 16 << 10]);
         while call.sender.send(chunk.clone()).await.is_ok() {}
     });
-    stream(
-        &router,
-        THRICE,
-        Shape::ServerStreaming,
-        |mut call| async move {
-            let mut batch = Vec::new();
-            let _ = call.receiver.next_batch(&mut batch).await;
-            for _ in 0..3 {
-                let _ = call.sender.send(batch[0].clone()).await;
-            }
-            let _ = call.sender.finish(Ok(()), Metadata::new());
-        },
-    );
-    stream(
-        &router,
-        COUNT,
-        Shape::ClientStreaming,
-        |mut call| async move {
-            let mut batch = Vec::new();
-            while let Ok(1..) = call.receiver.next_batch(&mut batch).await {}
-            let _ = call.sender.send(batch.len().to_string().into()).await;
-            let _ = call.sender.finish(Ok(()), Metadata::new());
-        },
-    );
-    stream(&router, TALK, Shape::Bidirectional, |mut call| async move {
+    router.stream_of(THRICE, Shape::ServerStreaming, |mut call| async move {
+        let mut batch = Vec::new();
+        let _ = call.receiver.next_batch(&mut batch).await;
+        for _ in 0..3 {
+            let _ = call.sender.send(batch[0].clone()).await;
+        }
+        let _ = call.sender.finish(Ok(()), Metadata::new());
+    });
+    router.stream_of(COUNT, Shape::ClientStreaming, |mut call| async move {
+        let mut batch = Vec::new();
+        while let Ok(1..) = call.receiver.next_batch(&mut batch).await {}
+        let _ = call.sender.send(batch.len().to_string().into()).await;
+        let _ = call.sender.finish(Ok(()), Metadata::new());
+    });
+    router.stream(TALK, |mut call| async move {
         let mut batch = Vec::new();
         while let Ok(1..) = call.receiver.next_batch(&mut batch).await {
             for message in batch.drain(..) {
@@ -101,19 +90,6 @@ pub(crate) fn router() -> Router {
         let _ = call.sender.finish(Ok(()), Metadata::new());
     });
     router
-}
-
-/// A method of this shape, whatever takes it.
-pub(crate) fn stream<F>(
-    router: &Router,
-    path: &'static str,
-    shape: Shape,
-    handle: impl Fn(IncomingCall) -> F + Send + Sync + 'static,
-) where
-    F: Future<Output = ()> + Send + 'static,
-{
-    let method = Method::stream(path, shape, handle);
-    router.insert(path, shape, method.handler);
 }
 
 /// A server, and a good client that is connected to it.

@@ -139,7 +139,7 @@ where
     H: Fn(Arc<IncomingCall>, Bytes) -> F + Send + Sync + Clone + 'static,
     F: Future<Output = Result<(), Status>> + Send + 'static,
 {
-    let handler = headwater_rpc::Method::stream("any", Shape::ServerStreaming, move |mut call| {
+    router.stream_of(path, Shape::ServerStreaming, move |mut call| {
         let handle = handle.clone();
         async move {
             let mut requests = Vec::new();
@@ -150,7 +150,6 @@ where
             let _ = call.sender.finish(outcome, Metadata::new());
         }
     });
-    router.insert(path, Shape::ServerStreaming, handler.handler);
 }
 
 /// A method that never ends by itself, and tells when a call of it has come and when it was cancelled.
