@@ -229,8 +229,9 @@ fn subscribe(
 /// How a call ended, for what was written to it and may not have arrived.
 fn how_left(receiver: &Receiver) -> Left {
     match receiver.ended().map(|ended| ended.by) {
-        Some(EndedBy::Peer | EndedBy::Status | EndedBy::Deadline) => Left::Cancelled,
-        // A loss, or what is not known not to be one: rather twice than not at all.
+        Some(EndedBy::Peer | EndedBy::Status) => Left::Cancelled,
+        // A loss, or what is not known not to be one: rather twice than not at all. A deadline passes on this side too when
+        // nobody is there any more.
         Some(_) | None => Left::Broken,
     }
 }
