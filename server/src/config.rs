@@ -22,7 +22,8 @@ pub struct ServiceConfig {
     pub connect_timeout: Duration,
     /// How long a client waits for the answer to its message; then its ack says that it failed. Default: 30 s.
     pub message_timeout: Duration,
-    /// The longest message of a client, in bytes; a longer one closes the connection with 1009. Default: 1 MiB.
+    /// The longest message of a client, in bytes; a longer one closes the connection with 1009. At most
+    /// [`ServiceConfig::MESSAGE_BYTES_LIMIT`]. Default: 1 MiB.
     pub message_bytes_max: usize,
     /// What may wait for one client; more closes its connection. Default: 16 MiB, 16,384 messages.
     pub outbox: OutboxLimits,
@@ -37,6 +38,10 @@ pub struct ServiceConfig {
 }
 
 impl ServiceConfig {
+    /// What [`ServiceConfig::message_bytes_max`] may be at most: 3.5 MiB. A link carries 4 MiB in one frame, and what an
+    /// event says of its connection comes on top of the message, its state of up to 64 KiB among it.
+    pub const MESSAGE_BYTES_LIMIT: usize = 7 << 19;
+
     /// The defaults, with these keys.
     pub fn new(keys: impl Into<AccessKeys>) -> Self {
         Self {

@@ -255,3 +255,41 @@ async fn an_upstream_lost_in_mid_event_fails_the_event_and_the_next_takes_over()
     next.reply(&event, "here");
     assert_eq!(client.json().await["data"], "here");
 }
+
+/// The longest message that may be configured still fits into a frame, with the largest state.
+#[tokio::test]
+async fn no_message_of_a_client_is_too_large_for_a_link() {
+    const LIMIT: usize = headwater::ServiceConfig::MESSAGE_BYTES_LIMIT;
+    let mut config = config();
+    config.message_bytes_max = LIMIT;
+    let stage = Stage::with(config).await;
+    let mut link = stage.registered().await;
+    let entering = tokio::spawn(stage.knock("chat").simple().enter());
+    let connect = link.event().await;
+    let accept = v1::Accept {
+        state: Some(vec![b's'; 64 << 10].into()),
+        ..v1::Accept::default()
+    };
+    link.ack(&connect, v1::ack::Answer::Accept(accept));
+    link.settle(&connect);
+    let connected = link.event().await;
+    link.settle(&connected);
+    let mut client = entering.await.expect("let in");
+    client.send(Message::text("m".repeat(LIMIT))).await;
+    let said = link.event().await;
+    let Some(Event::Message(message)) = &said.event else {
+        panic!("a message, not {said:?}");
+    };
+    let payload = message.payload.as_ref().expect("it has one");
+    assert_eq!(payload.data.len(), LIMIT);
+    link.reply(&said, "!");
+    assert_eq!(client.next().await, Message::text("!"));
+}
+
+#[tokio::test]
+#[should_panic(expected = "message_bytes_max is 3670017")]
+async fn a_bound_on_messages_over_what_a_link_carries_is_refused_at_the_start() {
+    let mut config = config();
+    config.message_bytes_max = headwater::ServiceConfig::MESSAGE_BYTES_LIMIT + 1;
+    let _ = headwater::Service::new(config);
+}
