@@ -255,7 +255,7 @@ fn a_paused_client_that_is_closed_or_goes_is_not_resumed() {
             let close = v1::CloseAllRequest::default();
             bench
                 .hub
-                .command(v1::command::Operation::CloseAll(close))
+                .command(v1::command::Operation::CloseAll(close), bench.now)
                 .unwrap();
             assert_eq!(bench.heard(1), ["disconnected: ", "close 1000 "]);
         } else {
