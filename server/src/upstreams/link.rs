@@ -7,10 +7,10 @@ use headwater_core::{
     link::service::{Input as Said, Output, ServiceLink},
 };
 use headwater_proto::{Status, v1};
-use headwater_rpc::{IncomingCall, Metadata, Receiver};
+use headwater_rpc::{Cancellation, IncomingCall, Metadata, Receiver};
 use tokio::time::sleep_until;
 
-use super::{authenticate, authorize, verify};
+use super::{authenticate, authorize, server_stops, stopping, verify};
 use crate::{
     auth::UpstreamToken,
     hub::{HubDriver, HubInput, Link},
@@ -39,7 +39,7 @@ pub(super) async fn run(service: Arc<ServiceState>, call: IncomingCall) {
         hub: None,
         ended: false,
     };
-    reading.read(call.receiver).await;
+    reading.read(call.receiver, &call.cancellation).await;
 }
 
 /// What the reading task owns.
@@ -68,9 +68,10 @@ impl Drop for Reading {
 }
 
 impl Reading {
-    async fn read(mut self, mut receiver: Receiver) {
+    async fn read(mut self, mut receiver: Receiver, cancellation: &Cancellation) {
         let clock = self.service.clock;
         let mut batch = Vec::new();
+        let mut stops = false;
         while !self.ended {
             let due = self
                 .machine
@@ -85,6 +86,10 @@ impl Reading {
             tokio::select! {
                 biased;
                 () = self.link.ended() => return,
+                () = stopping(cancellation), if !stops => {
+                    stops = true;
+                    self.stop();
+                }
                 received = receiver.next_batch(&mut batch) => match received {
                     Ok(0) => self.tell([Said::HalfClosed]),
                     Ok(_) => self.tell(batch.drain(..).map(Said::Message)),
@@ -165,6 +170,14 @@ impl Reading {
         match checked {
             Ok(token) => self.token = token,
             Err(status) => self.end(Err(status)),
+        }
+    }
+
+    /// The server stops: the upstream may still settle what it was sent, and hears of nothing new.
+    fn stop(&mut self) {
+        match &self.hub {
+            Some((hub, key)) => hub.turn([Input::Drain(*key)]),
+            None => self.end(Err(server_stops())),
         }
     }
 

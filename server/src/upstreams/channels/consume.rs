@@ -9,14 +9,14 @@ use headwater_proto::{
     Code, Status,
     push_channel::{self, ConnRequest, ConsumeRequest, Offsets, consume_request},
 };
-use headwater_rpc::{CallHandler, EndedBy, IncomingCall, Metadata, Receiver};
+use headwater_rpc::{CallHandler, Cancellation, EndedBy, IncomingCall, Metadata, Receiver};
 use tokio::time::timeout;
 
 use super::Caller;
 use crate::{
     channels::{Consumer, Subscription},
     state::ServiceState,
-    upstreams::decode,
+    upstreams::{decode, server_stops, stopping},
 };
 
 /// `PushMessageStream`: pushes to one consumer, which has taken what its connection has.
@@ -29,6 +29,7 @@ impl CallHandler for Push {
             metadata,
             mut receiver,
             sender,
+            cancellation,
             ..
         } = call;
         let service = &*self.0;
@@ -42,19 +43,28 @@ impl CallHandler for Push {
         let subscribed = decode(request)
             .and_then(|request| subscribe(service, &caller, &request, Taking::Written, &consumer));
         match subscribed {
-            Ok(subscription) => push(subscription, &consumer, &receiver).await,
+            Ok(subscription) => push(subscription, &consumer, &receiver, &cancellation).await,
             Err(status) => consumer.end(Err(status)),
         }
     }
 }
 
 /// Tells the channel what the connection has, until the call is over.
-async fn push(subscription: Subscription, consumer: &Consumer, receiver: &Receiver) {
+async fn push(
+    subscription: Subscription,
+    consumer: &Consumer,
+    receiver: &Receiver,
+    cancellation: &Cancellation,
+) {
     let mut told = 0;
     loop {
         tokio::select! {
             biased;
             () = consumer.keep_sending() => {}
+            () = stopping(cancellation) => {
+                subscription.leave(Left::Broken);
+                return consumer.end(Err(server_stops()));
+            }
             taken = consumer.sender().taken_beyond(told) => {
                 if taken == told {
                     return subscription.leave(how_left(receiver));
@@ -74,6 +84,7 @@ pub(super) async fn run(service: Arc<ServiceState>, call: IncomingCall) {
         metadata,
         mut receiver,
         sender,
+        cancellation,
         ..
     } = call;
     let consumer = Arc::new(Consumer::new(sender));
@@ -83,7 +94,14 @@ pub(super) async fn run(service: Arc<ServiceState>, call: IncomingCall) {
     };
     let request = requests.remove(0);
     match open(&service, &caller, request, &consumer) {
-        Ok(subscription) => consume(subscription, &consumer, receiver, requests).await,
+        Ok(subscription) => {
+            let hearing = consume(subscription, &consumer, receiver, requests);
+            tokio::select! {
+                biased;
+                () = hearing => {}
+                () = stopping(&cancellation) => consumer.end(Err(server_stops())),
+            }
+        }
         Err(status) => consumer.end(Err(status)),
     }
 }

@@ -101,7 +101,10 @@ impl Registered {
         if reason == CancelReason::Stopping {
             // It may still finish: with the answers to what it was sent.
             self.hub.turn([Input::Drain(self.key)]);
-            self.link.ended().await;
+            tokio::select! {
+                () = self.link.ended() => {}
+                () = self.link.call_ended() => {}
+            }
         }
     }
 }
