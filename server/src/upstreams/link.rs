@@ -101,14 +101,19 @@ impl Reading {
         }
     }
 
-    /// Hands in what came together, and does what comes of it in one turn of the hub.
+    /// Hands in what came together, and does what comes of it in one turn of the hub. What follows the end has no effect.
     fn tell(&mut self, said: impl IntoIterator<Item = Said>) {
         let now = self.service.clock.now();
         let mut inputs = Vec::new();
         for input in said {
             self.machine.handle(input, now);
-            while let Some(output) = self.machine.poll_output() {
+            while !self.ended
+                && let Some(output) = self.machine.poll_output()
+            {
                 self.perform(output, &mut inputs);
+            }
+            if self.ended {
+                break;
             }
         }
         self.turn(inputs);
@@ -118,7 +123,7 @@ impl Reading {
         let key = self.hub.as_ref().map(|(_, key)| *key);
         match (output, key) {
             (Output::Register(register), _) => self.register(*register, inputs),
-            (Output::Authenticate(token), _) => self.authenticate(&token),
+            (Output::Authenticate(token), _) => self.authenticate(&token, inputs),
             // Between results of the hub: the turn before goes first.
             (Output::Transmit(frame), _) => {
                 self.turn(std::mem::take(inputs));
@@ -160,8 +165,9 @@ impl Reading {
         self.hub = Some((hub, key));
     }
 
-    /// A fresh token is good if it allows the hub that this link serves.
-    fn authenticate(&mut self, token: &str) {
+    /// A fresh token is good if it allows the hub that this link serves. Else the link ends; what was said before was said
+    /// with a good one, and counts.
+    fn authenticate(&mut self, token: &str, inputs: &mut Vec<HubInput>) {
         let hub = self.hub.as_ref().map(|(hub, _)| hub.name().to_owned());
         let checked = verify(&self.service, token).and_then(|token| {
             let allowed = hub.map_or(Ok(()), |hub| authorize(&token, &hub));
@@ -169,7 +175,10 @@ impl Reading {
         });
         match checked {
             Ok(token) => self.token = token,
-            Err(status) => self.end(Err(status)),
+            Err(status) => {
+                self.turn(std::mem::take(inputs));
+                self.end(Err(status));
+            }
         }
     }
 
