@@ -17,6 +17,9 @@ pub struct ServiceConfig {
     /// Hubs, lower-cased, that let no client in unless an upstream has answered its `connect`, even before one
     /// registered. Default: none.
     pub require_connect: BTreeSet<String>,
+    /// Hubs that there may be; who names one more is refused, a client with 429. A hub stays until the service ends.
+    /// Default: 10,000.
+    pub hubs_max: usize,
     /// How long a client waits for the answer to its `connect`; then 504, or 503 if no upstream was there.
     /// Default: 30 s.
     pub connect_timeout: Duration,
@@ -48,6 +51,7 @@ impl ServiceConfig {
             keys: keys.into(),
             endpoints: Vec::new(),
             require_connect: BTreeSet::new(),
+            hubs_max: 10_000,
             connect_timeout: Duration::from_secs(30),
             message_timeout: Duration::from_secs(30),
             message_bytes_max: 1 << 20,

@@ -153,7 +153,10 @@ impl Reading {
             version = register.app_version,
             "an upstream registers"
         );
-        let hub = self.service.hub(&register.hub);
+        let hub = match self.service.hub(&register.hub) {
+            Ok(hub) => hub,
+            Err(status) => return self.end(Err(status)),
+        };
         let key = hub.new_link_key();
         inputs.push(Input::Register {
             link: key,
