@@ -1,6 +1,6 @@
 //! The one place of the library that reads clocks.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use headwater_core::Time;
 use tokio::time::Instant;
@@ -22,10 +22,10 @@ impl Clock {
         Time::after_start(self.start.elapsed())
     }
 
-    /// The moment for tokio's timers; a year from the start at most, which is as good as never.
+    /// The moment for tokio's timers; a year from now at most, which is as good as never.
     pub(crate) fn instant(self, at: Time) -> Instant {
-        const YEAR: std::time::Duration = std::time::Duration::from_secs(365 * 24 * 3600);
-        self.start + at.since_start().min(YEAR)
+        const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+        self.start + at.since_start().min(self.start.elapsed() + YEAR)
     }
 }
 

@@ -17,12 +17,16 @@ pub struct ServiceConfig {
     /// Hubs, lower-cased, that let no client in unless an upstream has answered its `connect`, even before one
     /// registered. Default: none.
     pub require_connect: BTreeSet<String>,
+    /// Hubs that there may be; who names one more is refused, a client with 429. A hub stays until the service ends.
+    /// Default: 10,000.
+    pub hubs_max: usize,
     /// How long a client waits for the answer to its `connect`; then 504, or 503 if no upstream was there.
     /// Default: 30 s.
     pub connect_timeout: Duration,
     /// How long a client waits for the answer to its message; then its ack says that it failed. Default: 30 s.
     pub message_timeout: Duration,
-    /// The longest message of a client, in bytes; a longer one closes the connection with 1009. Default: 1 MiB.
+    /// The longest message of a client, in bytes; a longer one closes the connection with 1009. At most
+    /// [`ServiceConfig::MESSAGE_BYTES_LIMIT`]. Default: 1 MiB.
     pub message_bytes_max: usize,
     /// What may wait for one client; more closes its connection. Default: 16 MiB, 16,384 messages.
     pub outbox: OutboxLimits,
@@ -37,12 +41,17 @@ pub struct ServiceConfig {
 }
 
 impl ServiceConfig {
+    /// What [`ServiceConfig::message_bytes_max`] may be at most: 3.5 MiB. A link carries 4 MiB in one frame, and what an
+    /// event says of its connection comes on top of the message, its state of up to 64 KiB among it.
+    pub const MESSAGE_BYTES_LIMIT: usize = 7 << 19;
+
     /// The defaults, with these keys.
     pub fn new(keys: impl Into<AccessKeys>) -> Self {
         Self {
             keys: keys.into(),
             endpoints: Vec::new(),
             require_connect: BTreeSet::new(),
+            hubs_max: 10_000,
             connect_timeout: Duration::from_secs(30),
             message_timeout: Duration::from_secs(30),
             message_bytes_max: 1 << 20,

@@ -27,8 +27,14 @@ impl Service {
     ///
     /// # Panics
     ///
-    /// Outside of a tokio runtime.
+    /// Outside of a tokio runtime, and if [`ServiceConfig::message_bytes_max`] is over
+    /// [`ServiceConfig::MESSAGE_BYTES_LIMIT`].
     pub fn new(config: ServiceConfig) -> Self {
+        let (asked, limit) = (config.message_bytes_max, ServiceConfig::MESSAGE_BYTES_LIMIT);
+        assert!(
+            asked <= limit,
+            "message_bytes_max is {asked}, and a link carries messages of at most {limit} bytes"
+        );
         Self {
             state: ServiceState::start(config),
         }
@@ -80,7 +86,8 @@ impl Service {
     /// calls of `headwater.v1.Management` have to be done within [`ServerConfig::unary_timeout_max`], 10 s.
     pub fn upstream_server(&self, transport: impl ServerTransport) -> Server {
         let config = ServerConfig {
-            // What an upstream has not settled bounds what waits; a full window ends its link.
+            // What an upstream has not settled bounds what waits; a full window ends its link. Twice what the hub grants a
+            // link: the frames that are no events have the other half.
             send_window: Credit {
                 messages: 1 << 16,
                 bytes: 64 << 20,

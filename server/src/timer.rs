@@ -84,3 +84,48 @@ async fn run(alarm: Arc<Alarm>, driver: Weak<impl Alarmed>, clock: Clock) {
         let _ = catch_unwind(AssertUnwindSafe(|| driver.ring()));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use tokio::{task::yield_now, time::advance};
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Rings(AtomicUsize);
+
+    impl Alarmed for Rings {
+        fn ring(&self) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    impl Rings {
+        /// How often it rang since it was asked last, all turns of the timer's task included.
+        async fn take(&self) -> usize {
+            for _ in 0..100 {
+                yield_now().await;
+            }
+            self.0.swap(0, Ordering::Relaxed)
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_service_that_is_up_for_a_year_rings_for_its_deadlines_and_no_more() {
+        const YEAR_AND_A_DAY: Duration = Duration::from_secs(366 * 24 * 3600);
+        let clock = Clock::start();
+        let rings = Arc::new(Rings::default());
+        let timer = Timer::new();
+        timer.start(Arc::downgrade(&rings), clock);
+        assert_eq!(rings.take().await, 0, "nothing is armed");
+        advance(YEAR_AND_A_DAY).await;
+        assert!(rings.take().await <= 1, "it looks at most once a year");
+        timer.arm(clock.now() + Duration::from_secs(10));
+        advance(Duration::from_secs(9)).await;
+        assert_eq!(rings.take().await, 0, "a second early");
+        advance(Duration::from_secs(2)).await;
+        assert_eq!(rings.take().await, 1, "once, in time");
+    }
+}

@@ -11,19 +11,26 @@ use headwater_proto::{
 use super::{
     ConnectionKey, Hub, LinkKey, Permission, connection::Connection, names, publish::AudienceKey,
 };
+use crate::Time;
 
 /// The close code of a connection that the application closes: normal.
 const CLOSE_NORMAL: u16 = 1000;
 
 impl<C: Clone, L: Clone> Hub<C, L> {
-    /// Does what an application asks for; for a producer without a link. Drain [`Hub::poll_output`] afterwards.
+    /// Does what an application asks for; for a producer without a link. Drain [`Hub::poll_output`] afterwards. What has
+    /// fallen due by `now` fails first, as with [`Hub::handle`].
     ///
     /// # Errors
     ///
     /// [`Code::InvalidArgument`] for a name that is empty or malformed, for another hub's name, and for a payload that is
     /// missing or not what its type says; [`Code::NotFound`] for a connection, or a user to add, that is not there;
     /// [`Code::ResourceExhausted`] for one more group than a connection may have.
-    pub fn command(&mut self, operation: Operation) -> Result<Value, Status> {
+    pub fn command(&mut self, operation: Operation, now: Time) -> Result<Value, Status> {
+        self.advance(now);
+        self.operate(operation)
+    }
+
+    fn operate(&mut self, operation: Operation) -> Result<Value, Status> {
         names::check(&operation, &self.config.name)?;
         match operation {
             Operation::SendToAll(r) => self.send(
@@ -136,7 +143,7 @@ impl<C: Clone, L: Clone> Hub<C, L> {
             return;
         }
         let outcome = match command.operation {
-            Some(operation) => self.command(operation),
+            Some(operation) => self.operate(operation),
             None => Err(Status::new(
                 Code::Unimplemented,
                 "the service does not know this operation",

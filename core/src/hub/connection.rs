@@ -116,6 +116,12 @@ impl<C> Connection<C> {
         self.phase == Phase::Departed && self.lane.is_empty()
     }
 
+    /// What [`Connection::context`] adds to every event.
+    pub(super) fn context_bytes(&self) -> usize {
+        let user_id = self.user_id.as_deref().map_or(0, str::len);
+        user_id + self.subprotocol.len() + self.state.len()
+    }
+
     pub(super) fn context(&self) -> v1::ConnectionContext {
         v1::ConnectionContext {
             user_id: self.user_id.as_deref().map(Into::into),

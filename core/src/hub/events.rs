@@ -160,7 +160,8 @@ impl<C: Clone, L: Clone> Hub<C, L> {
             .queue
             .front()
             .map_or(0, |event| event.body.bytes());
-        if !registration.has_room(bytes) {
+        let sent_bytes = bytes + connection.context_bytes();
+        if !registration.has_room(sent_bytes) {
             self.line_up(key, to);
             return false;
         }
@@ -168,7 +169,7 @@ impl<C: Clone, L: Clone> Hub<C, L> {
             return false;
         };
         self.events.queued_bytes -= bytes;
-        let seq = registration.send(key, event.number, bytes);
+        let seq = registration.send(key, event.number, sent_bytes);
         let (state, left) = match event.waits {
             // What has fallen due has failed already: at least a part of a millisecond is left.
             Some(waits) => (

@@ -33,7 +33,8 @@ impl Body {
         }
     }
 
-    /// What it counts against a window: all that a client can make large, and a constant for the frame around it.
+    /// What it counts while it waits: all that a client can make large, and a constant for the frame around it. Against a
+    /// window, the context of its connection counts too, which goes with each.
     pub(super) fn bytes(&self) -> usize {
         const FRAME: usize = 128;
         match self {

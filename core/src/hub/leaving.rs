@@ -5,6 +5,7 @@ use core::time::Duration;
 use headwater_proto::v1::{self, service_frame::Frame};
 
 use super::{Hub, Output};
+use crate::Time;
 
 /// How the hub leaves.
 #[derive(Debug)]
@@ -17,7 +18,10 @@ pub(super) struct Closing {
 impl<C: Clone, L: Clone> Hub<C, L> {
     /// Closes every connection with code 1001 and lets no more in; upstreams are told to leave when they have settled all
     /// that they are to hear, for once told they may ask for nothing new.
-    pub fn shut_down(&mut self, reason: &str, reconnect_within: Duration) {
+    ///
+    /// What has fallen due by `now` fails first, as with [`Hub::handle`].
+    pub fn shut_down(&mut self, reason: &str, reconnect_within: Duration, now: Time) {
+        self.advance(now);
         self.closing = Some(Closing {
             reconnect_within,
             told: false,

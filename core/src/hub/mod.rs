@@ -269,8 +269,7 @@ impl<C: Clone, L: Clone> Hub<C, L> {
     ///
     /// If the driver uses a key twice: its own bug.
     pub fn handle(&mut self, input: Input<C, L>, now: Time) {
-        self.now = now;
-        self.expire();
+        self.advance(now);
         match input {
             Input::Connect { key, handle, new } => self.connect(key, handle, *new),
             Input::Opened(key) => self.opened(key),
@@ -292,6 +291,12 @@ impl<C: Clone, L: Clone> Hub<C, L> {
             Input::LinkEnded(link) => self.link_ended(link),
             Input::Timeout => {}
         }
+    }
+
+    /// What has fallen due by `now` fails.
+    fn advance(&mut self, now: Time) {
+        self.now = now;
+        self.expire();
     }
 
     /// What to do next; `None` when drained.

@@ -6,7 +6,9 @@ use core::ops::RangeInclusive;
 use headwater_proto::v1;
 
 use super::{ConnectionKey, upstreams::Kind};
-use crate::link::{WINDOW_BYTES_DEFAULT, WINDOW_EVENTS_DEFAULT};
+use crate::link::{
+    WINDOW_BYTES_DEFAULT, WINDOW_BYTES_MAX, WINDOW_EVENTS_DEFAULT, WINDOW_EVENTS_MAX,
+};
 
 /// Names a registration within its hub. It outlives the link that made it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -88,10 +90,13 @@ pub(super) struct Registration<L> {
 impl<L> Registration<L> {
     pub(super) fn new(link: L, app: usize, register: v1::Register) -> Self {
         let window = register.window.unwrap_or_default();
-        let events = if window.events == 0 {
-            WINDOW_EVENTS_DEFAULT
-        } else {
-            window.events
+        let events = match window.events {
+            0 => WINDOW_EVENTS_DEFAULT,
+            events => events.min(WINDOW_EVENTS_MAX),
+        };
+        let window_bytes = match window.bytes {
+            0 => WINDOW_BYTES_DEFAULT,
+            bytes => bytes.min(WINDOW_BYTES_MAX),
         };
         Self {
             link,
@@ -101,11 +106,7 @@ impl<L> Registration<L> {
             blocked: BTreeMap::new(),
             last_ticket: 0,
             window_events: events as usize,
-            window_bytes: if window.bytes == 0 {
-                WINDOW_BYTES_DEFAULT
-            } else {
-                window.bytes
-            },
+            window_bytes,
             unsettled: BTreeMap::new(),
             unsettled_bytes: 0,
             last_seq: 0,
@@ -165,5 +166,35 @@ impl<L> Registration<L> {
     /// All that was sent and not settled, oldest first.
     pub(super) fn into_unsettled(self) -> impl DoubleEndedIterator<Item = Unsettled> {
         self.unsettled.into_values()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asking(events: u32, bytes: u64) -> Registration<()> {
+        let window = Some(v1::Window { events, bytes });
+        let register = v1::Register {
+            window,
+            ..v1::Register::default()
+        };
+        Registration::new((), 0, register)
+    }
+
+    /// S1-27: an upstream that asks for more than its call can carry is granted what it can.
+    #[test]
+    fn s1_27_no_window_is_larger_than_what_a_link_carries() {
+        let mut many = asking(u32::MAX, u64::MAX);
+        for number in 0..u64::from(WINDOW_EVENTS_MAX) {
+            assert!(many.has_room(1), "event {number} is within the bound");
+            many.send(ConnectionKey(1), number, 1);
+        }
+        assert!(!many.has_room(1), "one more is over it");
+
+        let mut large = asking(u32::MAX, u64::MAX);
+        large.send(ConnectionKey(1), 1, (WINDOW_BYTES_MAX - 1) as usize);
+        assert!(large.has_room(1), "up to the bound");
+        assert!(!large.has_room(2), "a byte over it");
     }
 }

@@ -16,3 +16,10 @@ pub const WINDOW_EVENTS_DEFAULT: u32 = 1024;
 
 /// How many bytes of events an upstream holds unsettled if its `register` does not say: 16 MiB.
 pub const WINDOW_BYTES_DEFAULT: u64 = 16 << 20;
+
+/// How many events a hub lets one upstream hold unsettled, whatever its `register` says: what its call has to carry at most
+/// is then known.
+pub const WINDOW_EVENTS_MAX: u32 = 1 << 15;
+
+/// How many bytes of events a hub lets one upstream hold unsettled, whatever its `register` says: 32 MiB.
+pub const WINDOW_BYTES_MAX: u64 = 32 << 20;

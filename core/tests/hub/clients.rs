@@ -112,7 +112,7 @@ fn s1_53_the_ack_id_of_a_forbidden_request_is_free() {
     };
     bench
         .hub
-        .command(Operation::GrantPermission(grant))
+        .command(Operation::GrantPermission(grant), bench.now)
         .unwrap();
     bench.say(1, join("g", 1));
     assert_eq!(bench.heard(1), ["ack 1 Forbidden", "ack 1"]);

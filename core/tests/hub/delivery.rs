@@ -241,7 +241,7 @@ fn s1_11_a_group_message_reaches_its_members_and_nobody_else() {
     bench.open(2, &["g", "h"]);
     bench.open(3, &["h"]);
     bench.forget();
-    let delivered = bench.hub.command(to_group("g", "x")).unwrap();
+    let delivered = bench.hub.command(to_group("g", "x"), bench.now).unwrap();
     assert_eq!(show_value(Some(&delivered)), "delivered 2");
     assert_eq!(turn(&mut bench), ["[1, 2]: g: x"]);
 }
@@ -259,7 +259,10 @@ fn s1_12_send_to_all_reaches_every_open_connection() {
         payload: text("x"),
         ..v1::SendToAllRequest::default()
     };
-    let delivered = bench.hub.command(Operation::SendToAll(all)).unwrap();
+    let delivered = bench
+        .hub
+        .command(Operation::SendToAll(all), bench.now)
+        .unwrap();
     assert_eq!(show_value(Some(&delivered)), "delivered 2");
     assert_eq!(turn(&mut bench), ["[1, 2]: server: x"]);
 }
@@ -284,7 +287,7 @@ fn those_left_out_are_counted_once_and_unknown_ones_not_at_all() {
         (&["c2", "c1", "c1", "c2"], "delivered 0"),
         (&["nobody"], "delivered 2"),
     ] {
-        let value = bench.hub.command(to(excluded)).unwrap();
+        let value = bench.hub.command(to(excluded), bench.now).unwrap();
         assert_eq!(show_value(Some(&value)), delivered, "{excluded:?}");
     }
     assert_eq!(bench.heard(1), ["g: x", "g: x"]);

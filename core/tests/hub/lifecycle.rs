@@ -1,7 +1,9 @@
 //! From the handshake to the end: connect, connected, messages, disconnected.
 
+use std::time::Duration;
+
 use headwater_core::hub::{Input, SimpleMode};
-use headwater_proto::v1::{self, ack::Answer};
+use headwater_proto::v1::{self, ack::Answer, command::Operation};
 
 use crate::bench::*;
 
@@ -414,7 +416,7 @@ fn s1_23_an_ack_that_comes_with_the_deadline_is_late_though_the_driver_is_late_t
     bench.link(1, register("app"));
     bench.say(1, event("ask", Some(1), "x"));
     bench.forget();
-    bench.now = bench.now + std::time::Duration::from_secs(31);
+    bench.now = bench.now + Duration::from_secs(31);
     bench.ack(1, (1, 3), reply("late"));
     assert_eq!(bench.heard(1), ["ack 1 InternalServerError"]);
     assert_eq!(bench.sent(1), ["refused 1 DEADLINE_EXCEEDED"]);
@@ -476,7 +478,7 @@ fn shut_down_closes_all_and_lets_nobody_in() {
     bench.forget();
     bench
         .hub
-        .shut_down("bye", std::time::Duration::from_secs(5));
+        .shut_down("bye", Duration::from_secs(5), bench.now);
     assert_eq!(bench.heard(1), ["disconnected: bye", "close 1001 bye"]);
     assert_eq!(bench.heard(2), ["close 1001 bye"]);
     assert_eq!(bench.heard(3), ["refuse UNAVAILABLE"]);
@@ -499,13 +501,49 @@ fn shut_down_closes_all_and_lets_nobody_in() {
     assert_eq!(bench.sent(1), ["end OK"]);
 }
 
+/// What a hub raises after a long silence has all of its time, whoever is the first to speak.
+#[test]
+fn notices_that_are_raised_in_a_quiet_hub_wait_their_whole_time() {
+    const QUIET: Duration = Duration::from_secs(3600);
+    let mut bench = Bench::new();
+    let notice_timeout = Duration::from_secs(30);
+    bench.link(
+        1,
+        v1::Register {
+            window: window(1, 0),
+            events: filter("d", &[]),
+            ..register("app")
+        },
+    );
+    for n in 1..=3 {
+        bench.open(n, &[]);
+    }
+    bench.gone(1);
+    bench.forget();
+    bench.now = bench.now + QUIET;
+    let close = Operation::CloseConnection(v1::CloseConnectionRequest {
+        connection_id: "c2".into(),
+        ..v1::CloseConnectionRequest::default()
+    });
+    bench.hub.command(close, bench.now).unwrap();
+    let due = |bench: &Bench| bench.hub.poll_timeout().map(|deadline| deadline.at);
+    assert_eq!(due(&bench), Some(bench.now + notice_timeout), "a command");
+    bench.settle(1, 1, 1);
+    assert_eq!(bench.sent(1), ["2 c2/3 disconnected: "]);
+    bench.now = bench.now + QUIET;
+    bench.hub.shut_down("bye", Duration::ZERO, bench.now);
+    assert_eq!(due(&bench), Some(bench.now + notice_timeout), "leaving");
+    bench.settle(1, 2, 2);
+    assert_eq!(bench.sent(1)[0], "3 c3/3 disconnected: bye");
+}
+
 #[test]
 fn shut_down_does_not_wait_for_an_upstream_that_is_not_there() {
     let mut bench = Bench::new();
     bench.link(1, register("app"));
     bench.end_link(1);
     bench.connect(1, json(1));
-    bench.hub.shut_down("bye", std::time::Duration::ZERO);
+    bench.hub.shut_down("bye", Duration::ZERO, bench.now);
     assert_eq!(bench.heard(1), ["refuse UNAVAILABLE"]);
     assert!(bench.hub.is_idle(), "nothing can come of waiting");
     assert_eq!(bench.hub.poll_timeout(), None);

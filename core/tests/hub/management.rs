@@ -24,7 +24,7 @@ pub fn check(operations: impl IntoIterator<Item = (Op, &'static str)>) -> Bench 
     let mut bench = room();
     for (operation, expected) in operations {
         let shown = format!("{operation:?}");
-        let answer = match bench.hub.command(operation) {
+        let answer = match bench.hub.command(operation, bench.now) {
             Ok(value) => show_value(Some(&value)),
             Err(status) => status.code.to_string(),
         };
@@ -388,11 +388,17 @@ fn s1_14_a_full_connection_joins_no_further_group() {
     let mut bench = Bench::with(|config| config.groups_per_connection_max = 1);
     bench.open(1, &["a"]);
     let add = |group: &str| op!(AddConnectionToGroup AddConnectionToGroupRequest { group: group, connection_id: "c1" });
-    let full = bench.hub.command(add("b")).unwrap_err();
+    let full = bench.hub.command(add("b"), bench.now).unwrap_err();
     assert_eq!(full.code, headwater_proto::Code::ResourceExhausted);
-    assert!(bench.hub.command(add("a")).is_ok(), "it is in a already");
+    assert!(
+        bench.hub.command(add("a"), bench.now).is_ok(),
+        "it is in a already"
+    );
     let user = op!(AddUserToGroup AddUserToGroupRequest { group: "b", user_id: "u1" });
-    assert!(bench.hub.command(user).is_err(), "by its user neither");
+    assert!(
+        bench.hub.command(user, bench.now).is_err(),
+        "by its user neither"
+    );
 }
 
 #[test]
@@ -401,10 +407,16 @@ fn a_connection_exists_from_its_connected_on() {
     bench.connect(1, json(1));
     let exists = || op!(ConnectionExists ConnectionExistsRequest { connection_id: "c1" });
     let mut answers = Vec::new();
-    answers.push(show_value(bench.hub.command(exists()).ok().as_ref()));
+    answers.push(show_value(
+        bench.hub.command(exists(), bench.now).ok().as_ref(),
+    ));
     bench.opened(1);
-    answers.push(show_value(bench.hub.command(exists()).ok().as_ref()));
+    answers.push(show_value(
+        bench.hub.command(exists(), bench.now).ok().as_ref(),
+    ));
     bench.gone(1);
-    answers.push(show_value(bench.hub.command(exists()).ok().as_ref()));
+    answers.push(show_value(
+        bench.hub.command(exists(), bench.now).ok().as_ref(),
+    ));
     assert_eq!(answers, ["no", "yes", "no"]);
 }

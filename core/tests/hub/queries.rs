@@ -31,7 +31,10 @@ fn s1_14_user_exists() {
     ]);
     bench.gone(3);
     let bob = op!(UserExists UserExistsRequest { user_id: "bob" });
-    assert_eq!(show_value(bench.hub.command(bob).ok().as_ref()), "no");
+    assert_eq!(
+        show_value(bench.hub.command(bob, bench.now).ok().as_ref()),
+        "no"
+    );
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! S1-27: the window of an upstream, the eight of a lane, the bytes that wait.
 
-use headwater_proto::v1;
+use headwater_proto::v1::{self, ack::Answer};
 
 use crate::bench::*;
 
@@ -75,7 +75,7 @@ fn s1_27_an_upstream_without_window_gets_no_event() {
 #[test]
 fn s1_27_the_window_counts_bytes_and_a_larger_event_goes_alone() {
     let mut bench = Bench::new();
-    bench.link(1, narrow(100, 1000));
+    bench.link(1, narrow(100, 1100));
     for n in 1..=3 {
         bench.open(n, &[]);
     }
@@ -94,6 +94,30 @@ fn s1_27_the_window_counts_bytes_and_a_larger_event_goes_alone() {
     );
     bench.say(3, event("ask", None, "z"));
     assert_eq!(bench.sent(1), [""; 0]);
+}
+
+/// The state of a connection goes with each of its events.
+#[test]
+fn s1_27_the_window_counts_the_state_of_the_connection_with_each_event() {
+    let mut bench = Bench::new();
+    let mut wish = narrow(100, 1000);
+    wish.events = filter("c", &["*"]);
+    bench.link(1, wish);
+    bench.connect(1, json(1));
+    let accept = v1::Accept {
+        state: Some("s".repeat(700).into()),
+        ..v1::Accept::default()
+    };
+    bench.ack(1, (1, 1), Answer::Accept(accept));
+    bench.settle(1, 1, 1);
+    bench.opened(1);
+    bench.forget();
+    for _ in 0..2 {
+        bench.say(1, event("ask", None, "x"));
+    }
+    assert_eq!(ids(&bench.sent(1)), ["c1/3"], "two have the state twice");
+    bench.settle(1, 2, 2);
+    assert_eq!(ids(&bench.sent(1)), ["c1/4"]);
 }
 
 #[test]
@@ -231,7 +255,7 @@ fn a_paused_client_that_is_closed_or_goes_is_not_resumed() {
             let close = v1::CloseAllRequest::default();
             bench
                 .hub
-                .command(v1::command::Operation::CloseAll(close))
+                .command(v1::command::Operation::CloseAll(close), bench.now)
                 .unwrap();
             assert_eq!(bench.heard(1), ["disconnected: ", "close 1000 "]);
         } else {

@@ -41,7 +41,11 @@ pub(super) async fn answer(
         Ok(read) => read,
         Err(refusal) => return plain(refusal.status, &refusal.text),
     };
-    let visit = Visit::begin(service.hub(&hub), new);
+    let hub = match service.hub(&hub) {
+        Ok(hub) => hub,
+        Err(status) => return plain(http_status(status.code), &status.message),
+    };
+    let visit = Visit::begin(hub, new);
     let (admission, visit) = match visit.admitted().await {
         Ok(admitted) => admitted,
         Err(status) => return plain(http_status(status.code), &status.message),

@@ -115,6 +115,15 @@ impl Link {
     pub(crate) async fn ended(&self) {
         self.ended.notified().await;
     }
+
+    /// Waits until the call is over, whoever ended it.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe.
+    pub(crate) async fn call_ended(&self) {
+        self.sender.ended().await;
+    }
 }
 
 /// Why not all frames of a batch went. Those before the first that did not are sent, whatever became of it.

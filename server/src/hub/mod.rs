@@ -144,12 +144,12 @@ impl HubDriver {
 
     /// Does what an application without a link asks for.
     pub(crate) fn command(&self, operation: Operation) -> Result<Value, Status> {
-        self.with(|turn| turn.hub.command(operation))
+        self.with(|turn| turn.hub.command(operation, turn.now))
     }
 
     /// Closes every connection, and tells upstreams to leave.
     pub(crate) fn shut_down(&self, reason: &str, reconnect_within: std::time::Duration) {
-        self.with(|turn| turn.hub.shut_down(reason, reconnect_within));
+        self.with(|turn| turn.hub.shut_down(reason, reconnect_within, turn.now));
     }
 
     /// Waits until no connection, no event and no client's socket is left.

@@ -7,10 +7,10 @@ use headwater_core::{
     link::service::{Input as Said, Output, ServiceLink},
 };
 use headwater_proto::{Status, v1};
-use headwater_rpc::{IncomingCall, Metadata, Receiver};
+use headwater_rpc::{Cancellation, IncomingCall, Metadata, Receiver};
 use tokio::time::sleep_until;
 
-use super::{authenticate, authorize, verify};
+use super::{authenticate, authorize, server_stops, stopping, verify};
 use crate::{
     auth::UpstreamToken,
     hub::{HubDriver, HubInput, Link},
@@ -39,7 +39,7 @@ pub(super) async fn run(service: Arc<ServiceState>, call: IncomingCall) {
         hub: None,
         ended: false,
     };
-    reading.read(call.receiver).await;
+    reading.read(call.receiver, &call.cancellation).await;
 }
 
 /// What the reading task owns.
@@ -68,9 +68,10 @@ impl Drop for Reading {
 }
 
 impl Reading {
-    async fn read(mut self, mut receiver: Receiver) {
+    async fn read(mut self, mut receiver: Receiver, cancellation: &Cancellation) {
         let clock = self.service.clock;
         let mut batch = Vec::new();
+        let mut stops = false;
         while !self.ended {
             let due = self
                 .machine
@@ -85,6 +86,10 @@ impl Reading {
             tokio::select! {
                 biased;
                 () = self.link.ended() => return,
+                () = stopping(cancellation), if !stops => {
+                    stops = true;
+                    self.stop();
+                }
                 received = receiver.next_batch(&mut batch) => match received {
                     Ok(0) => self.tell([Said::HalfClosed]),
                     Ok(_) => self.tell(batch.drain(..).map(Said::Message)),
@@ -96,14 +101,19 @@ impl Reading {
         }
     }
 
-    /// Hands in what came together, and does what comes of it in one turn of the hub.
+    /// Hands in what came together, and does what comes of it in one turn of the hub. What follows the end has no effect.
     fn tell(&mut self, said: impl IntoIterator<Item = Said>) {
         let now = self.service.clock.now();
         let mut inputs = Vec::new();
         for input in said {
             self.machine.handle(input, now);
-            while let Some(output) = self.machine.poll_output() {
+            while !self.ended
+                && let Some(output) = self.machine.poll_output()
+            {
                 self.perform(output, &mut inputs);
+            }
+            if self.ended {
+                break;
             }
         }
         self.turn(inputs);
@@ -113,7 +123,7 @@ impl Reading {
         let key = self.hub.as_ref().map(|(_, key)| *key);
         match (output, key) {
             (Output::Register(register), _) => self.register(*register, inputs),
-            (Output::Authenticate(token), _) => self.authenticate(&token),
+            (Output::Authenticate(token), _) => self.authenticate(&token, inputs),
             // Between results of the hub: the turn before goes first.
             (Output::Transmit(frame), _) => {
                 self.turn(std::mem::take(inputs));
@@ -143,7 +153,10 @@ impl Reading {
             version = register.app_version,
             "an upstream registers"
         );
-        let hub = self.service.hub(&register.hub);
+        let hub = match self.service.hub(&register.hub) {
+            Ok(hub) => hub,
+            Err(status) => return self.end(Err(status)),
+        };
         let key = hub.new_link_key();
         inputs.push(Input::Register {
             link: key,
@@ -155,8 +168,9 @@ impl Reading {
         self.hub = Some((hub, key));
     }
 
-    /// A fresh token is good if it allows the hub that this link serves.
-    fn authenticate(&mut self, token: &str) {
+    /// A fresh token is good if it allows the hub that this link serves. Else the link ends; what was said before was said
+    /// with a good one, and counts.
+    fn authenticate(&mut self, token: &str, inputs: &mut Vec<HubInput>) {
         let hub = self.hub.as_ref().map(|(hub, _)| hub.name().to_owned());
         let checked = verify(&self.service, token).and_then(|token| {
             let allowed = hub.map_or(Ok(()), |hub| authorize(&token, &hub));
@@ -164,7 +178,18 @@ impl Reading {
         });
         match checked {
             Ok(token) => self.token = token,
-            Err(status) => self.end(Err(status)),
+            Err(status) => {
+                self.turn(std::mem::take(inputs));
+                self.end(Err(status));
+            }
+        }
+    }
+
+    /// The server stops: the upstream may still settle what it was sent, and hears of nothing new.
+    fn stop(&mut self) {
+        match &self.hub {
+            Some((hub, key)) => hub.turn([Input::Drain(*key)]),
+            None => self.end(Err(server_stops())),
         }
     }
 

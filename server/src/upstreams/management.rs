@@ -78,7 +78,7 @@ fn answer<M: Message + Default + 'static>(
     let token = authenticate(service, &request.metadata)?;
     let operation = operation(decode(request.message.clone())?);
     let hub = named_hub(&token, hub_of(&operation))?;
-    let value = service.hub(&hub).command(operation)?;
+    let value = service.command(&hub, operation)?;
     Ok(encode(&value))
 }
 

@@ -5,11 +5,11 @@ mod link;
 mod management;
 mod wps_rpc;
 
-use std::sync::Arc;
+use std::{future::pending, sync::Arc};
 
 use bytes::Bytes;
 use headwater_proto::{Code, Status, subprotocol::hub_name};
-use headwater_rpc::{Metadata, Router};
+use headwater_rpc::{CancelReason, Cancellation, Metadata, Router};
 use prost::Message;
 
 use crate::{
@@ -69,6 +69,22 @@ fn named_hub(token: &UpstreamToken, name: &str) -> Result<String, Status> {
     let hub = hub_name(name).ok_or_else(no_hub)?;
     authorize(token, &hub)?;
     Ok(hub)
+}
+
+/// Waits until the server of a call stops gracefully. If the call ends before, never done: whoever reads it hears of that.
+///
+/// # Cancel safety
+///
+/// Nothing is lost.
+async fn stopping(cancellation: &Cancellation) {
+    if cancellation.cancelled().await != CancelReason::Stopping {
+        pending().await
+    }
+}
+
+/// What those are told who cannot stay while the server stops.
+fn server_stops() -> Status {
+    Status::new(Code::Unavailable, "the server is stopping")
 }
 
 fn decode<M: Message + Default>(request: Bytes) -> Result<M, Status> {

@@ -85,7 +85,7 @@ fn answer_event(
     answer: Answer,
 ) -> Result<Bytes, Status> {
     let hub = resolve(token, hub)?;
-    service.hub(&hub).ack(target, answer)?;
+    service.ack(&hub, target, answer)?;
     Ok(Bytes::new())
 }
 
@@ -93,7 +93,7 @@ fn command(service: &ServiceState, request: &Request, method: Method) -> Result<
     let token = authenticate(service, &request.metadata)?;
     let operation = method.decode(request.message.clone())?;
     let hub = resolve(&token, hub_of(&operation))?;
-    let value = service.hub(&hub).command(operation)?;
+    let value = service.command(&hub, operation)?;
     method.encode_response(value)
 }
 

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use headwater_rpc::Code;
-use headwater_upstream::v1::{self, event::Event, upstream_frame::Frame as Says};
+use headwater_upstream::v1::{
+    self, command::Operation, event::Event, upstream_frame::Frame as Says,
+};
 use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
 
@@ -254,4 +256,68 @@ async fn an_upstream_lost_in_mid_event_fails_the_event_and_the_next_takes_over()
     let event = next.event().await;
     next.reply(&event, "here");
     assert_eq!(client.json().await["data"], "here");
+}
+
+#[tokio::test]
+async fn what_was_said_before_a_refused_token_counts_and_what_follows_does_not() {
+    let stage = Stage::start().await;
+    let mut link = stage.registered().await;
+    let mut client = link.admit(stage.knock("chat")).await;
+    let to_all = |text: &str| v1::SendToAllRequest {
+        hub: "chat".into(),
+        payload: Some(text_payload(text)),
+        ..v1::SendToAllRequest::default()
+    };
+    // One after the other without a pause: they are read together.
+    let before = link.command(Operation::SendToAll(to_all("before")));
+    link.say(Says::Authenticate(v1::Authenticate {
+        token: token_by(&foreign_key(), &[]),
+    }));
+    link.command(Operation::SendToAll(to_all("after")));
+    assert_eq!(link.result().await.seq, before);
+    let status = link.end().await.expect_err("refused");
+    assert_eq!(status.code, Code::Unauthenticated);
+    let sent = stage.manage("SendToAll", to_all("later")).await;
+    assert_eq!(sent, Ok(v1::Delivered { connections: 1 }));
+    for text in ["before", "later"] {
+        assert_eq!(client.json().await["data"], text);
+    }
+}
+
+/// The longest message that may be configured still fits into a frame, with the largest state.
+#[tokio::test]
+async fn no_message_of_a_client_is_too_large_for_a_link() {
+    const LIMIT: usize = headwater::ServiceConfig::MESSAGE_BYTES_LIMIT;
+    let mut config = config();
+    config.message_bytes_max = LIMIT;
+    let stage = Stage::with(config).await;
+    let mut link = stage.registered().await;
+    let entering = tokio::spawn(stage.knock("chat").simple().enter());
+    let connect = link.event().await;
+    let accept = v1::Accept {
+        state: Some(vec![b's'; 64 << 10].into()),
+        ..v1::Accept::default()
+    };
+    link.ack(&connect, v1::ack::Answer::Accept(accept));
+    link.settle(&connect);
+    let connected = link.event().await;
+    link.settle(&connected);
+    let mut client = entering.await.expect("let in");
+    client.send(Message::text("m".repeat(LIMIT))).await;
+    let said = link.event().await;
+    let Some(Event::Message(message)) = &said.event else {
+        panic!("a message, not {said:?}");
+    };
+    let payload = message.payload.as_ref().expect("it has one");
+    assert_eq!(payload.data.len(), LIMIT);
+    link.reply(&said, "!");
+    assert_eq!(client.next().await, Message::text("!"));
+}
+
+#[tokio::test]
+#[should_panic(expected = "message_bytes_max is 3670017")]
+async fn a_bound_on_messages_over_what_a_link_carries_is_refused_at_the_start() {
+    let mut config = config();
+    config.message_bytes_max = headwater::ServiceConfig::MESSAGE_BYTES_LIMIT + 1;
+    let _ = headwater::Service::new(config);
 }

@@ -18,6 +18,7 @@ mod management;
 mod paused;
 mod secrets;
 mod slow_upstreams;
+mod stops;
 mod support;
 mod together;
 mod upstreams;

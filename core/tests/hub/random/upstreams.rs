@@ -190,7 +190,9 @@ impl World {
             group: group.into(),
             ..v1::ListMembersRequest::default()
         };
-        let value = self.hub.command(command::Operation::ListMembers(list));
+        let value = self
+            .hub
+            .command(command::Operation::ListMembers(list), self.now);
         let Ok(v1::result::Value::Members(members)) = value else {
             panic!("not a list of members: {value:?}");
         };

@@ -8,14 +8,14 @@ use headwater_proto::{
     Code, Status,
     push_channel::{self, ConnRequest, ConsumeRequest, Offsets, consume_request},
 };
-use headwater_rpc::{EndedBy, IncomingCall, Receiver};
+use headwater_rpc::{Cancellation, EndedBy, IncomingCall, Receiver};
 use tokio::time::timeout;
 
 use super::Caller;
 use crate::{
     channels::{Consumer, Subscription},
     state::ServiceState,
-    upstreams::decode,
+    upstreams::{decode, server_stops, stopping},
 };
 
 /// `PushMessageStream`: pushes to one consumer, which has taken what its connection has.
@@ -28,18 +28,28 @@ pub(super) async fn push(service: Arc<ServiceState>, call: IncomingCall) {
     let subscribed =
         decode(request).and_then(|request| subscribe(&service, &begun, &request, Taking::Written));
     match subscribed {
-        Ok(subscription) => tell_written(subscription, &begun.consumer, &begun.receiver).await,
+        Ok(subscription) => tell_written(subscription, &begun).await,
         Err(status) => begun.consumer.end(Err(status)),
     }
 }
 
 /// Tells the channel what the connection has, until the call is over.
-async fn tell_written(subscription: Subscription, consumer: &Consumer, receiver: &Receiver) {
+async fn tell_written(subscription: Subscription, begun: &Begun) {
+    let Begun {
+        consumer,
+        receiver,
+        cancellation,
+        ..
+    } = begun;
     let mut told = 0;
     loop {
         tokio::select! {
             biased;
             () = consumer.keep_sending() => {}
+            () = stopping(cancellation) => {
+                subscription.leave(Left::Broken);
+                return consumer.end(Err(server_stops()));
+            }
             taken = consumer.sender().taken_beyond(told) => {
                 if taken == told {
                     return subscription.leave(how_left(receiver));
@@ -59,9 +69,17 @@ pub(super) async fn run(service: Arc<ServiceState>, call: IncomingCall) {
         return;
     };
     let request = begun.requests.remove(0);
+    let consumer = Arc::clone(&begun.consumer);
     match open(&service, &begun, request) {
-        Ok(subscription) => consume(subscription, begun).await,
-        Err(status) => begun.consumer.end(Err(status)),
+        Ok(subscription) => {
+            let cancellation = begun.cancellation.clone();
+            tokio::select! {
+                biased;
+                () = consume(subscription, begun) => {}
+                () = stopping(&cancellation) => consumer.end(Err(server_stops())),
+            }
+        }
+        Err(status) => consumer.end(Err(status)),
     }
 }
 
@@ -146,6 +164,7 @@ struct Begun {
     caller: Caller,
     consumer: Arc<Consumer>,
     receiver: Receiver,
+    cancellation: Cancellation,
     /// The first request, and what came with it.
     requests: Vec<Bytes>,
 }
@@ -156,6 +175,7 @@ async fn begin(service: &ServiceState, call: IncomingCall) -> Option<Begun> {
         metadata,
         mut receiver,
         sender,
+        cancellation,
         ..
     } = call;
     let consumer = Arc::new(Consumer::new(sender));
@@ -177,6 +197,7 @@ async fn begin(service: &ServiceState, call: IncomingCall) -> Option<Begun> {
                 caller,
                 consumer,
                 receiver,
+                cancellation,
                 requests,
             });
         }
@@ -218,8 +239,9 @@ fn subscribe(
 /// How a call ended, for what was written to it and may not have arrived.
 fn how_left(receiver: &Receiver) -> Left {
     match receiver.ended().map(|ended| ended.by) {
-        Some(EndedBy::Peer | EndedBy::Status | EndedBy::Deadline) => Left::Cancelled,
-        // A loss, or what is not known not to be one: rather twice than not at all.
+        Some(EndedBy::Peer | EndedBy::Status) => Left::Cancelled,
+        // A loss, or what is not known not to be one: rather twice than not at all. A deadline passes on this side too when
+        // nobody is there any more.
         Some(_) | None => Left::Broken,
     }
 }

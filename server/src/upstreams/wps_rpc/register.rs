@@ -21,7 +21,11 @@ use crate::{
 /// Handles one call.
 pub(super) async fn run(service: Arc<ServiceState>, mut call: IncomingCall) {
     let asked = ask(&service, &call.metadata, &mut call.receiver).await;
-    let (machine, register) = match asked {
+    let asked = asked.and_then(|(machine, register)| {
+        let hub = service.hub(&register.hub)?;
+        Ok((machine, register, hub))
+    });
+    let (machine, register, hub) = match asked {
         Ok(asked) => asked,
         Err(status) => {
             // An ended call has told its peer already.
@@ -36,7 +40,6 @@ pub(super) async fn run(service: Arc<ServiceState>, mut call: IncomingCall) {
         peer = %call.peer,
         "an upstream registers in plain calls"
     );
-    let hub = service.hub(&register.hub);
     let key = hub.new_link_key();
     let link = Arc::new(Link::in_calls(call.sender, key, machine));
     let registered = Registered { hub, key, link };
@@ -101,7 +104,10 @@ impl Registered {
         if reason == CancelReason::Stopping {
             // It may still finish: with the answers to what it was sent.
             self.hub.turn([Input::Drain(self.key)]);
-            self.link.ended().await;
+            tokio::select! {
+                () = self.link.ended() => {}
+                () = self.link.call_ended() => {}
+            }
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use headwater_proto::push_channel::{ConnRequest, consume_request::Request};
-use headwater_rpc::Code;
+use headwater_rpc::{Client as RpcClient, Code, Server, ServerConfig};
 
 use super::*;
 use crate::support::*;
@@ -53,6 +53,31 @@ async fn s3_16_what_a_consumer_had_that_cancels_comes_not_again() {
         let mut next = Consumer::push(&client, channel("c")).await;
         assert_eq!(next.places(1).await, [(3, false)], "{url}");
     }
+}
+
+/// S3-16: a deadline of the server says nothing of whether anybody is there: what was in doubt goes to the next consumer.
+#[tokio::test(start_paused = true)]
+async fn s3_16_what_a_consumer_had_when_its_time_was_over_goes_to_the_next_one_marked() {
+    let site = Site::start(open()).await;
+    let (bounded, server) = headwater_in_process::pair();
+    let bounded = RpcClient::new(bounded);
+    let config = ServerConfig {
+        timeout_max: Some(open().queue.in_doubt_timeout / 2),
+        ..ServerConfig::default()
+    };
+    let server = Server::new(server, site.service.router(), config);
+    let connecting = bounded.clone();
+    tokio::spawn(async move { connecting.connect().await });
+    tokio::spawn(async move { server.serve().await });
+    let mut consumer = Consumer::push(&bounded, channel("c")).await;
+    let client = site.client();
+    for text in ["a", "b"] {
+        submit(&client, "c", text).await;
+        assert_eq!(consumer.text().await, text);
+    }
+    assert_eq!(consumer.end().await, Code::DeadlineExceeded);
+    let mut next = Consumer::push(&client, channel("c")).await;
+    assert_eq!(next.places(2).await, [(1, true), (2, true)]);
 }
 
 /// S3-16: the time in doubt is over after 30 s; then a loss brings nothing back.

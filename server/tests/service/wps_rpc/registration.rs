@@ -5,7 +5,7 @@ use std::time::Duration;
 use headwater_proto::wps_rpc::{RegisterMessage, UserExistsRequest};
 use headwater_rpc::{CallOptions, Client, Code};
 
-use crate::{support::*, upstreams::echoed};
+use crate::{stops::Stopping, support::*, upstreams::echoed};
 
 #[tokio::test]
 async fn s1_01_an_application_without_a_port_registers_and_gets_events() {
@@ -188,4 +188,19 @@ async fn a_server_that_stops_ends_the_stream_once_what_it_sent_has_ended() {
     assert_eq!(app.end().await, Ok(()), "in order");
     let served = soon("the end of the server", serving).await;
     assert_eq!(served.expect("no panic"), Ok(()));
+}
+
+#[tokio::test]
+async fn a_server_that_stops_waits_for_no_stream_that_has_gone() {
+    let stage = Stage::start().await;
+    let stopping = Stopping::of(&stage.service);
+    let app = App::register(stopping.client.clone(), &token(&[]), registration()).await;
+    let mut app = app.expect("registered");
+    let mut client = app.admit(stage.knock("chat")).await;
+    client.event("say", "?", 1).await;
+    app.said().await;
+    stopping.stop();
+    quiet().await;
+    drop(app);
+    stopping.served().await;
 }
