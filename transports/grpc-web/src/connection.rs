@@ -11,7 +11,7 @@ use hyper_util::{
 use tokio::{
     net::TcpStream,
     select,
-    sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch},
+    sync::{Notify, OwnedSemaphorePermit, mpsc, watch},
     time::timeout,
 };
 use tonic_web::GrpcWebLayer;
@@ -31,7 +31,6 @@ pub(crate) struct Context {
     pub(crate) acceptor: Acceptor,
     pub(crate) cors: CorsLayer,
     pub(crate) tls: Option<Arc<TlsServer>>,
-    pub(crate) handshakes: Semaphore,
     pub(crate) stopping: watch::Receiver<bool>,
 }
 
@@ -51,7 +50,7 @@ pub(crate) async fn serve(
     let secured = select! {
         biased;
         _ = stopping.wait_for(|stopping| *stopping) => return,
-        secured = tls::secure(io, peer, context.tls.as_deref(), &context.handshakes) => secured,
+        secured = tls::secure(io, peer, context.tls.as_deref()) => secured,
     };
     match secured {
         Ok((io, peer)) => {
