@@ -182,7 +182,7 @@ impl Upstream {
                 biased;
                 () = stop.as_mut() => return Ok(()),
                 () = sleep_until(until) => {}
-                () = run_handlers(&mut self.engine) => {}
+                () = run_handlers(&mut self.engine, self.started) => {}
             }
         }
     }
@@ -208,7 +208,7 @@ impl Upstream {
             biased;
             () = stop.as_mut() => return Ended { stopping: true, ..Ended::unregistered(Ok(())) },
             opened = call => opened,
-            () = run_handlers(&mut self.engine) => return Ended::unregistered(Ok(())),
+            () = run_handlers(&mut self.engine, self.started) => return Ended::unregistered(Ok(())),
         };
         let wire = match opened {
             Ok(Ok(wire)) => wire,
@@ -357,9 +357,9 @@ async fn leave(client: &Client, mut connecting: JoinSet<Result<(), Status>>) {
 }
 
 /// Lets handlers go on while there is no call. Never done.
-async fn run_handlers(engine: &mut Engine) {
+async fn run_handlers(engine: &mut Engine, started: Instant) {
     poll_fn(|cx| {
-        engine.poll(cx);
+        engine.poll(Time::after_start(started.elapsed()), cx);
         Poll::Pending
     })
     .await

@@ -12,7 +12,7 @@ use super::{
     AnswerError, CommandError, CommandFailure, CommandId, Config, Delivery, Input, Output,
     Violation,
     commands::Commands,
-    lanes::{Kind, Lanes, Queued, Started},
+    lanes::{Finished, Kind, Lanes, Queued, Started},
     ranges::take_ranges,
     states::States,
 };
@@ -27,6 +27,8 @@ const COMMANDS_DEFAULT: u32 = 1024;
 ///
 /// - At most one handler of a connection runs at once, across breaks too, and its events start in the order in which they
 ///   came; what still waits when a link breaks is the service's to redeliver, except for notices, which are kept.
+/// - An event whose client was told that it failed, because it waited behind a slow handler for longer than the service
+///   does ([`v1::Event::time_left_ms`]), is settled and not started.
 /// - Acks and commands are numbered from 1 without holes, in the order of the calls.
 /// - Each command has one [`Output::Result`]. Those without a result when the link breaks end as
 ///   [`CommandFailure::Unknown`].
@@ -226,8 +228,9 @@ impl Link {
         self.answer(delivery, Kind::Message, Answer::Error(status))
     }
 
-    /// Says that the handler has ended: the event is settled, and the next one of its connection starts. Follows the
-    /// answer where there is one to give, at once or later.
+    /// Says that the handler has ended: the event is settled, and the next one of its connection starts that is not late
+    /// by the time of the latest input; after a while without one, [`Input::Timeout`] brings it. Follows the answer where
+    /// there is one to give, at once or later.
     ///
     /// # Errors
     ///
@@ -242,9 +245,14 @@ impl Link {
         if running.link == link && running.kind != Kind::Notice && running.answer.is_none() {
             return Err(AnswerError::Unanswered);
         }
-        let (ended, next) = self.lanes.finish(delivery);
-        if let Some(ended) = ended.filter(|ended| ended.link == link) {
+        let finished = self.lanes.finish(delivery, self.now);
+        let Finished { ended, late, next } = finished.ok_or(AnswerError::NotRunning)?;
+        if ended.link == link {
             self.settle(ended.seq, ended.bytes);
+        }
+        // What came on an earlier link and was waited for went with it.
+        for late in late {
+            self.settle(late.event.seq, late.bytes);
         }
         if let Some(next) = next {
             self.start(next);
@@ -385,6 +393,8 @@ impl Link {
             self.skipped += 1;
             return self.settle(event.seq, bytes);
         };
+        let until = waited_for(&event).filter(|_| kind != Kind::Notice);
+        let until = until.map(|left| self.now + left);
         let queued = Queued {
             event,
             connection,
@@ -392,6 +402,7 @@ impl Link {
             kind,
             bytes,
             link: self.link,
+            until,
             cancelled: false,
         };
         if self.drain == Drain::Over {
@@ -568,6 +579,14 @@ fn whose(event: &v1::Event) -> Option<(Arc<str>, u64, Kind)> {
     let kind = Kind::of(event.event.as_ref()?);
     let id = event.id.as_ref()?;
     Some((id.connection_id.as_str().into(), id.number, kind))
+}
+
+/// For how long the client waits for it.
+const fn waited_for(event: &v1::Event) -> Option<Duration> {
+    match event.time_left_ms {
+        0 => None,
+        left => Some(Duration::from_millis(left as u64)),
+    }
 }
 
 /// What an event counts for in the window: what the client put into it.

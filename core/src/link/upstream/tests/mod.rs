@@ -15,6 +15,7 @@ use super::*;
 use crate::time::{Time, Why};
 
 mod ends;
+mod late;
 
 struct Bench {
     link: Link,
