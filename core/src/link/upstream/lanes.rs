@@ -2,6 +2,7 @@
 
 use alloc::{boxed::Box, collections::VecDeque, sync::Arc, vec::Vec};
 
+use bytes::Bytes;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use headwater_proto::v1;
@@ -69,6 +70,8 @@ pub(super) struct Running {
     pub(super) bytes: u64,
     /// Which link it came on; an earlier one takes no answer.
     pub(super) link: u64,
+    /// The state that it came with.
+    pub(super) shown: Bytes,
     /// The number of its answer.
     pub(super) answer: Option<u64>,
 }
@@ -204,6 +207,7 @@ impl Lanes {
             seq: queued.event.seq,
             bytes: queued.bytes,
             link: queued.link,
+            shown: shown_state(&queued.event),
             answer: None,
         };
         self.running.insert(delivery, running);
@@ -213,4 +217,10 @@ impl Lanes {
             cancelled: queued.cancelled,
         }
     }
+}
+
+/// The state that an event shows.
+pub(super) fn shown_state(event: &v1::Event) -> Bytes {
+    let context = event.context.as_ref();
+    context.map_or_else(Bytes::new, |context| context.state.clone())
 }

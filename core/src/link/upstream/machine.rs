@@ -12,7 +12,7 @@ use super::{
     AnswerError, CommandError, CommandFailure, CommandId, Config, Delivery, Input, Output,
     Violation,
     commands::Commands,
-    lanes::{Finished, Kind, Lanes, Queued, Started},
+    lanes::{Finished, Kind, Lanes, Queued, Started, shown_state},
     ranges::take_ranges,
     states::States,
 };
@@ -499,8 +499,12 @@ impl Link {
             cancelled,
         } = started;
         let connection = event.id.as_ref().map_or("", |id| &id.connection_id);
-        if let Some(state) = self.states.latest(connection) {
-            event.context.get_or_insert_default().state = state.clone();
+        let shown = shown_state(&event);
+        if let Some(state) = self.states.instead_of(connection, &shown, self.now) {
+            event.context.get_or_insert_default().state = state;
+        }
+        if matches!(event.event, Some(v1::event::Event::Disconnected(_))) {
+            self.states.forget(connection);
         }
         self.outputs.push_back(Output::Start { delivery, event });
         if cancelled {
@@ -542,8 +546,8 @@ impl Link {
         self.seq = seq;
         running.answer = Some(seq);
         if let (Some(state), Some(id)) = (stored_state(&ack), &ack.id) {
-            let (connection, state) = (&id.connection_id, state.clone());
-            self.states.store(connection, seq, state, self.now);
+            let (connection, shown) = (&id.connection_id, &running.shown);
+            self.states.store(connection, seq, shown, state, self.now);
         }
         self.transmit(Sent::Ack(ack));
         Ok(seq)

@@ -16,6 +16,7 @@ use crate::time::{Time, Why};
 
 mod ends;
 mod late;
+mod stored;
 
 struct Bench {
     link: Link,
