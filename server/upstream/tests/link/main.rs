@@ -250,6 +250,27 @@ async fn a_stop_does_not_wait_for_a_handler_for_ever() {
     assert_eq!(running.task.await.expect("no panic"), Ok(()));
 }
 
+#[tokio::test(start_paused = true)]
+async fn the_longest_bounds_are_none() {
+    let mut service = Service::start(IN_PROCESS).await;
+    let config = service.config();
+    config.register_timeout = Duration::MAX;
+    config.drain_timeout = Duration::MAX;
+    let echo = Echo::default();
+    let gate = echo.gate.clone();
+    let closed = gate.lock().await;
+    let running = run(service.upstream(echo).expect("configured"));
+    let (mut call, _) = service.registered().await;
+    call.say(message(1, "c", 1, "wait"));
+    running.stop.send(()).expect("runs");
+    assert!(matches!(call.next().await, Sent::Drain(_)));
+    tokio::time::sleep(Duration::from_secs(30 * 60)).await;
+    drop(closed);
+    assert_eq!(reply(&call.next().await), (1, "c", 1), "half an hour later");
+    call.end(Ok(()));
+    assert_eq!(running.task.await.expect("no panic"), Ok(()));
+}
+
 /// S1-23, and the guarantee that an event is not handled once its client was told that it failed.
 #[tokio::test(start_paused = true)]
 async fn s1_23_a_handler_does_not_get_what_its_client_was_told_has_failed() {
