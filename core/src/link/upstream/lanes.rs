@@ -8,6 +8,7 @@ use hashbrown::HashMap;
 use headwater_proto::v1;
 use indexmap::IndexMap;
 
+use super::events::shown_state;
 use crate::time::Time;
 
 /// Names an event that was given out, until it is done. Counted from 1 over the life of a [`Link`](super::Link), so that
@@ -217,10 +218,4 @@ impl Lanes {
             cancelled: queued.cancelled,
         }
     }
-}
-
-/// The state that an event shows.
-pub(super) fn shown_state(event: &v1::Event) -> Bytes {
-    let context = event.context.as_ref();
-    context.map_or_else(Bytes::new, |context| context.state.clone())
 }

@@ -1,6 +1,6 @@
 //! The machine itself.
 
-use alloc::{boxed::Box, collections::VecDeque, sync::Arc, vec::Vec};
+use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
 use core::{fmt, time::Duration};
 
 use headwater_proto::v1::{
@@ -12,7 +12,8 @@ use super::{
     AnswerError, CommandError, CommandFailure, CommandId, Config, Delivery, Input, Output,
     Violation,
     commands::Commands,
-    lanes::{Finished, Kind, Lanes, Queued, Started, shown_state},
+    events::{event_bytes, shown_state, waited_for, whose},
+    lanes::{Finished, Kind, Lanes, Queued, Started},
     ranges::take_ranges,
     states::States,
 };
@@ -576,30 +577,6 @@ fn fits(field: &impl prost::Message, frame_bytes_max: u64) -> bool {
 
 const fn transmit(frame: Sent) -> Output {
     Output::Transmit(v1::UpstreamFrame { frame: Some(frame) })
-}
-
-/// The connection of an event, its number, and what it wants back; `None` if this version cannot tell.
-fn whose(event: &v1::Event) -> Option<(Arc<str>, u64, Kind)> {
-    let kind = Kind::of(event.event.as_ref()?);
-    let id = event.id.as_ref()?;
-    Some((id.connection_id.as_str().into(), id.number, kind))
-}
-
-/// For how long the client waits for it.
-const fn waited_for(event: &v1::Event) -> Option<Duration> {
-    match event.time_left_ms {
-        0 => None,
-        left => Some(Duration::from_millis(left as u64)),
-    }
-}
-
-/// What an event counts for in the window: what the client put into it.
-fn event_bytes(event: &v1::Event) -> u64 {
-    let Some(v1::event::Event::Message(message)) = &event.event else {
-        return 0;
-    };
-    let payload = message.payload.as_ref();
-    payload.map_or(0, |payload| payload.data.len() as u64)
 }
 
 /// What an answer stores for its connection.
