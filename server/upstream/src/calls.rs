@@ -175,7 +175,7 @@ impl CallsSession {
             while let Some(output) = self.machine.poll_output() {
                 self.perform(output, engine, now)?;
             }
-            engine.poll(cx);
+            engine.poll(now, cx);
             let mut quiet = true;
             for frame in engine.take_frames() {
                 self.machine.handle(Input::Said(frame));

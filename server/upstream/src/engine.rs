@@ -97,7 +97,9 @@ impl Engine {
 
     /// Runs handlers, answers and commands until all of them wait for something. What is to be sent is in
     /// [`Engine::take_frames`], what the driver must know in [`Engine::signal`].
-    pub(crate) fn poll(&mut self, cx: &mut TaskContext<'_>) {
+    pub(crate) fn poll(&mut self, now: Time, cx: &mut TaskContext<'_>) {
+        // A handler that ends late leaves late what waits behind it.
+        self.link.handle(Input::Timeout, now);
         self.hub.mailbox().attend();
         loop {
             self.drain_link();

@@ -103,7 +103,7 @@ impl Session {
                 let status = Status::new(Code::Unavailable, message);
                 return Poll::Ready(Step::Ended(Err(status)));
             }
-            engine.poll(cx);
+            engine.poll(now, cx);
             let was_blocked = self.blocked;
             self.send(engine);
             match polled {

@@ -267,7 +267,7 @@ impl TestUpstream {
 
     fn turn(&mut self, cx: &mut std::task::Context<'_>) {
         loop {
-            self.engine.poll(cx);
+            self.engine.poll(Time::ZERO, cx);
             let frames: Vec<_> = self.engine.take_frames().collect();
             if frames.is_empty() {
                 return;

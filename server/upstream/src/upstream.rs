@@ -177,12 +177,11 @@ impl Upstream {
             };
             let wait = waits.next_wait();
             tracing::warn!(hub = self.engine.hub().name(), %status, ?wait, "no link: dialling again");
-            let until = Instant::now() + wait;
             tokio::select! {
                 biased;
                 () = stop.as_mut() => return Ok(()),
-                () = sleep_until(until) => {}
-                () = run_handlers(&mut self.engine) => {}
+                () = at(Instant::now().checked_add(wait)) => {}
+                () = run_handlers(&mut self.engine, self.started) => {}
             }
         }
     }
@@ -208,7 +207,7 @@ impl Upstream {
             biased;
             () = stop.as_mut() => return Ended { stopping: true, ..Ended::unregistered(Ok(())) },
             opened = call => opened,
-            () = run_handlers(&mut self.engine) => return Ended::unregistered(Ok(())),
+            () = run_handlers(&mut self.engine, self.started) => return Ended::unregistered(Ok(())),
         };
         let wire = match opened {
             Ok(Ok(wire)) => wire,
@@ -258,7 +257,8 @@ impl Upstream {
         loop {
             let started = self.started;
             let engine = &mut self.engine;
-            let deadline = engine.deadline().map(|it| started + it.at.since_start());
+            let deadline = engine.deadline();
+            let deadline = deadline.and_then(|it| started.checked_add(it.at.since_start()));
             let blocked = wire.blocked().cloned();
             let step = tokio::select! {
                 biased;
@@ -272,7 +272,7 @@ impl Upstream {
                 }
                 () = stop.as_mut(), if !ended.stopping => {
                     ended.stopping = true;
-                    give_up = Some(Instant::now() + self.config.drain_timeout);
+                    give_up = self.give_up_at();
                     if !ended.registered {
                         wire.abort(Status::new(Code::Cancelled, "the upstream stops"));
                         return ended;
@@ -311,7 +311,7 @@ impl Upstream {
                 Step::Changed(Some(Signal::Draining { reconnect_within })) => {
                     tracing::info!(?reconnect_within, "the service leaves");
                     self.engine.link().drain();
-                    give_up.get_or_insert(Instant::now() + self.config.drain_timeout);
+                    give_up = give_up.or_else(|| self.give_up_at());
                 }
                 Step::Changed(Some(Signal::Drained)) => {
                     half_close.get_or_insert(Instant::now() + wire.linger());
@@ -327,6 +327,11 @@ impl Upstream {
 
     fn now(&self) -> Time {
         Time::after_start(self.started.elapsed())
+    }
+
+    /// When a graceful stop that begins now is over; `None` if it may take for ever.
+    fn give_up_at(&self) -> Option<Instant> {
+        Instant::now().checked_add(self.config.drain_timeout)
     }
 
     fn next_refresh(&self) -> Option<Instant> {
@@ -357,9 +362,9 @@ async fn leave(client: &Client, mut connecting: JoinSet<Result<(), Status>>) {
 }
 
 /// Lets handlers go on while there is no call. Never done.
-async fn run_handlers(engine: &mut Engine) {
+async fn run_handlers(engine: &mut Engine, started: Instant) {
     poll_fn(|cx| {
-        engine.poll(cx);
+        engine.poll(Time::after_start(started.elapsed()), cx);
         Poll::Pending
     })
     .await

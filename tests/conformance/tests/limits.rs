@@ -96,6 +96,24 @@ fn s4_43_a_stream_ends_by_the_limit_of_the_side_that_receives() {
     });
 }
 
+/// S4-43: the status is that of the limit also where an answer was given that has not left yet.
+#[test]
+fn s4_43_an_answer_that_has_not_left_hides_no_limit() {
+    for_each_transport(|transport| async move {
+        let config = ServerConfig {
+            receive_message_bytes_max: 100,
+            ..ServerConfig::default()
+        };
+        let pair = Fixture::with_config(transport, config).await;
+        let (sender, mut receiver) = open(&pair, CallOptions::default()).await;
+        // The server finds both in one read.
+        say(&sender, "echo before");
+        say(&sender, "x".repeat(101));
+        let (_, outcome) = read(&mut receiver).await;
+        assert_eq!(code(&outcome), Code::ResourceExhausted);
+    });
+}
+
 /// S4-42: the server hears of the client's deadline (`grpc-timeout`), and the handler can see it.
 #[test]
 fn s4_42_the_handler_sees_the_clients_deadline() {

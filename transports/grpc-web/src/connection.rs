@@ -11,7 +11,7 @@ use hyper_util::{
 use tokio::{
     net::TcpStream,
     select,
-    sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch},
+    sync::{Notify, OwnedSemaphorePermit, mpsc, watch},
     time::timeout,
 };
 use tonic_web::GrpcWebLayer;
@@ -31,7 +31,6 @@ pub(crate) struct Context {
     pub(crate) acceptor: Acceptor,
     pub(crate) cors: CorsLayer,
     pub(crate) tls: Option<Arc<TlsServer>>,
-    pub(crate) handshakes: Semaphore,
     pub(crate) stopping: watch::Receiver<bool>,
 }
 
@@ -44,6 +43,7 @@ pub(crate) async fn serve(
 ) {
     // Without it small frames wait for acknowledgements; a socket that refuses works all the same.
     let _ = io.set_nodelay(true);
+    context.config.watch(&io);
     let local = io.local_addr();
     let local = local.map(|addr| Address::Socket(addr).to_string());
     let peer = Peer::new(Address::Socket(from).to_string(), local.unwrap_or_default());
@@ -51,7 +51,7 @@ pub(crate) async fn serve(
     let secured = select! {
         biased;
         _ = stopping.wait_for(|stopping| *stopping) => return,
-        secured = tls::secure(io, peer, context.tls.as_deref(), &context.handshakes) => secured,
+        secured = tls::secure(io, peer, context.tls.as_deref()) => secured,
     };
     match secured {
         Ok((io, peer)) => {
@@ -124,6 +124,8 @@ fn http(config: &GrpcWebServerConfig) -> auto::Builder<TokioExecutor> {
         .timer(TokioTimer::new())
         .max_concurrent_streams(config.concurrent_streams_max)
         .max_header_list_size(bytes_max)
+        .initial_stream_window_size(config.stream_window())
+        .initial_connection_window_size(config.connection_window())
         .keep_alive_interval(config.keepalive_interval)
         .keep_alive_timeout(config.keepalive_timeout);
     http

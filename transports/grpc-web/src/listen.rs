@@ -78,14 +78,11 @@ impl GrpcWebServer {
     }
 
     fn context(&self, acceptor: Acceptor) -> Context {
-        let tls = self.tls.as_ref();
-        let handshakes = tls.map_or(0, |tls| tls.config().handshakes_max);
         Context {
             config: self.config.clone(),
             acceptor,
             cors: self.cors.clone(),
-            tls: tls.cloned(),
-            handshakes: Semaphore::new(handshakes.clamp(1, Semaphore::MAX_PERMITS)),
+            tls: self.tls.clone(),
             stopping: self.stopping.subscribe(),
         }
     }

@@ -7,10 +7,7 @@ use headwater_rpc::{Peer, tls::TlsServer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
-    sync::Semaphore,
-    time::timeout,
 };
-use tokio_rustls::TlsAcceptor;
 
 /// What ALPN may choose (RFC 7301; RFC 9113, 3.2).
 pub(crate) const ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
@@ -25,17 +22,11 @@ pub(crate) async fn secure(
     io: TcpStream,
     peer: Peer,
     tls: Option<&TlsServer>,
-    handshakes: &Semaphore,
 ) -> io::Result<(Box<dyn Io>, Peer)> {
     let Some(tls) = tls else {
         return Ok((Box::new(io), peer));
     };
-    let handshake = async {
-        // The semaphore is never closed.
-        let _place = handshakes.acquire().await;
-        TlsAcceptor::from(tls.current().await).accept(io).await
-    };
-    let stream = timeout(tls.config().handshake_timeout, handshake).await??;
+    let stream = tls.accept(io).await?;
     let (_, session) = stream.get_ref();
     let peer = match session.peer_certificates() {
         None => peer,

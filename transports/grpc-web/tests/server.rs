@@ -47,10 +47,16 @@ async fn serve(config: GrpcWebServerConfig) -> Place {
             let _ = call.sender.finish(Ok(()), Metadata::new());
         }
     });
+    let stall = Method::stream("Stall", Shape::ServerStreaming, |call| async {
+        // All of it is held, and nothing read.
+        let call = call;
+        call.sender.send("x".into()).await.expect("open");
+        call.cancellation.cancelled().await;
+    });
     let router = Router::new();
     let service = Service {
         name: "t.T".into(),
-        methods: vec![echo, wait],
+        methods: vec![echo, wait, stall],
     };
     router.add(service).expect("they are new");
     let transport = GrpcWebServer::bind("127.0.0.1:0", config).await;
@@ -244,6 +250,24 @@ async fn s4_86_closing_cancels_the_call() {
     drop(body);
     let why = soon("the handler over HTTP/2", place.cancelled.recv()).await;
     assert_eq!(why, Some(CancelReason::Peer));
+}
+
+/// A handler that does not read holds back its own client alone, not all calls of the connection.
+#[tokio::test]
+async fn one_unread_stream_does_not_stop_the_others() {
+    let place = serve(GrpcWebServerConfig::default()).await;
+    let io = TokioIo::new(place.connect().await);
+    let handshake = conn::http2::handshake(TokioExecutor::new(), io).await;
+    let (mut sender, connection) = handshake.expect("HTTP/2");
+    tokio::spawn(connection);
+    // More than one stream may send, and than a connection may by hyper's default.
+    let large = vec![0; 6 << 20];
+    let stalled = sender.send_request(request("Stall", WEB, large));
+    let _stalled = soon("an answer", stalled).await.expect("an answer");
+    let answer = sender.send_request(request("Echo", WEB, X));
+    let answer = soon("the other's answer", answer).await.expect("an answer");
+    let body = soon("its end", answer.into_body().collect()).await;
+    assert!(body.expect("whole").to_bytes().starts_with(X));
 }
 
 /// An open call is told and ends regularly, an idle connection is closed, and then the server has stopped.

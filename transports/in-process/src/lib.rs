@@ -23,13 +23,15 @@ use headwater_rpc::{
     AcceptedStream, Acceptor, ClientTransport, Closed, Code, Inbound, Outbound, Peer, Pulled,
     Received, RequestHeaders, ServerTransport, Status,
 };
-use tokio::sync::watch;
+use tokio::{select, sync::watch};
 
 pub use names::Names;
 
 /// The client's end.
 pub struct InProcessClient {
     listener: Arc<watch::Sender<Listener>>,
+    /// Nobody may wait for the server any more.
+    refusing: watch::Sender<bool>,
     stopping: watch::Sender<bool>,
 }
 
@@ -68,12 +70,25 @@ impl ClientTransport for InProcessClient {
         self.stopping.send_replace(true);
     }
 
+    fn refuse_waiting(&self) {
+        self.refusing.send_replace(true);
+    }
+
     async fn open(
         &self,
         headers: RequestHeaders,
         outbound: Outbound,
     ) -> Result<Box<dyn Inbound>, Status> {
-        let acceptor = self.acceptor().await?;
+        let mut refusing = self.refusing.subscribe();
+        let acceptor = select! {
+            biased;
+            acceptor = self.acceptor() => acceptor?,
+            // The sender is part of `self`, so it cannot be gone.
+            _ = refusing.wait_for(|refusing| *refusing) => {
+                let message = "the client is stopping, and the server has not started";
+                return Err(Status::new(Code::FailedPrecondition, message));
+            }
+        };
         let here = format!("in-process:{}", process::id());
         let peer = Peer::new(here.clone(), here);
         let requests = Box::new(Pipe(outbound));
@@ -86,6 +101,7 @@ impl InProcessClient {
     fn new(listener: Arc<watch::Sender<Listener>>) -> Self {
         Self {
             listener,
+            refusing: watch::Sender::new(false),
             stopping: watch::Sender::new(false),
         }
     }

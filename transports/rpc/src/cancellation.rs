@@ -1,17 +1,11 @@
 //! How a handler learns that it works for nobody.
 
-use std::{
-    fmt,
-    future::{Future, poll_fn},
-    pin::pin,
-    sync::Arc,
-    task::Poll,
-};
+use std::{fmt, future::Future, pin::pin, sync::Arc};
 
 use headwater_core::call::EndedBy;
 use tokio::time::Instant;
 
-use crate::shared::{Shared, Side, State, register};
+use crate::shared::{Shared, Side, State};
 
 /// Why a handler works for nobody any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -58,16 +52,14 @@ impl Cancellation {
     ///
     /// Nothing is lost.
     pub async fn cancelled(&self) -> CancelReason {
-        poll_fn(|cx| {
-            self.call.look(|state| {
-                let Some(reason) = reason(state) else {
-                    register(&mut state.cancel_wakers, cx.waker());
-                    return Poll::Pending;
-                };
-                Poll::Ready(reason)
-            })
-        })
-        .await
+        loop {
+            // From here on it is told, also before it is polled.
+            let over = self.call.over.notified();
+            if let Some(reason) = self.call.look(|state| reason(state)) {
+                return reason;
+            }
+            over.await;
+        }
     }
 
     /// Runs `operation` to its end. If the call is cancelled before that, or was before, `on_cancel` is called with the

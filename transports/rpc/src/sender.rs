@@ -368,16 +368,14 @@ impl Sender {
     ///
     /// Nothing is lost.
     pub async fn ended(&self) {
-        poll_fn(|cx| {
-            self.call.look(|state| {
-                if state.ended.is_some() {
-                    return Poll::Ready(());
-                }
-                register(&mut state.cancel_wakers, cx.waker());
-                Poll::Pending
-            })
-        })
-        .await;
+        loop {
+            // From here on it is told, also before it is polled.
+            let over = self.call.over.notified();
+            if self.is_ended() {
+                return;
+            }
+            over.await;
+        }
     }
 }
 

@@ -23,7 +23,7 @@ use headwater_core::{
     },
 };
 use headwater_proto::{Code, Metadata, Status, grpc::framing::PREFIX_BYTES};
-use tokio::{runtime::Handle, task::AbortHandle, time::Instant};
+use tokio::{runtime::Handle, sync::Notify, task::AbortHandle, time::Instant};
 
 use crate::{
     attempts::Kept, interceptor::Stage, registry::Registration, run::Run, transport::Inbound,
@@ -68,6 +68,9 @@ pub(crate) struct Shared {
     senders: AtomicUsize,
     /// Whether the initial metadata have passed the sender's transforms, if it has any.
     pub(crate) headers_sent: Once,
+    /// Tells those who wait for the end of the call, or for the server to stop. It forgets who waits no longer, however
+    /// many of them a long call has.
+    pub(crate) over: Notify,
     pub(crate) receive_message_bytes_max: usize,
     pub(crate) shape: Shape,
 }
@@ -104,7 +107,8 @@ pub(crate) struct State {
     pub(crate) writable_wakers: Vec<Waker>,
     /// For the next time that the transport takes messages.
     pub(crate) taken_wakers: Vec<Waker>,
-    pub(crate) cancel_wakers: Vec<Waker>,
+    /// Of the transport, a task for each attempt.
+    pub(crate) reset_wakers: Vec<Waker>,
     timer: Option<AbortHandle>,
     registration: Option<Registration>,
 }
@@ -121,7 +125,7 @@ struct After {
 struct Rare {
     receiver: Option<Waker>,
     writable: Vec<Waker>,
-    cancel: Vec<Waker>,
+    reset: Vec<Waker>,
     ended: bool,
     end_stages: Option<(Vec<Arc<Stage>>, Trailers)>,
     timer: Option<AbortHandle>,
@@ -161,13 +165,14 @@ impl Shared {
                 receiver_waker: None,
                 writable_wakers: Vec::new(),
                 taken_wakers: Vec::new(),
-                cancel_wakers: Vec::new(),
+                reset_wakers: Vec::new(),
                 timer: None,
                 registration: None,
             }),
             inbound: Mutex::new(None),
             senders: AtomicUsize::new(0),
             headers_sent: Once::new(),
+            over: Notify::new(),
         })
     }
 
@@ -259,8 +264,11 @@ impl Shared {
             }
         }
         let wakers = after.receiver.into_iter().chain(after.writable);
-        for waker in wakers.chain(after.cancel) {
+        for waker in wakers.chain(after.reset) {
             waker.wake();
+        }
+        if after.ended {
+            self.over.notify_waiters();
         }
     }
 
@@ -315,13 +323,8 @@ impl Shared {
 
     /// The server has begun to stop: handlers are told, and may still finish.
     pub(crate) fn begin_stopping(&self) {
-        let wakers = self.look(|state| {
-            state.stopping = true;
-            mem::take(&mut state.cancel_wakers)
-        });
-        for waker in wakers {
-            waker.wake();
-        }
+        self.look(|state| state.stopping = true);
+        self.over.notify_waiters();
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {
@@ -547,7 +550,7 @@ impl State {
                 rare.receiver = self.receiver_waker.take();
                 rare.writable.append(&mut self.writable_wakers);
                 rare.writable.append(&mut self.taken_wakers);
-                rare.cancel.append(&mut self.cancel_wakers);
+                rare.reset.append(&mut self.reset_wakers);
             }
             // Events of a later core that this driver does not know change nothing here.
             _ => {}

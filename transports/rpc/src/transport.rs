@@ -281,7 +281,7 @@ impl ResetWatch {
                 return Poll::Ready(());
             }
             if state.ended.is_none() {
-                register(&mut state.cancel_wakers, cx.waker());
+                register(&mut state.reset_wakers, cx.waker());
             }
             Poll::Pending
         })

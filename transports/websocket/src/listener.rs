@@ -15,7 +15,7 @@ use tokio::{
 
 use crate::{
     ALPN, Peer, connection,
-    tls::Secure,
+    tls::secure,
     wire::{Wire, WireStream},
 };
 
@@ -138,14 +138,14 @@ impl Listener {
             let wire = admit(stream, &places, send_buffer_bytes, is_plain);
             Ok((wire, Peer { address }))
         };
-        let secure = tls.map(|tls| Arc::new(Secure::new(tls)));
+        let tls = tls.map(Arc::new);
         let begin = |wire: Wire, peer: Peer, stopping| {
             let (builder, service) = (builder.clone(), service.clone());
-            let secure = secure.clone();
+            let tls = tls.clone();
             tokio::spawn(async move {
-                let wire = match secure {
+                let wire = match tls {
                     None => wire,
-                    Some(secure) => match secure.accept(wire).await {
+                    Some(tls) => match secure(&tls, wire).await {
                         Ok(wire) => wire,
                         Err(error) => {
                             tracing::debug!(%peer.address, %error, "no tls");

@@ -15,49 +15,19 @@ use socket2::SockRef;
 use tokio::{
     io::{AsyncRead as _, AsyncWrite as _, ReadBuf},
     net::TcpStream,
-    sync::Semaphore,
-    time::timeout,
 };
-use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_rustls::server::TlsStream;
 
 use crate::wire::{Wire, WireStream};
 
-/// What accepting with TLS takes.
-pub(crate) struct Secure {
-    tls: TlsServer,
-    /// Places for handshakes.
-    handshakes: Semaphore,
-}
-
-impl Secure {
-    pub(crate) fn new(tls: TlsServer) -> Self {
-        let places = tls.config().handshakes_max;
-        Self {
-            tls,
-            handshakes: Semaphore::new(places.clamp(1, Semaphore::MAX_PERMITS)),
-        }
-    }
-
-    /// The handshake on a new connection, within its time.
-    pub(crate) async fn accept(&self, wire: Wire) -> io::Result<Wire> {
-        let handshake = timeout(self.tls.config().handshake_timeout, self.handshake(wire));
-        let late = |_| io::Error::new(ErrorKind::TimedOut, "the handshake took too long");
-        handshake.await.map_err(late)?
-    }
-
-    async fn handshake(&self, wire: Wire) -> io::Result<Wire> {
-        let Wire { stream, place } = wire;
-        let stream = match stream {
-            WireStream::Tls(_) => stream,
-            WireStream::Tcp(tcp) => {
-                // It is never closed.
-                let _place = self.handshakes.acquire().await;
-                let acceptor = TlsAcceptor::from(self.tls.current().await);
-                WireStream::Tls(Box::new(acceptor.accept(tcp).await?))
-            }
-        };
-        Ok(Wire { stream, place })
-    }
+/// The handshake on a new connection, within its time.
+pub(crate) async fn secure(tls: &TlsServer, wire: Wire) -> io::Result<Wire> {
+    let Wire { stream, place } = wire;
+    let stream = match stream {
+        WireStream::Tls(_) => stream,
+        WireStream::Tcp(tcp) => WireStream::Tls(Box::new(tls.accept(tcp).await?)),
+    };
+    Ok(Wire { stream, place })
 }
 
 /// Both halves of a TLS connection. Reading may have to write and the other way round, so whatever the socket is ready

@@ -7,6 +7,7 @@ use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     format,
     string::String,
+    time::Duration,
     vec::Vec,
 };
 
@@ -20,20 +21,21 @@ use crate::time::Time;
 
 #[derive(Debug, Clone)]
 enum Step {
-    Event { connection: u8, notice: bool },
+    Event { connection: u8, left: Option<u32> },
     Finish { nth: usize },
     Answer { nth: usize },
     Command,
     Result { nth: usize },
     Cancel { connection: u8, number: u64 },
     Break { resumed: bool },
+    Pass { seconds: u64 },
     Drain,
 }
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        6 => (0..4_u8, any::<bool>())
-            .prop_map(|(connection, notice)| Step::Event { connection, notice }),
+        6 => (0..4_u8, prop::option::of(1..5_u32))
+            .prop_map(|(connection, left)| Step::Event { connection, left }),
         5 => (0..8_usize).prop_map(|nth| Step::Finish { nth }),
         3 => (0..8_usize).prop_map(|nth| Step::Answer { nth }),
         3 => Just(Step::Command),
@@ -41,6 +43,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..4_u8, 0..9_u64)
             .prop_map(|(connection, number)| Step::Cancel { connection, number }),
         1 => any::<bool>().prop_map(|resumed| Step::Break { resumed }),
+        2 => (0..3_u64).prop_map(|seconds| Step::Pass { seconds }),
         4 => Just(Step::Drain),
     ]
 }
@@ -60,6 +63,9 @@ struct Model {
     settled: BTreeSet<u64>,
     commands_sent: Vec<u64>,
     commands: BTreeSet<CommandId>,
+    now: Time,
+    /// When the clients of messages hear that they have failed.
+    until: BTreeMap<(String, u64), Time>,
 }
 
 impl Model {
@@ -83,6 +89,12 @@ impl Model {
                     id.number
                 );
                 arrived.drain(..=at.unwrap_or_default());
+                let until = self.until.get(&(connection.clone(), id.number));
+                prop_assert!(
+                    until.is_none_or(|until| self.now < *until),
+                    "{connection} {} started when its client had heard of failure",
+                    id.number
+                );
                 let message = matches!(event.event, Some(Kind::Message(_)));
                 prop_assert!(
                     self.started.insert(delivery),
@@ -140,19 +152,19 @@ impl Model {
     }
 }
 
-fn say(link: &mut Link, said: Said) {
+fn say(link: &mut Link, said: Said, now: Time) {
     let frame = v1::ServiceFrame { frame: Some(said) };
-    link.handle(Input::Frame(frame), Time::ZERO);
+    link.handle(Input::Frame(frame), now);
 }
 
-fn open(link: &mut Link, resumed: bool, applied: u64) {
-    link.handle(Input::Opened, Time::ZERO);
+fn open(link: &mut Link, resumed: bool, applied: u64, now: Time) {
+    link.handle(Input::Opened, now);
     let registered = v1::Registered {
         resumed,
         applied,
         ..v1::Registered::default()
     };
-    say(link, Said::Registered(registered.into()));
+    say(link, Said::Registered(registered.into()), now);
 }
 
 fn drain(link: &mut Link, model: &mut Model) -> Result<(), TestCaseError> {
@@ -164,17 +176,20 @@ fn drain(link: &mut Link, model: &mut Model) -> Result<(), TestCaseError> {
 
 fn take(link: &mut Link, model: &mut Model, step: Step) -> Result<(), TestCaseError> {
     match step {
-        Step::Event { connection, notice } => {
+        Step::Event { connection, left } => {
             model.event_seq += 1;
             let number = model.numbers.entry(connection).or_default();
             *number += 1;
             let name = format!("c{connection}");
             let arrived = model.arrived.entry(name.clone()).or_default();
             arrived.push_back(*number);
-            let kind = if notice {
-                Kind::Connected(v1::Connected {})
-            } else {
-                Kind::Message(v1::Message::default())
+            let kind = match left {
+                None => Kind::Connected(v1::Connected {}),
+                Some(seconds) => {
+                    let until = model.now + Duration::from_secs(seconds.into());
+                    model.until.insert((name.clone(), *number), until);
+                    Kind::Message(v1::Message::default())
+                }
             };
             let event = v1::Event {
                 seq: model.event_seq,
@@ -183,9 +198,10 @@ fn take(link: &mut Link, model: &mut Model, step: Step) -> Result<(), TestCaseEr
                     number: *number,
                 }),
                 event: Some(kind),
+                time_left_ms: left.map_or(0, |seconds| 1000 * seconds),
                 ..v1::Event::default()
             };
-            say(link, Said::Event(Box::new(event)));
+            say(link, Said::Event(Box::new(event)), model.now);
         }
         Step::Answer { nth } => {
             if let Some((delivery, _, _)) = model.running.get(nth)
@@ -220,7 +236,7 @@ fn take(link: &mut Link, model: &mut Model, step: Step) -> Result<(), TestCaseEr
                     seq,
                     ..v1::Result::default()
                 };
-                say(link, Said::Result(result));
+                say(link, Said::Result(result), model.now);
             }
         }
         Step::Cancel { connection, number } => {
@@ -228,10 +244,10 @@ fn take(link: &mut Link, model: &mut Model, step: Step) -> Result<(), TestCaseEr
                 connection_id: format!("c{connection}"),
                 number,
             };
-            say(link, Said::Cancel(v1::Cancel { id: Some(id) }));
+            say(link, Said::Cancel(v1::Cancel { id: Some(id) }), model.now);
         }
         Step::Break { resumed } => {
-            link.handle(Input::Closed, Time::ZERO);
+            link.handle(Input::Closed, model.now);
             drain(link, model)?;
             prop_assert!(model.commands.is_empty(), "a command without an end");
             let applied = if resumed { model.sent_seq } else { 0 };
@@ -241,7 +257,13 @@ fn take(link: &mut Link, model: &mut Model, step: Step) -> Result<(), TestCaseEr
             }
             model.sent_seq = applied;
             model.commands_sent.clear();
-            open(link, resumed, applied);
+            open(link, resumed, applied, model.now);
+        }
+        Step::Pass { seconds } => {
+            // What was started so far was started before.
+            drain(link, model)?;
+            model.now = model.now + Duration::from_secs(seconds);
+            link.handle(Input::Timeout, model.now);
         }
         Step::Drain => drain(link, model)?,
     }
@@ -259,7 +281,7 @@ proptest! {
     ) {
         let mut link = Link::new(Config::default());
         let mut model = Model::default();
-        open(&mut link, false, 0);
+        open(&mut link, false, 0, Time::ZERO);
         for step in steps {
             take(&mut link, &mut model, step)?;
         }

@@ -1,11 +1,15 @@
 //! The lanes: one for each connection that has an event here.
 
-use alloc::{boxed::Box, collections::VecDeque, sync::Arc};
+use alloc::{boxed::Box, collections::VecDeque, sync::Arc, vec::Vec};
 
+use bytes::Bytes;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use headwater_proto::v1;
 use indexmap::IndexMap;
+
+use super::events::shown_state;
+use crate::time::Time;
 
 /// Names an event that was given out, until it is done. Counted from 1 over the life of a [`Link`](super::Link), so that
 /// it never names a second event.
@@ -46,7 +50,15 @@ pub(super) struct Queued {
     pub(super) kind: Kind,
     pub(super) bytes: u64,
     pub(super) link: u64,
+    /// When the service tells the client that it has failed, at the latest; `None` if nobody waits for it.
+    pub(super) until: Option<Time>,
     pub(super) cancelled: bool,
+}
+
+impl Queued {
+    fn is_late(&self, now: Time) -> bool {
+        self.until.is_some_and(|until| until <= now)
+    }
 }
 
 /// An event whose handler runs.
@@ -59,6 +71,8 @@ pub(super) struct Running {
     pub(super) bytes: u64,
     /// Which link it came on; an earlier one takes no answer.
     pub(super) link: u64,
+    /// The state that it came with.
+    pub(super) shown: Bytes,
     /// The number of its answer.
     pub(super) answer: Option<u64>,
 }
@@ -84,6 +98,15 @@ pub(super) struct Lanes {
     lanes: IndexMap<Arc<str>, Lane, FixedState>,
     running: HashMap<Delivery, Running, FixedState>,
     minted: u64,
+}
+
+/// What comes of the end of a handler.
+#[derive(Debug)]
+pub(super) struct Finished {
+    pub(super) ended: Running,
+    /// What waited for so long that its client was told of a failure: nobody gets it.
+    pub(super) late: Vec<Queued>,
+    pub(super) next: Option<Started>,
 }
 
 /// What is to be started.
@@ -128,25 +151,27 @@ impl Lanes {
         Some(started)
     }
 
-    /// Ends what runs, and starts what comes next in its lane.
-    pub(super) fn finish(&mut self, delivery: Delivery) -> (Option<Running>, Option<Started>) {
-        let Some(ended) = self.running.remove(&delivery) else {
-            return (None, None);
-        };
+    /// Ends what runs, and starts what comes next in its lane and is not late.
+    pub(super) fn finish(&mut self, delivery: Delivery, now: Time) -> Option<Finished> {
+        let ended = self.running.remove(&delivery)?;
         let connection = &*ended.connection;
-        let next = self
-            .lanes
-            .get_mut(connection)
-            .and_then(|lane| lane.queue.pop_front());
-        let Some(next) = next else {
-            self.lanes.swap_remove(connection);
-            return (Some(ended), None);
-        };
-        let started = self.start(next);
+        let mut late = Vec::new();
+        let mut next = None;
         if let Some(lane) = self.lanes.get_mut(connection) {
-            lane.running = started.delivery;
+            while let Some(queued) = lane.queue.pop_front_if(|queued| queued.is_late(now)) {
+                late.push(queued);
+            }
+            next = lane.queue.pop_front();
         }
-        (Some(ended), Some(started))
+        let next = next.map(|next| self.start(next));
+        match (&next, self.lanes.get_mut(connection)) {
+            (Some(started), Some(lane)) => lane.running = started.delivery,
+            (Some(_), None) => {}
+            (None, _) => {
+                self.lanes.swap_remove(connection);
+            }
+        }
+        Some(Finished { ended, late, next })
     }
 
     /// Notes that the client of this event has gone. Says which handler to tell; an event that waits is told when it
@@ -183,6 +208,7 @@ impl Lanes {
             seq: queued.event.seq,
             bytes: queued.bytes,
             link: queued.link,
+            shown: shown_state(&queued.event),
             answer: None,
         };
         self.running.insert(delivery, running);

@@ -1,6 +1,6 @@
 //! The machine itself.
 
-use alloc::{boxed::Box, collections::VecDeque, sync::Arc, vec::Vec};
+use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
 use core::{fmt, time::Duration};
 
 use headwater_proto::v1::{
@@ -12,7 +12,8 @@ use super::{
     AnswerError, CommandError, CommandFailure, CommandId, Config, Delivery, Input, Output,
     Violation,
     commands::Commands,
-    lanes::{Kind, Lanes, Queued, Started},
+    events::{event_bytes, shown_state, waited_for, whose},
+    lanes::{Finished, Kind, Lanes, Queued, Started},
     ranges::take_ranges,
     states::States,
 };
@@ -27,6 +28,8 @@ const COMMANDS_DEFAULT: u32 = 1024;
 ///
 /// - At most one handler of a connection runs at once, across breaks too, and its events start in the order in which they
 ///   came; what still waits when a link breaks is the service's to redeliver, except for notices, which are kept.
+/// - An event whose client was told that it failed, because it waited behind a slow handler for longer than the service
+///   does ([`v1::Event::time_left_ms`]), is settled and not started.
 /// - Acks and commands are numbered from 1 without holes, in the order of the calls.
 /// - Each command has one [`Output::Result`]. Those without a result when the link breaks end as
 ///   [`CommandFailure::Unknown`].
@@ -226,8 +229,9 @@ impl Link {
         self.answer(delivery, Kind::Message, Answer::Error(status))
     }
 
-    /// Says that the handler has ended: the event is settled, and the next one of its connection starts. Follows the
-    /// answer where there is one to give, at once or later.
+    /// Says that the handler has ended: the event is settled, and the next one of its connection starts that is not late
+    /// by the time of the latest input; after a while without one, [`Input::Timeout`] brings it. Follows the answer where
+    /// there is one to give, at once or later.
     ///
     /// # Errors
     ///
@@ -242,9 +246,14 @@ impl Link {
         if running.link == link && running.kind != Kind::Notice && running.answer.is_none() {
             return Err(AnswerError::Unanswered);
         }
-        let (ended, next) = self.lanes.finish(delivery);
-        if let Some(ended) = ended.filter(|ended| ended.link == link) {
+        let finished = self.lanes.finish(delivery, self.now);
+        let Finished { ended, late, next } = finished.ok_or(AnswerError::NotRunning)?;
+        if ended.link == link {
             self.settle(ended.seq, ended.bytes);
+        }
+        // What came on an earlier link and was waited for went with it.
+        for late in late {
+            self.settle(late.event.seq, late.bytes);
         }
         if let Some(next) = next {
             self.start(next);
@@ -385,6 +394,8 @@ impl Link {
             self.skipped += 1;
             return self.settle(event.seq, bytes);
         };
+        let until = waited_for(&event).filter(|_| kind != Kind::Notice);
+        let until = until.map(|left| self.now + left);
         let queued = Queued {
             event,
             connection,
@@ -392,6 +403,7 @@ impl Link {
             kind,
             bytes,
             link: self.link,
+            until,
             cancelled: false,
         };
         if self.drain == Drain::Over {
@@ -488,8 +500,12 @@ impl Link {
             cancelled,
         } = started;
         let connection = event.id.as_ref().map_or("", |id| &id.connection_id);
-        if let Some(state) = self.states.latest(connection) {
-            event.context.get_or_insert_default().state = state.clone();
+        let shown = shown_state(&event);
+        if let Some(state) = self.states.instead_of(connection, &shown, self.now) {
+            event.context.get_or_insert_default().state = state;
+        }
+        if matches!(event.event, Some(v1::event::Event::Disconnected(_))) {
+            self.states.forget(connection);
         }
         self.outputs.push_back(Output::Start { delivery, event });
         if cancelled {
@@ -531,8 +547,8 @@ impl Link {
         self.seq = seq;
         running.answer = Some(seq);
         if let (Some(state), Some(id)) = (stored_state(&ack), &ack.id) {
-            let (connection, state) = (&id.connection_id, state.clone());
-            self.states.store(connection, seq, state, self.now);
+            let (connection, shown) = (&id.connection_id, &running.shown);
+            self.states.store(connection, seq, shown, state, self.now);
         }
         self.transmit(Sent::Ack(ack));
         Ok(seq)
@@ -561,22 +577,6 @@ fn fits(field: &impl prost::Message, frame_bytes_max: u64) -> bool {
 
 const fn transmit(frame: Sent) -> Output {
     Output::Transmit(v1::UpstreamFrame { frame: Some(frame) })
-}
-
-/// The connection of an event, its number, and what it wants back; `None` if this version cannot tell.
-fn whose(event: &v1::Event) -> Option<(Arc<str>, u64, Kind)> {
-    let kind = Kind::of(event.event.as_ref()?);
-    let id = event.id.as_ref()?;
-    Some((id.connection_id.as_str().into(), id.number, kind))
-}
-
-/// What an event counts for in the window: what the client put into it.
-fn event_bytes(event: &v1::Event) -> u64 {
-    let Some(v1::event::Event::Message(message)) = &event.event else {
-        return 0;
-    };
-    let payload = message.payload.as_ref();
-    payload.map_or(0, |payload| payload.data.len() as u64)
 }
 
 /// What an answer stores for its connection.

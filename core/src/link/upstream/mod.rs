@@ -30,6 +30,7 @@
 //! takes effect before it. Settled events and seen results are collected and told once a drain, not once an event.
 
 mod commands;
+mod events;
 mod lanes;
 mod machine;
 mod ranges;

@@ -80,7 +80,7 @@ pub enum Input {
     },
     /// The call is over, whatever ended it.
     Closed,
-    /// The moment of [`Link::poll_timeout`](super::Link::poll_timeout) has come.
+    /// The moment of [`Link::poll_timeout`](super::Link::poll_timeout) has come, or just time has passed.
     Timeout,
 }
 

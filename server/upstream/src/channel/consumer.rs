@@ -60,7 +60,7 @@ pub struct Consumer {
     /// Not before this moment.
     retry_at: Option<Instant>,
     call: Option<Call>,
-    /// Of a fan-out consumer, where it goes on when it comes back.
+    /// Where a fan-out consumer goes on when it comes back; for others, the epoch only.
     last: Place,
 }
 
@@ -212,32 +212,14 @@ impl Consumer {
             epoch: None,
             last_offset: 0,
         };
-        let open = push_channel::consume_request::Request::Open(self.request());
+        let open = push_channel::consume_request::Request::Open(request(
+            &self.channel,
+            &self.options,
+            &self.last,
+        ));
         // An ended call tells why where it is read.
         let _ = call.sender.try_send(encode(open));
         Ok(call)
-    }
-
-    fn request(&self) -> push_channel::ConnRequest {
-        let options = &self.options;
-        let mode = match options.mode {
-            ConsumerMode::Unspecified => push_channel::Mode::Unspecified,
-            ConsumerMode::Shared => push_channel::Mode::Shared,
-            ConsumerMode::Fanout => push_channel::Mode::Fanout,
-        };
-        // A group that is there keeps its place; one that is not goes on behind what was seen.
-        let from_offset = match self.last.offset {
-            0 => options.from_offset,
-            last => last.saturating_add(1),
-        };
-        push_channel::ConnRequest {
-            channel: self.channel.clone(),
-            group: options.group.clone(),
-            mode: mode.into(),
-            from_offset,
-            window: options.window,
-            epoch: String::from(&*self.last.epoch),
-        }
     }
 
     /// Sees to it that it is tried again, unless that is in vain.
@@ -249,6 +231,29 @@ impl Consumer {
         }
         tracing::warn!(channel = self.channel, %status, ?wait, "no consumer: connecting again");
         Ok(())
+    }
+}
+
+/// What a consumer that has received so much asks for.
+fn request(channel: &str, options: &ConsumerOptions, last: &Place) -> push_channel::ConnRequest {
+    let (mode, may_be_fanout) = match options.mode {
+        // A group with a name is never one consumer's own.
+        ConsumerMode::Unspecified => (push_channel::Mode::Unspecified, options.group.is_empty()),
+        ConsumerMode::Shared => (push_channel::Mode::Shared, false),
+        ConsumerMode::Fanout => (push_channel::Mode::Fanout, true),
+    };
+    // Where a group that is shared stands, nobody in it can tell: others may still hold what came before.
+    let from_offset = match last.offset {
+        last @ 1.. if may_be_fanout => last.saturating_add(1),
+        _ => options.from_offset,
+    };
+    push_channel::ConnRequest {
+        channel: channel.into(),
+        group: options.group.clone(),
+        mode: mode.into(),
+        from_offset,
+        window: options.window,
+        epoch: String::from(&*last.epoch),
     }
 }
 
@@ -288,5 +293,41 @@ impl fmt::Debug for Consumer {
             .field("channel", &self.channel)
             .field("options", &self.options)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// S3-10: only who has a group alone knows where it stands.
+    #[test]
+    fn s3_10_only_a_fan_out_consumer_goes_on_behind_what_it_received() {
+        let last = Place {
+            offset: 7,
+            epoch: "e".into(),
+        };
+        for (mode, group, expected) in [
+            (ConsumerMode::Fanout, "", 8),
+            (ConsumerMode::Unspecified, "", 8),
+            (ConsumerMode::Unspecified, "g", 2),
+            (ConsumerMode::Shared, "", 2),
+            (ConsumerMode::Shared, "g", 2),
+        ] {
+            let options = ConsumerOptions {
+                group: group.into(),
+                mode,
+                from_offset: 2,
+                window: 0,
+            };
+            let first = request("c", &options, &Place::default());
+            assert_eq!(first.from_offset, 2, "{mode:?} {group:?}");
+            let again = request("c", &options, &last);
+            assert_eq!(again.from_offset, expected, "{mode:?} {group:?}");
+            assert_eq!(
+                again.epoch, "e",
+                "a channel that begins anew gives all of it"
+            );
+        }
     }
 }

@@ -250,6 +250,57 @@ async fn a_stop_does_not_wait_for_a_handler_for_ever() {
     assert_eq!(running.task.await.expect("no panic"), Ok(()));
 }
 
+#[tokio::test(start_paused = true)]
+async fn the_longest_bounds_are_none() {
+    let mut service = Service::start(IN_PROCESS).await;
+    let config = service.config();
+    config.register_timeout = Duration::MAX;
+    config.drain_timeout = Duration::MAX;
+    let echo = Echo::default();
+    let gate = echo.gate.clone();
+    let closed = gate.lock().await;
+    let running = run(service.upstream(echo).expect("configured"));
+    let (mut call, _) = service.registered().await;
+    call.say(message(1, "c", 1, "wait"));
+    running.stop.send(()).expect("runs");
+    assert!(matches!(call.next().await, Sent::Drain(_)));
+    tokio::time::sleep(Duration::from_secs(30 * 60)).await;
+    drop(closed);
+    assert_eq!(reply(&call.next().await), (1, "c", 1), "half an hour later");
+    call.end(Ok(()));
+    assert_eq!(running.task.await.expect("no panic"), Ok(()));
+}
+
+/// S1-23, and the guarantee that an event is not handled once its client was told that it failed.
+#[tokio::test(start_paused = true)]
+async fn s1_23_a_handler_does_not_get_what_its_client_was_told_has_failed() {
+    let mut service = Service::start(IN_PROCESS).await;
+    let echo = Echo::default();
+    let gate = echo.gate.clone();
+    let closed = gate.lock().await;
+    let _running = run(service.upstream(echo).expect("configured"));
+    let (mut call, _) = service.registered().await;
+    call.say_all([
+        within(message(1, "c", 1, "wait"), 30_000),
+        within(message(2, "c", 2, "given up"), 10_000),
+        within(message(3, "c", 3, "in time"), 30_000),
+    ]);
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    drop(closed);
+    assert_eq!(reply(&call.next().await), (1, "c", 1));
+    assert_eq!(settled(&call.next().await), [(1, 2)], "both are over");
+    assert_eq!(reply(&call.next().await), (2, "c", 3));
+}
+
+/// An event whose client waits for so long.
+fn within(said: Said, millis: u32) -> Said {
+    let Said::Event(mut event) = said else {
+        panic!("an event, not {said:?}");
+    };
+    event.time_left_ms = millis;
+    Said::Event(event)
+}
+
 #[tokio::test]
 async fn s1_03_a_refused_registration_ends_the_run_and_is_not_tried_again() {
     let mut service = Service::start(IN_PROCESS).await;

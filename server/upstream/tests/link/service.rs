@@ -84,6 +84,11 @@ impl Service {
         Self { calls, config }
     }
 
+    /// Upstreams are configured otherwise from now on.
+    pub(crate) const fn config(&mut self) -> &mut UpstreamConfig {
+        &mut self.config
+    }
+
     pub(crate) fn upstream(&self, handler: impl Handler) -> Result<Upstream, ConfigError> {
         Upstream::new(self.config.clone(), handler)
     }

@@ -19,8 +19,8 @@ use headwater_rpc::{
 use http::{HeaderMap, HeaderValue, header};
 use tokio::{
     select,
-    sync::{OwnedSemaphorePermit, Semaphore, watch},
-    time::{Instant, sleep_until, timeout},
+    sync::{OwnedSemaphorePermit, watch},
+    time::{Instant, sleep_until},
 };
 use tonic::transport::server::TcpConnectInfo;
 
@@ -46,7 +46,6 @@ pub(super) struct Context {
     pub(super) acceptor: Acceptor,
     pub(super) mounts: Arc<Mounts>,
     pub(super) tls: Option<Arc<TlsServer>>,
-    pub(super) handshakes: Semaphore,
     pub(super) counters: ServerCounters,
     pub(super) stopping: watch::Receiver<bool>,
 }
@@ -241,12 +240,7 @@ async fn secure(accepted: Accepted, context: &Context) -> io::Result<Accepted> {
         return Ok(accepted);
     };
     let Accepted { io, peer, tcp } = accepted;
-    let handshake = async {
-        // The semaphore is never closed.
-        let _place = context.handshakes.acquire().await;
-        tls::accept(tls, io, peer).await
-    };
-    let (io, peer) = timeout(tls.config().handshake_timeout, handshake).await??;
+    let (io, peer) = tls::accept(tls, io, peer).await?;
     Ok(Accepted { io, peer, tcp })
 }
 

@@ -136,14 +136,11 @@ impl Http2Server {
     }
 
     fn context(&self, acceptor: Acceptor) -> Context {
-        let tls = self.tls.as_ref();
-        let handshakes = tls.map_or(0, |tls| tls.config().handshakes_max);
         Context {
             config: self.config.clone(),
             acceptor,
             mounts: Arc::new(self.mounts.clone()),
-            tls: tls.cloned(),
-            handshakes: Semaphore::new(handshakes.clamp(1, Semaphore::MAX_PERMITS)),
+            tls: self.tls.clone(),
             counters: self.counters.clone(),
             stopping: self.stopping.subscribe(),
         }

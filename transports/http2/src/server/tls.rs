@@ -4,7 +4,7 @@ use std::io;
 
 use bytes::Bytes;
 use headwater_rpc::{Peer, tls::TlsServer};
-use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_rustls::server::TlsStream;
 
 use crate::{ALPN, io::Io};
 
@@ -14,8 +14,7 @@ pub(super) async fn accept(
     io: Box<dyn Io>,
     peer: Peer,
 ) -> io::Result<(Box<dyn Io>, Peer)> {
-    let acceptor = TlsAcceptor::from(tls.current().await);
-    let stream = acceptor.accept(io).await?;
+    let stream = tls.accept(io).await?;
     let (_, session) = stream.get_ref();
     if tls.config().alpn_required && session.alpn_protocol() != Some(ALPN) {
         return Err(io::Error::new(

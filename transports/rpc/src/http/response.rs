@@ -19,9 +19,9 @@ pub fn begin(pulled: Pulled, encoded: &mut Encoded) -> Result<Response<()>, Resp
         (Pulled::Frames, None, Some(trailers)) => Err(trailers_only(trailers)),
         // The machine sends headers before any message.
         (Pulled::Frames, None, None) => Err(failed(Code::Internal, "a message before headers")),
-        (Pulled::Reset(_) | Pulled::Done, _, _) => {
-            Err(failed(Code::Cancelled, "the call was cancelled"))
-        }
+        // A reset of the stream would say less.
+        (Pulled::Reset(code), _, _) => Err(failed(code, "the call was reset")),
+        (Pulled::Done, _, _) => Err(failed(Code::Cancelled, "the call was cancelled")),
     }
 }
 

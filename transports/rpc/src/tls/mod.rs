@@ -9,6 +9,8 @@
 //! files that cannot be used change nothing, and are warned about (`tracing`, target `headwater_rpc`) once. So write new
 //! files beside the old ones and rename them; which goes first does not matter.
 
+#[cfg(feature = "tls-accept")]
+mod accept;
 mod client;
 #[cfg(feature = "dev-tls")]
 mod dev;

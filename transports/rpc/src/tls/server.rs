@@ -20,10 +20,11 @@ pub struct ServerTlsConfig {
     /// only is refused in either case; this is about those that ask for none. Without effect on other protocols: QUIC
     /// cannot do without ALPN (RFC 9001, 8.1), and WebSocket does not need it. Default: yes.
     pub alpn_required: bool,
-    /// How long a handshake may take, from the accept on. Default: 10 s.
+    /// How long a client may take for the handshake, from the accept on; and how long the handshake may wait for its
+    /// place beside that. Default: 10 s.
     pub handshake_timeout: Duration,
-    /// Handshakes under way at the same time; more wait, within their time. Bounds the work that connections cost which
-    /// never become one. At least 1. Default: 256.
+    /// Handshakes under way at the same time, from the client's first message on; more wait. Bounds the work that
+    /// connections cost which never become one. At least 1. Default: 256.
     pub handshakes_max: usize,
 }
 
@@ -98,6 +99,9 @@ impl ServerTlsConfig {
 pub struct TlsServer {
     config: ServerTlsConfig,
     rustls: Reload<ServerConfig>,
+    /// Places for handshakes.
+    #[cfg(feature = "tls-accept")]
+    pub(super) handshakes: tokio::sync::Semaphore,
 }
 
 /// What was loaded holds keys, and is not shown.
@@ -121,6 +125,8 @@ impl TlsServer {
         let rustls = Reload::new(config.files(), move || loading.load(&alpn));
         let invalid = |why| io::Error::new(io::ErrorKind::InvalidData, why);
         Ok(Self {
+            #[cfg(feature = "tls-accept")]
+            handshakes: super::accept::places(config.handshakes_max),
             config,
             rustls: rustls.map_err(invalid)?,
         })

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::{SinkExt as _, StreamExt as _, TryStreamExt as _};
+use futures_util::{SinkExt as _, StreamExt as _, TryStreamExt as _, future::join_all};
 use headwater_rpc::{Code, Request, Status};
 use headwater_websocket::zrpc::{BlobCodec, Ending, Framing, Proxy, ZrpcClient, ZrpcClientConfig};
 use tokio::net::TcpListener;
@@ -226,6 +226,31 @@ async fn a_lost_connection_is_unavailable() {
         .await
         .map_err(|status| status.code);
     assert_eq!(lost, Err(Code::Unavailable));
+}
+
+/// One dial is for all who wait for it, also if it fails: they do not dial one after the other.
+#[tokio::test]
+async fn calls_share_a_dial_and_its_failure() {
+    let listener = TcpListener::bind("127.0.0.1:0").await;
+    let listener = listener.expect("there is a free port");
+    let url = format!("ws://{}/", listener.local_addr().expect("it is bound"));
+    let client = ZrpcClient::new(&url, &ZrpcClientConfig::default()).expect("valid");
+    let client = headwater_rpc::Client::new(client);
+    let running = client.clone();
+    tokio::spawn(async move { running.connect().await });
+    let proxy = Proxy::new(client);
+    let calls = (0..5).map(|_| async { proxy.call("echo", "x").await?.all().await });
+    let refuse = async {
+        // All calls have begun before this is polled, and the next dial would not be answered.
+        drop(listener.accept().await.expect("the first dial"));
+    };
+    let both = async { tokio::join!(join_all(calls), refuse).0 };
+    let ended = within("all calls to fail", both).await;
+    let codes: Vec<_> = ended
+        .into_iter()
+        .map(|ended| ended.map_err(|status| status.code))
+        .collect();
+    assert_eq!(codes, vec![Err(Code::Unavailable); 5]);
 }
 
 /// The shared socket is dialled again after it was lost.

@@ -15,6 +15,8 @@ use super::*;
 use crate::time::{Time, Why};
 
 mod ends;
+mod late;
+mod stored;
 
 struct Bench {
     link: Link,

@@ -8,7 +8,14 @@ mod proxy;
 mod replies;
 mod wire;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use headwater_proto::zrpc::Ending;
@@ -83,8 +90,17 @@ pub enum Framing {
 pub struct ZrpcClient {
     dialer: Dialer,
     /// The socket that calls with ids share; dialled when one is wanted.
-    link: Mutex<Option<Arc<Link>>>,
+    shared: Mutex<Shared>,
+    /// How many dials ended without one.
+    fruitless: AtomicU64,
     stopping: watch::Sender<bool>,
+}
+
+/// What calls with ids share.
+struct Shared {
+    link: Option<Arc<Link>>,
+    /// How the last dial ended that brought none: with a server that has no call ids, or not at all.
+    fruitless: Result<(), Status>,
 }
 
 impl ZrpcClient {
@@ -96,26 +112,41 @@ impl ZrpcClient {
     pub fn new(url: &str, config: &ZrpcClientConfig) -> Result<Self, Status> {
         Ok(Self {
             dialer: Dialer::new(url, config)?,
-            link: Mutex::new(None),
+            shared: Mutex::new(Shared {
+                link: None,
+                fruitless: Ok(()),
+            }),
+            fruitless: AtomicU64::new(0),
             stopping: watch::Sender::new(false),
         })
     }
 
-    /// The shared socket, or what a server spoke that has no call ids, with a socket of its own.
+    /// The shared socket, or what a server spoke that has no call ids, with a socket of its own. One call dials; those that
+    /// come meanwhile wait, and what it learns holds for them all.
     async fn link(&self, headers: &RequestHeaders) -> Result<Result<Arc<Link>, PlainCall>, Status> {
-        let mut slot = self.link.lock().await;
-        if let Some(link) = slot.as_ref().filter(|link| link.is_open()) {
+        let before = self.fruitless.load(Ordering::Acquire);
+        let mut shared = self.shared.lock().await;
+        if let Some(link) = shared.link.as_ref().filter(|link| link.is_open()) {
             return Ok(Ok(Arc::clone(link)));
+        }
+        if self.fruitless.load(Ordering::Acquire) != before {
+            let fruitless = shared.fruitless.clone();
+            drop(shared);
+            fruitless?;
+            return Ok(Err(self.plain(Framing::Plain, headers).await?));
         }
         // The metadata of the first call are no business of the others; should the server not know call ids, they have to
         // be in the handshake, and so it is dialled again.
-        let (socket, spoken) = self.dialer.dial(Framing::Numbered, None).await?;
-        if spoken == Spoken::Numbered {
+        let dialled = self.dialer.dial(Framing::Numbered, None).await;
+        if let Ok((socket, Spoken::Numbered)) = dialled {
             let link = Arc::new(Link::start(socket, self.dialer.config()));
-            *slot = Some(Arc::clone(&link));
+            shared.link = Some(Arc::clone(&link));
             return Ok(Ok(link));
         }
-        drop(slot);
+        shared.fruitless = dialled.as_ref().map(|_| ()).map_err(Status::clone);
+        self.fruitless.fetch_add(1, Ordering::Release);
+        drop(shared);
+        let (socket, spoken) = dialled?;
         let carried = headers.metadata.is_empty() && headers.timeout.is_none();
         if carried {
             return Ok(Err(PlainCall::new(socket, spoken, self.dialer.config())));
@@ -138,7 +169,7 @@ impl ClientTransport for ZrpcClient {
         // The sender is part of `self`, so it cannot be gone.
         let _ = stopping.wait_for(|stopping| *stopping).await;
         // No call is open, so that nothing is lost.
-        self.link.lock().await.take();
+        self.shared.lock().await.link.take();
         Ok(())
     }
 
