@@ -99,7 +99,7 @@ fn next_stream(call: &Arc<Shared>) -> Option<Outbound> {
         state.stream += 1;
         state.discarding = false;
         state.taken = 0;
-        let mut waiting = mem::take(&mut state.cancel_wakers);
+        let mut waiting = mem::take(&mut state.reset_wakers);
         waiting.extend(state.transport_waker.take());
         Some((state.stream, waiting))
     })?;
