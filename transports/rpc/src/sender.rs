@@ -328,7 +328,7 @@ impl Sender {
                 }
                 (Side::Server, outcome) => {
                     let metadata = trailers.metadata;
-                    state.call.finish(Trailers { outcome, metadata })
+                    state.finish(Trailers { outcome, metadata })
                 }
             })
     }

@@ -17,6 +17,7 @@ use tokio::{runtime::Handle, time::timeout};
 use crate::{
     cancellation::Cancellation,
     compression::{SUPPORTED_ENCODINGS, supported_or_identity},
+    handlers::HandlerPermit,
     interceptor::{Filter, ServerInterceptor, ServerNext, chains::Chains},
     peer::Peer,
     receiver::Receiver,
@@ -99,16 +100,24 @@ pub struct AcceptedStream {
     pub peer: Peer,
     /// What the client sends. Dropping it means only that the request is not read further.
     pub inbound: Box<dyn Inbound>,
+    permit: Option<HandlerPermit>,
 }
 
 impl AcceptedStream {
-    /// All that a stream needs to become a call.
+    /// All that a stream needs to become a call. Its handler is not counted, unless [`AcceptedStream::permitted`] says so.
     pub const fn new(headers: RequestHeaders, peer: Peer, inbound: Box<dyn Inbound>) -> Self {
         Self {
             headers,
             peer,
             inbound,
+            permit: None,
         }
+    }
+
+    /// Has the handler hold this permit until it has ended its call or itself.
+    pub fn permitted(mut self, permit: HandlerPermit) -> Self {
+        self.permit = Some(permit);
+        self
     }
 }
 
@@ -153,6 +162,7 @@ impl Acceptor {
             mut headers,
             peer,
             inbound,
+            permit,
         } = accepted;
         let inner = &*self.inner;
         let (call, route) = inner.router.with_route(&headers.path, |route| {
@@ -173,7 +183,7 @@ impl Acceptor {
         let shape = route.as_ref().map(|route| route.shape).unwrap_or_default();
         let incoming = incoming(headers, shape, peer, Arc::clone(&call));
         match route {
-            Some(route) => inner.run(&route, call, incoming),
+            Some(route) => inner.run(&route, Running::new(call, permit), incoming),
             None => {
                 let message = format!("there is no method {}", incoming.path);
                 let status = Status::new(Code::Unimplemented, message);
@@ -193,6 +203,8 @@ impl Acceptor {
             mut headers,
             peer,
             inbound,
+            // No handler starts.
+            permit: _,
         } = accepted;
         let inner = &*self.inner;
         let (call, shape) = inner.router.with_route(&headers.path, |route| {
@@ -252,16 +264,16 @@ fn incoming(headers: RequestHeaders, shape: Shape, peer: Peer, call: Arc<Shared>
 
 impl Inner {
     /// Starts the handler, or what stands before it.
-    fn run(&self, route: &Arc<Route>, shared: Arc<Shared>, call: IncomingCall) {
+    fn run(&self, route: &Arc<Route>, running: Running, call: IncomingCall) {
         let route = Arc::clone(route);
         match self.interceptors.of(&call.path) {
             None => {
                 let handle = async move { route.handler.handle(call).await };
-                self.runtime().spawn(timed(shared, handle))
+                self.runtime().spawn(timed(running, handle))
             }
             Some(chain) => {
                 let next = ServerNext::new(chain, Arc::clone(&route.handler));
-                self.runtime().spawn(timed(shared, next.run(call)))
+                self.runtime().spawn(timed(running, next.run(call)))
             }
         };
     }
@@ -288,8 +300,34 @@ impl Inner {
     }
 }
 
+/// A call whose handler runs until this is dropped, however its task ends.
+struct Running {
+    call: Arc<Shared>,
+    /// It has or had a permit.
+    permitted: bool,
+}
+
+impl Running {
+    fn new(call: Arc<Shared>, permit: Option<HandlerPermit>) -> Self {
+        let permitted = permit.is_some();
+        if permitted {
+            call.look(|state| state.permit = permit);
+        }
+        Self { call, permitted }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if self.permitted {
+            drop(self.call.look(|state| state.permit.take()));
+        }
+    }
+}
+
 /// Has the deadline fire while the handler runs, in the handler's own task, and in another one if the call outlives it.
-async fn timed(call: Arc<Shared>, handle: impl Future<Output = ()>) {
+async fn timed(running: Running, handle: impl Future<Output = ()>) {
+    let call = &running.call;
     let Some(at) = call.deadline() else {
         return handle.await;
     };

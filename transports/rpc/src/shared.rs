@@ -26,7 +26,8 @@ use headwater_proto::{Code, Metadata, Status, grpc::framing::PREFIX_BYTES};
 use tokio::{runtime::Handle, task::AbortHandle, time::Instant};
 
 use crate::{
-    interceptor::Stage, registry::Registration, run::Run, transport::Inbound, unsent::Unsent,
+    handlers::HandlerPermit, interceptor::Stage, registry::Registration, run::Run,
+    transport::Inbound, unsent::Unsent,
 };
 
 /// The machine's time on tokio's clock.
@@ -102,6 +103,8 @@ pub(crate) struct State {
     pub(crate) cancel_wakers: Vec<Waker>,
     timer: Option<AbortHandle>,
     registration: Option<Registration>,
+    /// Of the handler, until it has ended the call or itself.
+    pub(crate) permit: Option<HandlerPermit>,
 }
 
 /// What to do once the mutex is released.
@@ -157,6 +160,7 @@ impl Shared {
                 cancel_wakers: Vec::new(),
                 timer: None,
                 registration: None,
+                permit: None,
             }),
             inbound: Mutex::new(None),
             senders: AtomicUsize::new(0),
@@ -400,13 +404,21 @@ impl Shared {
             Side::Server => self.act(|state| {
                 let status = Status::new(Code::Unknown, "the handler ended without a status");
                 // An ended call refuses this, as it should.
-                let _ = state.call.finish(Trailers::failed(status));
+                let _ = state.finish(Trailers::failed(status));
             }),
         }
     }
 }
 
 impl State {
+    /// Ends a server's call for its handler, which counts no longer: with the answer, the client knows that it may call
+    /// again. The handler of a call that has ended otherwise goes on, and counts until it is done.
+    pub(crate) fn finish(&mut self, trailers: Trailers) -> Result<(), SendError> {
+        self.call.finish(trailers)?;
+        self.permit = None;
+        Ok(())
+    }
+
     /// [`Shared::send_plain`], without waking the transport.
     pub(crate) fn send_plain(&mut self, message: &mut Bytes) -> Result<bool, SendError> {
         if self.discarding || self.call.send_encoding() != Encoding::Identity {

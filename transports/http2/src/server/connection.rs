@@ -12,7 +12,7 @@ use std::{
 
 use h2::PingPong;
 use headwater_rpc::{
-    Acceptor, Peer, ServerCounters,
+    Acceptor, HandlerLimit, Peer, ServerCounters,
     http::{AltSvc, jittered},
     tls::TlsServer,
 };
@@ -65,6 +65,8 @@ pub(crate) struct Connection {
     /// What every answer announces.
     alt_svc: Option<HeaderValue>,
     counters: ServerCounters,
+    /// As many as streams may be open. (Handlers of mounted services are dropped with their streams.)
+    pub(super) handlers: HandlerLimit,
 }
 
 impl Connection {
@@ -86,6 +88,7 @@ impl Connection {
             heard: Heard::new(),
             alt_svc: config.alt_svc.map(AltSvc::to_header),
             counters: counters.clone(),
+            handlers: HandlerLimit::new(config.concurrent_streams_max as usize),
         })
     }
 

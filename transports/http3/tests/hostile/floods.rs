@@ -6,7 +6,7 @@ use headwater_http3::Http3ServerConfig;
 use quinn::VarInt;
 
 use crate::support::{
-    self, ECHO, FLOOD, STREAM, WAIT, raw, serve, unary,
+    self, DEAF, ECHO, FLOOD, STREAM, WAIT, raw, serve, unary,
     wire::{DATA, frame, message, request},
 };
 
@@ -60,6 +60,47 @@ async fn a_flood_of_resets_leaves_nothing_behind() {
     assert_eq!(fixture.counters.connections(), 2, "nobody was cut");
     // Those that reached a handler were cancelled there.
     while fixture.cancels.try_recv().is_ok() {}
+}
+
+/// Rapid reset once more, of streams that have reached their handlers: as many run as streams may be open, and the others are
+/// refused until these have ended.
+#[tokio::test]
+async fn accepted_streams_that_are_reset_bound_their_handlers() {
+    const REQUEST_REJECTED: u64 = 0x10b;
+    let config = Http3ServerConfig {
+        concurrent_streams_max: 8,
+        ..Http3ServerConfig::default()
+    };
+    let fixture = serve(config).await;
+    let good = fixture.client();
+    let client = raw::connect(&fixture).await;
+    for round in 0..10 {
+        for _ in 0..8 {
+            let (mut send, mut recv) = client.send(&request(DEAF, &[])).await;
+            if round > 0 {
+                let end = raw::read(&mut recv).await;
+                assert_eq!(end, Err(REQUEST_REJECTED), "the handlers still run");
+                continue;
+            }
+            let before = fixture.deaf.running();
+            support::until("a handler", || {
+                fixture.deaf.running() > before || before == 8
+            })
+            .await;
+            let _ = send.reset(VarInt::from_u32(0x10c));
+            let _ = recv.stop(VarInt::from_u32(0x10c));
+        }
+        assert_eq!(fixture.deaf.running(), 8, "as many as streams");
+        assert_eq!(unary(&good, ECHO, "good").await, Ok("good".into()));
+    }
+    fixture.deaf.end();
+    support::until("the last handler", || fixture.deaf.running() == 0).await;
+    let (mut send, mut recv) = client
+        .send(&[request(ECHO, &[]), message(b"x")].concat())
+        .await;
+    let _ = send.finish();
+    let answer = raw::read(&mut recv).await;
+    assert!(answer.is_ok(), "the handlers have ended: {answer:?}");
 }
 
 /// Streams that are opened and bring no headers are reset in time.

@@ -14,7 +14,7 @@ use headwater_core::{
     },
 };
 use headwater_proto::pw_rpc::PacketType;
-use headwater_rpc::{Closed, Frame, Reached};
+use headwater_rpc::{Closed, Frame, HandlerLimit, Reached};
 
 use super::{
     Desk, Line, Over, Piece, SessionConfig, Side, UNWRITTEN_BYTES,
@@ -46,6 +46,8 @@ pub(super) struct Machine {
     pub(super) calls: BTreeMap<CallKey, Call>,
     /// Calls that the peer has opened, and nobody has taken yet.
     pub(super) fresh: Vec<(CallKey, Box<Opened>)>,
+    /// As many as calls may be open: the machine's bound is of calls, and a cancelled one is none.
+    pub(super) handlers: HandlerLimit,
     /// Calls for which something came.
     pub(super) touched: Vec<CallKey>,
     /// Calls to be looked at.
@@ -88,6 +90,10 @@ impl Machine {
             window,
             calls: BTreeMap::new(),
             fresh: Vec::new(),
+            handlers: match config.method_calls_max {
+                Some(of_method) => HandlerLimit::with_methods(config.calls_max, of_method),
+                None => HandlerLimit::new(config.calls_max),
+            },
             touched: Vec::new(),
             queue: VecDeque::new(),
             rung: Vec::new(),

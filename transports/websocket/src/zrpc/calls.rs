@@ -9,7 +9,7 @@ use std::{
 
 use headwater_proto::zrpc::path_of;
 use headwater_rpc::{
-    AcceptedStream, Acceptor, Code, Frame, Inbound, Metadata, Outbound, Peer, Pulled,
+    AcceptedStream, Acceptor, Code, Frame, HandlerLimit, Inbound, Metadata, Outbound, Peer, Pulled,
     RequestHeaders, Status,
 };
 use http::HeaderMap;
@@ -29,6 +29,8 @@ pub(super) struct Calls {
     acceptor: Acceptor,
     peer: Peer,
     of_socket: OfSocket,
+    /// As many as calls may be open.
+    handlers: HandlerLimit,
     pub(super) config: ZrpcConfig,
     /// New calls are refused.
     pub(super) stopping: bool,
@@ -53,6 +55,7 @@ impl Calls {
             acceptor,
             peer,
             of_socket: OfSocket::new(headers),
+            handlers: HandlerLimit::new(config.calls_max),
             config,
             stopping: false,
             open: BTreeMap::new(),
@@ -69,9 +72,12 @@ impl Calls {
         if self.stopping {
             return Err(Status::new(Code::Unavailable, "the server is stopping"));
         }
-        if self.open.len() >= self.config.calls_max {
+        let too_many = || {
             let message = "too many calls are open on this socket";
-            return Err(Status::new(Code::ResourceExhausted, message));
+            Status::new(Code::ResourceExhausted, message)
+        };
+        if self.open.len() >= self.config.calls_max {
+            return Err(too_many());
         }
         let Opening {
             method,
@@ -83,14 +89,16 @@ impl Calls {
             let message = format!("there is no method {method:?}");
             return Err(Status::new(Code::Unimplemented, message));
         };
+        let path = path.into();
+        let permit = self.handlers.try_start(&path).ok_or_else(too_many)?;
         self.of_socket.complete(&mut metadata, &mut timeout);
         let headers = RequestHeaders {
-            path: path.into(),
+            path,
             metadata,
             timeout,
             wait_for_ready: false,
         };
-        let stream = AcceptedStream::new(headers, self.peer.clone(), inbound);
+        let stream = AcceptedStream::new(headers, self.peer.clone(), inbound).permitted(permit);
         let call = OpenCall {
             outbound: self.acceptor.accept(stream),
             waker: self.woken.waker(id),

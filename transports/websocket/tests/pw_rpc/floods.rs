@@ -1,10 +1,19 @@
 //! Too much of something: the flood is taken without holding anything of it, or ends, and everyone else is served on.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use headwater_proto::{Code, pw_rpc::PacketType};
 use headwater_websocket::WebSocketServerConfig;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    sync::Semaphore,
+};
 
 use crate::support::{ECHO, FLOOD, Good, NONE, Target, WAIT, eventually, packet, with, within};
 
@@ -108,9 +117,69 @@ async fn calls_over_the_limit_are_refused_and_others_go_on() {
     let mut cancel = packet(PacketType::ClientError, WAIT, 1);
     cancel.status = 1;
     peer.says(&cancel).await;
+    // Its handler hears of it before this test goes on.
+    eventually("the call to end", || target.server.open_calls() == 2).await;
     peer.is_served(5, "a place is free again").await;
     drop(peer);
     target.is_as_before("a full socket").await;
+}
+
+/// Rapid reset: calls that were cancelled count as long as their handlers run, all together and by their method.
+#[tokio::test]
+async fn cancelled_calls_bound_their_handlers() {
+    const DEAF: &str = "/t.T/Deaf";
+    let target = Target::with(WebSocketServerConfig {
+        calls_max: 3,
+        method_calls_max: Some(2),
+        ..WebSocketServerConfig::default()
+    })
+    .await;
+    let running = Arc::<AtomicUsize>::default();
+    let end = Arc::new(Semaphore::new(0));
+    let (runs, ends) = (Arc::clone(&running), Arc::clone(&end));
+    target.router.stream(DEAF, move |call| {
+        let (runs, ends) = (Arc::clone(&runs), Arc::clone(&ends));
+        async move {
+            let _call = call;
+            runs.fetch_add(1, Ordering::SeqCst);
+            let _ = ends.acquire().await;
+            runs.fetch_sub(1, Ordering::SeqCst);
+        }
+    });
+    let mut peer = target.peer(Some("pw_rpc")).await;
+    for round in 0..10 {
+        for call_id in [1, 2] {
+            peer.says(&packet(PacketType::Request, DEAF, call_id)).await;
+            if round > 0 {
+                let refused = peer.hears().await;
+                let outcome = refused.outcome().map_err(|status| status.code);
+                assert_eq!(outcome, Err(Code::ResourceExhausted), "round {round}");
+                continue;
+            }
+            let what = format!("handler {call_id}");
+            eventually(&what, || running.load(Ordering::SeqCst) == call_id as usize).await;
+            let mut cancel = packet(PacketType::ClientError, DEAF, call_id);
+            cancel.status = 1;
+            peer.says(&cancel).await;
+        }
+        assert_eq!(running.load(Ordering::SeqCst), 2, "as many as may run");
+    }
+    peer.is_served(3, "another method").await;
+    peer.says(&packet(PacketType::Request, WAIT, 4)).await;
+    eventually("a third handler", || target.server.open_calls() == 1).await;
+    peer.says(&packet(PacketType::Request, ECHO, 5)).await;
+    let refused = peer.hears().await.outcome().map_err(|status| status.code);
+    assert_eq!(refused, Err(Code::ResourceExhausted), "three handlers run");
+    target.good.is_served("while another socket is full").await;
+
+    end.close();
+    eventually("the handlers to end", || {
+        running.load(Ordering::SeqCst) == 0
+    })
+    .await;
+    peer.is_served(6, "a place is free again").await;
+    drop(peer);
+    target.is_as_before("cancelled calls").await;
 }
 
 #[tokio::test]

@@ -269,6 +269,61 @@ async fn the_calls_of_a_socket_are_bounded() {
     assert_eq!(serving.server.open_calls(), 3);
 }
 
+/// Rapid reset: calls that were cancelled count as long as their handlers run.
+#[tokio::test]
+async fn cancelled_calls_bound_their_handlers() {
+    let router = router();
+    let (came, mut has_come) = tokio::sync::mpsc::unbounded_channel();
+    let end = Arc::new(tokio::sync::Semaphore::new(0));
+    let ends = Arc::clone(&end);
+    router.stream("/zrpc/deaf", move |call| {
+        let (came, ends) = (came.clone(), Arc::clone(&ends));
+        async move {
+            let _call: headwater_rpc::IncomingCall = call;
+            let _ = came.send(());
+            let _ = ends.acquire().await;
+        }
+    });
+    let zrpc = ZrpcConfig {
+        calls_max: 3,
+        ..ZrpcConfig::default()
+    };
+    let serving = serve_with(router, ServerConfig::default(), config(zrpc)).await;
+    let mut raw = Raw::connect(&serving, Some("zrpc.v2")).await;
+    let call = |method| Body::Call {
+        method,
+        blob: "".into(),
+    };
+    for id in 1..=30 {
+        raw.send_frame(id, call("deaf")).await;
+        if id > 3 {
+            let refused = Seen::Ended(id, Some(Code::ResourceExhausted));
+            assert_eq!(raw.next_said().await, refused, "the handlers still run");
+            continue;
+        }
+        within("the call", has_come.recv()).await;
+        raw.send_frame(id, Body::Cancel).await;
+    }
+    assert!(has_come.try_recv().is_err(), "no handler more than may run");
+    let proxy = serving.proxy(Framing::Numbered);
+    let good = async { proxy.call("echo", "served").await?.all().await };
+    assert_eq!(
+        within("the good client", good).await,
+        Ok(vec!["served".into()])
+    );
+
+    end.close();
+    // The handlers end before this test goes on.
+    serving.idle().await;
+    tokio::task::yield_now().await;
+    raw.send_frame(31, call("echo")).await;
+    assert_eq!(
+        raw.next_said().await,
+        Seen::Blob(31, "".into()),
+        "there is room again"
+    );
+}
+
 /// Bytes by a generator that is the same in every run.
 struct Garbage(u64);
 
