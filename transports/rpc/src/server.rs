@@ -45,6 +45,11 @@ pub struct ServerConfig {
     /// A bound for unary calls alone, from the headers to the answer: a peer that opens one and never sends its message
     /// ends with `DEADLINE_EXCEEDED` and does not hold its stream for ever. Default: 10 s.
     pub unary_timeout_max: Option<Duration>,
+    /// How long the client of a call that its handler has ended may take nothing of what the handler has sent; then the stream
+    /// is reset, and what is left of the answer is let go. Before the end, the call's time limit and its handler see to that;
+    /// afterwards nobody else does, and a client that makes no room and answers pings would have the answer held for ever.
+    /// Default: 20 s.
+    pub unread_timeout: Option<Duration>,
     /// What the requests may be compressed with; another one ends its call with `UNIMPLEMENTED`. Default: all that the
     /// build has ([`SUPPORTED_ENCODINGS`]).
     pub accepted_encodings: Encodings,
@@ -62,6 +67,7 @@ impl Default for ServerConfig {
             send_window: config.send_window,
             timeout_max: None,
             unary_timeout_max: Some(Duration::from_secs(10)),
+            unread_timeout: Some(Duration::from_secs(20)),
             accepted_encodings: SUPPORTED_ENCODINGS,
             compression: Encoding::Identity,
         }
@@ -144,6 +150,14 @@ impl Acceptor {
         self.inner.config.receive_message_bytes_max
     }
 
+    /// How long an answer may wait for its client once the call has ended ([`ServerConfig::unread_timeout`]). A [`ResetWatch`]
+    /// sees to that while a transport holds the call's outbound; this is for those that hold answers beyond.
+    ///
+    /// [`ResetWatch`]: crate::ResetWatch
+    pub fn unread_timeout(&self) -> Option<Duration> {
+        self.inner.config.unread_timeout
+    }
+
     /// The methods that the server has now, and a number that is another one when they have changed. `None` if it is still
     /// the `known` one. For transports that do not carry the names of methods.
     pub fn methods_since(&self, known: Option<u64>) -> Option<(u64, Vec<RegisteredMethod>)> {
@@ -167,7 +181,7 @@ impl Acceptor {
         let inner = &*self.inner;
         let (call, route) = inner.router.with_route(&headers.path, |route| {
             let config = inner.call_config(route, headers.timeout);
-            let call = Shared::new(Side::Server, &config, inner.clock);
+            let call = inner.new_call(&config);
             inner.calls.add(&call, route.map(|route| route.id));
             (call, route.cloned())
         });
@@ -212,7 +226,7 @@ impl Acceptor {
                 timeout: inner.config.timeout_max,
                 ..inner.call_config(route, None)
             };
-            let call = Shared::new(Side::Server, &config, inner.clock);
+            let call = inner.new_call(&config);
             inner.calls.add(&call, route.map(|route| route.id));
             (call, config.shape)
         });
@@ -280,6 +294,10 @@ impl Inner {
 
     fn runtime(&self) -> &Handle {
         self.runtime.get_or_init(Handle::current)
+    }
+
+    fn new_call(&self, config: &CallConfig) -> Arc<Shared> {
+        Shared::new(Side::Server, config, self.clock, self.config.unread_timeout)
     }
 
     fn call_config(&self, route: Option<&Arc<Route>>, timeout: Option<Duration>) -> CallConfig {

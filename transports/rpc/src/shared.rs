@@ -70,6 +70,8 @@ pub(crate) struct Shared {
     pub(crate) headers_sent: Once,
     pub(crate) receive_message_bytes_max: usize,
     pub(crate) shape: Shape,
+    /// How long the transport may take nothing of a call that has ended.
+    pub(crate) unread_timeout: Option<Duration>,
 }
 
 pub(crate) struct State {
@@ -127,7 +129,12 @@ struct Rare {
 }
 
 impl Shared {
-    pub(crate) fn new(side: Side, config: &CallConfig, clock: Clock) -> Arc<Self> {
+    pub(crate) fn new(
+        side: Side,
+        config: &CallConfig,
+        clock: Clock,
+        unread_timeout: Option<Duration>,
+    ) -> Arc<Self> {
         let call = match side {
             Side::Client => Call::client(config, clock.now()),
             Side::Server => Call::server(config, clock.now()),
@@ -135,6 +142,7 @@ impl Shared {
         Arc::new(Self {
             receive_message_bytes_max: config.receive_message_bytes_max,
             shape: config.shape,
+            unread_timeout,
             side,
             clock,
             state: Mutex::new(State {
@@ -411,6 +419,12 @@ impl Shared {
 }
 
 impl State {
+    /// Gives up what is left of the answer of a call that has ended.
+    pub(crate) fn give_up(&mut self) {
+        self.transmit.clear();
+        self.reset.get_or_insert(Code::Cancelled);
+    }
+
     /// Ends a server's call for its handler, which counts no longer: with the answer, the client knows that it may call
     /// again. The handler of a call that has ended otherwise goes on, and counts until it is done.
     pub(crate) fn finish(&mut self, trailers: Trailers) -> Result<(), SendError> {

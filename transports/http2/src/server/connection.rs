@@ -38,7 +38,7 @@ use crate::{
 };
 
 /// What one stream may have waiting in `h2` beyond the client's window: some pulls of the driver's.
-const SEND_BUFFER_BYTES: usize = 400 << 10;
+pub(super) const SEND_BUFFER_BYTES: usize = 400 << 10;
 
 /// What all connections of a server have in common.
 pub(super) struct Context {

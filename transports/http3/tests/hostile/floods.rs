@@ -1,9 +1,13 @@
 //! Too much of what is allowed.
 
-use std::time::Duration;
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
 
 use headwater_http3::Http3ServerConfig;
 use quinn::VarInt;
+use tokio::time::Instant;
 
 use crate::support::{
     self, DEAF, ECHO, FLOOD, STREAM, WAIT, raw, serve, unary,
@@ -169,4 +173,49 @@ async fn a_client_that_does_not_read_holds_up_itself_alone() {
         "{sent} bytes came to a client that reads none"
     );
     assert_eq!(unary(&good, ECHO, "good").await, Ok("good".into()));
+}
+
+/// An answer that its client makes no room for is given up some time after the handler has ended, and a graceful stop does not
+/// wait for it longer.
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_not_read_is_given_up() {
+    let fixture = serve(Http3ServerConfig::default()).await;
+    let local = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let endpoint = quinn::Endpoint::client(local).expect("a free port");
+    let mut transport = quinn::TransportConfig::default();
+    transport.stream_receive_window(VarInt::from_u32(1000));
+    let config = raw::client_config(&fixture.tls, b"h3", transport).await;
+    let connecting = endpoint.connect_with(config, fixture.addr, "localhost");
+    let quic = support::within("a handshake", connecting.expect("valid")).await;
+    let quic = quic.expect("it connects");
+    let _control = raw::begin(&quic).await;
+    let call = async || {
+        let (mut send, recv) = quic.open_bi().await.expect("it opens");
+        let call = [request(ECHO, &[]), message(&[7; 10_000])].concat();
+        send.write_all(&call).await.expect("there is room");
+        send.finish().expect("it is open");
+        support::until("the stream", || fixture.counters.streams() == 1).await;
+        (send, recv)
+    };
+    // Or paused time runs away while datagrams are under way.
+    tokio::spawn(async {
+        loop {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    });
+    let begun = Instant::now();
+    let (_send, mut recv) = call().await;
+    let reset = tokio::time::timeout(Duration::from_secs(40), recv.received_reset()).await;
+    let reset = reset.expect("the server holds the answer for ever");
+    assert_eq!(reset.expect("it lives"), Some(VarInt::from_u32(0x10c)));
+    assert!(
+        begun.elapsed() >= Duration::from_secs(20),
+        "it has its time"
+    );
+
+    support::until("no stream", || fixture.counters.streams() == 0).await;
+    let _unread = call().await;
+    fixture.server.begin_graceful_shutdown();
+    let closed = tokio::time::timeout(Duration::from_secs(40), quic.closed()).await;
+    closed.expect("the stop waits for the answer for ever");
 }

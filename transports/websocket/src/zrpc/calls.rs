@@ -10,7 +10,7 @@ use std::{
 use headwater_proto::zrpc::path_of;
 use headwater_rpc::{
     AcceptedStream, Acceptor, Code, Frame, HandlerLimit, Inbound, Metadata, Outbound, Peer, Pulled,
-    RequestHeaders, Status,
+    RequestHeaders, ResetWatch, Status,
 };
 use http::HeaderMap;
 
@@ -41,6 +41,7 @@ pub(super) struct Calls {
 
 struct OpenCall {
     outbound: Outbound,
+    reset: ResetWatch,
     waker: Waker,
 }
 
@@ -99,8 +100,10 @@ impl Calls {
             wait_for_ready: false,
         };
         let stream = AcceptedStream::new(headers, self.peer.clone(), inbound).permitted(permit);
+        let outbound = self.acceptor.accept(stream);
         let call = OpenCall {
-            outbound: self.acceptor.accept(stream),
+            reset: outbound.reset_watch(),
+            outbound,
             waker: self.woken.waker(id),
         };
         call.waker.wake_by_ref();
@@ -149,10 +152,17 @@ impl Calls {
     }
 
     /// Whether a call was reset, for one that is not pulled from. If not, it wakes the session then.
-    pub(super) fn is_reset(&self, id: u32) -> bool {
-        self.open.get(&id).is_some_and(|call| {
+    pub(super) fn is_reset(&mut self, id: u32) -> bool {
+        self.open.get_mut(&id).is_some_and(|call| {
             let mut cx = Context::from_waker(&call.waker);
-            call.outbound.reset_watch().poll_reset(&mut cx).is_ready()
+            call.reset.poll_reset(&mut cx).is_ready()
         })
+    }
+
+    /// The client has taken something of a call.
+    pub(super) fn progressed(&mut self, id: u32) {
+        if let Some(call) = self.open.get_mut(&id) {
+            call.reset.progressed();
+        }
     }
 }

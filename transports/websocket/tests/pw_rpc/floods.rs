@@ -8,7 +8,11 @@ use std::{
     time::Duration,
 };
 
-use headwater_proto::{Code, pw_rpc::PacketType};
+use headwater_proto::{
+    Code, Metadata,
+    pw_rpc::{Extension, PacketType},
+};
+use headwater_rpc::ServerConfig;
 use headwater_websocket::WebSocketServerConfig;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -180,6 +184,45 @@ async fn cancelled_calls_bound_their_handlers() {
     peer.is_served(6, "a place is free again").await;
     drop(peer);
     target.is_as_before("cancelled calls").await;
+}
+
+/// Responses of ended calls that the client gives no credit for are given up, wherever they wait: all of them in the machine,
+/// or some still in the call.
+#[tokio::test]
+async fn responses_that_get_no_credit_are_given_up() {
+    for messages in [300, 1000] {
+        let bounds = ServerConfig {
+            unread_timeout: Some(Duration::from_millis(50)),
+            ..ServerConfig::default()
+        };
+        let target = Target::with_bounds(WebSocketServerConfig::default(), bounds).await;
+        let path = "/t.T/Much";
+        target.router.stream(path, move |call| async move {
+            for _ in 0..messages {
+                call.sender.try_send("x".into()).expect("there is room");
+            }
+            let _ = call.sender.finish(Ok(()), Metadata::new());
+        });
+        let mut peer = target.peer(Some("headwater.v1.pw_rpc")).await;
+        let mut request = packet(PacketType::Request, path, 1);
+        *request.extend() = Extension::default();
+        peer.says(&request).await;
+        let mut got = 0;
+        let end = loop {
+            let heard = peer.hears().await;
+            if heard.r#type() != PacketType::ServerStream {
+                break heard;
+            }
+            got += usize::from(!heard.payload.is_empty());
+        };
+        assert_eq!(
+            got, 256,
+            "of {messages}: the credit that every call begins with"
+        );
+        let outcome = end.outcome().map_err(|status| status.code);
+        assert_eq!(outcome, Err(Code::Cancelled), "of {messages}");
+        target.is_as_before("responses without credit").await;
+    }
 }
 
 #[tokio::test]

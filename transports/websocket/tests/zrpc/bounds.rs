@@ -324,6 +324,44 @@ async fn cancelled_calls_bound_their_handlers() {
     );
 }
 
+/// Replies of an ended call that the client gives no credit for are given up, and it is told; also when the end is among them.
+#[tokio::test]
+async fn replies_that_get_no_credit_are_given_up() {
+    let router = router();
+    router.stream("/zrpc/much", |call: IncomingCall| async move {
+        for _ in 0..3 {
+            let blob = bytes::Bytes::from(vec![7; 200 * 1024]);
+            call.sender.try_send(blob).expect("there is room");
+        }
+        let _ = call.sender.finish(Ok(()), Metadata::new());
+    });
+    let bounds = ServerConfig {
+        unread_timeout: Some(Duration::from_millis(50)),
+        send_window: headwater_rpc::Credit {
+            messages: 1024,
+            bytes: 1 << 20,
+        },
+        ..ServerConfig::default()
+    };
+    let serving = serve_with(router, bounds, config(ZrpcConfig::default())).await;
+    let mut raw = Raw::connect(&serving, Some("zrpc.v2")).await;
+    let open = Body::Open {
+        method: "much",
+        timeout: None,
+        metadata: Metadata::new(),
+    };
+    raw.send_frame(1, open).await;
+    for _ in 0..2 {
+        assert!(
+            matches!(raw.next_said().await, Seen::Blob(1, _)),
+            "the credit"
+        );
+    }
+    let given_up = within("the end", raw.next_said()).await;
+    assert_eq!(given_up, Seen::Ended(1, Some(Code::Cancelled)));
+    serving.idle().await;
+}
+
 /// Bytes by a generator that is the same in every run.
 struct Garbage(u64);
 
