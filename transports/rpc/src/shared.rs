@@ -79,6 +79,8 @@ pub(crate) struct State {
     pub(crate) transmit: Unsent,
     /// Messages that the transport has taken, of all that were sent.
     pub(crate) taken: u64,
+    /// They are not counted: what took them keeps them for more than one attempt.
+    pub(crate) repeatable: bool,
     /// It has taken some since the wakers were looked at.
     took: bool,
     pub(crate) reset: Option<Code>,
@@ -149,6 +151,7 @@ impl Shared {
                 call,
                 transmit: Unsent::default(),
                 taken: 0,
+                repeatable: false,
                 took: false,
                 reset: None,
                 discarding: false,
@@ -470,8 +473,10 @@ impl State {
 
     /// The transport has taken this much.
     pub(crate) fn took(&mut self, taken: Credit, now: Time) {
-        self.taken = self.taken.saturating_add(taken.messages as u64);
-        self.took = taken.messages > 0;
+        if !self.repeatable {
+            self.taken = self.taken.saturating_add(taken.messages as u64);
+            self.took = taken.messages > 0;
+        }
         self.call.handle(Input::Credit(taken), now);
     }
 

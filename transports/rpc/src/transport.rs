@@ -132,6 +132,11 @@ impl Outbound {
         }
     }
 
+    /// From here on, what is taken is for attempts, and not counted.
+    pub(crate) fn set_repeatable(&self) {
+        self.call.look(|state| state.repeatable = true);
+    }
+
     /// The outbound of one attempt of this call.
     pub(crate) fn of_attempt(&self, attempt: Attempt) -> Self {
         Self {
