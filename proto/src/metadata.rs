@@ -93,6 +93,9 @@ pub enum MetadataError {
     Base64,
 }
 
+/// What an entry costs beside its key and its value.
+const ENTRY_BYTES: usize = 32;
+
 /// An ordered multi-map: entries keep the order in which they were added, and one key may come often.
 ///
 /// `Debug` does not show the values of credentials ([`is_secret`]).
@@ -205,6 +208,20 @@ impl Metadata {
         self.entries
             .iter()
             .map(|(key, value)| (key.as_str(), value))
+    }
+
+    /// How much it costs to hold this, in bytes: of each entry its key, its value, and 32 more, as HTTP counts a list of
+    /// headers (RFC 9113, 6.5.2). A bound of what is encoded is none of this, for a short entry is held in much more than its
+    /// bytes.
+    pub fn size(&self) -> usize {
+        let size = |(key, value): (&str, &Value)| {
+            let value = match value {
+                Value::Ascii(text) => text.len(),
+                Value::Binary(bytes) => bytes.len(),
+            };
+            key.len() + value + ENTRY_BYTES
+        };
+        self.iter().map(size).sum()
     }
 
     /// How many entries there are.

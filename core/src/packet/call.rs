@@ -117,6 +117,10 @@ impl PacketCall {
         }
     }
 
+    pub(super) const fn unsent(&self) -> Credit {
+        self.queued
+    }
+
     /// Whether the queue takes a message; if not, [`PacketCall::take_writable`] will say when it does again.
     pub(super) const fn check_writable(&mut self, bound: Credit) -> bool {
         self.full = self.queued.messages >= bound.messages || self.queued.bytes >= bound.bytes;

@@ -42,7 +42,7 @@ pub struct EndpointConfig {
     /// it; of one that does not, the call ends with `RESOURCE_EXHAUSTED`. It may be exceeded by one message, and is at
     /// least [`INITIAL_WINDOW`]. Default: 1024 messages, 256 KiB.
     pub receive_window: Credit,
-    /// How large the metadata of a packet may be, encoded. A call with more ends with `RESOURCE_EXHAUSTED`; at its end they
+    /// How large the metadata of a packet may be, encoded, and as they are held ([`headwater_proto::Metadata::size`]). A call with more ends with `RESOURCE_EXHAUSTED`; at its end they
     /// are left out. Default: 16 KiB.
     pub metadata_bytes_max: usize,
     /// How many answers to packets that belong to no call may wait; further ones are not given. Default: 1024.

@@ -387,6 +387,12 @@ impl Endpoint {
         call.is_some_and(|call| call.check_writable(bound))
     }
 
+    /// How much of a call waits to be sent, for the peer's credit or for what carries the packets. `None` if the call is over,
+    /// as a server's is once its last packet has gone among the outputs.
+    pub fn unsent(&self, key: CallKey) -> Option<Credit> {
+        self.calls.get(&key).map(PacketCall::unsent)
+    }
+
     /// Whether anything of a call has gone among the outputs, or has come. A call that ends before is nothing to the peer.
     pub fn is_sent(&self, key: CallKey) -> bool {
         let call = self.calls.get(&key);

@@ -202,12 +202,20 @@ impl Endpoint {
     ///
     /// They are too large, or are none.
     pub(super) fn read_metadata(&self, encoded: Bytes) -> Result<Metadata, Status> {
-        if encoded.len() > self.config.metadata_bytes_max {
+        let too_large = || {
             let message = "the metadata are over the limit";
-            return Err(Status::new(Code::ResourceExhausted, message));
+            Status::new(Code::ResourceExhausted, message)
+        };
+        let bytes_max = self.config.metadata_bytes_max;
+        if encoded.len() > bytes_max {
+            return Err(too_large());
         }
         let unreadable = |_| Status::new(Code::Internal, "the metadata cannot be read");
-        decode_metadata(encoded).map_err(unreadable)
+        let metadata = decode_metadata(encoded).map_err(unreadable)?;
+        if metadata.size() > bytes_max {
+            return Err(too_large());
+        }
+        Ok(metadata)
     }
 
     /// Hands a message to the application, or ends the call, if there are too many.

@@ -43,7 +43,8 @@ use crate::{Code, Metadata, Status};
 pub const WINDOW_BYTES: u32 = 256 * 1024;
 /// What a message takes of the credit beside its length, so that empty ones have a bound too.
 pub const MESSAGE_COST_BYTES: u32 = 64;
-/// The longest lines of an `OPEN`, all together, in bytes.
+/// The longest lines of an `OPEN`, all together, in bytes; and the largest metadata that they may hold
+/// ([`Metadata::size`]).
 pub const LINES_BYTES_MAX: usize = 16 * 1024;
 
 /// The kind and the call id.

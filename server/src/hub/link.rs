@@ -57,14 +57,11 @@ impl Link {
     /// Sends frames of this hub. What an upstream has not settled or confirmed is bounded, so a full window means that it
     /// does not read: then the link is cut, and nothing is kept for it.
     pub(crate) fn send(&self, hub: &str, frames: Vec<Bytes>) {
-        let count = frames.len();
-        // Of the last one that was tried: the one that was refused, if any was.
-        let mut tried_bytes = 0;
-        let frames = frames
-            .into_iter()
-            .inspect(|frame| tried_bytes = frame.len());
+        let sizes: Vec<_> = frames.iter().map(Bytes::len).collect();
         let sent = self.sender.try_send_all(frames);
-        if let Some(status) = failure(sent, count, tried_bytes) {
+        // Of the one that was refused, if any was.
+        let tried_bytes = sizes.get(sent.unwrap_or(0)).copied().unwrap_or(0);
+        if let Some(status) = failure(sent, sizes.len(), tried_bytes) {
             self.cut(hub, status);
         }
     }

@@ -22,7 +22,8 @@ pub struct GrpcWebServerConfig {
     pub origins: Vec<String>,
     /// Connections that may be open. One more is closed as soon as it is accepted. Default: 1024.
     pub connections_max: usize,
-    /// Calls that may be open on one connection of HTTP/2; on HTTP/1.1 it is one. Default: 128.
+    /// Calls that may be open on one connection of HTTP/2; on HTTP/1.1 it is one. One that comes while as many handlers run for
+    /// the connection, which go on after their clients have left, ends with `RESOURCE_EXHAUSTED`. Default: 128.
     pub concurrent_streams_max: u32,
     /// The largest header list that is taken on HTTP/2, and what is held of a request on HTTP/1.1 that is not read,
     /// where it is 8 KiB at least. Default: 64 KiB.

@@ -2,7 +2,7 @@
 
 use std::{future::pending, net::SocketAddr, pin::pin, sync::Arc};
 
-use headwater_rpc::{Acceptor, Peer, channel::Address, tls::TlsServer};
+use headwater_rpc::{Acceptor, HandlerLimit, Peer, channel::Address, tls::TlsServer};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
@@ -86,6 +86,7 @@ async fn drive(
         .service(CallService {
             acceptor: context.acceptor.clone(),
             peer,
+            handlers: HandlerLimit::new(context.config.concurrent_streams_max as usize),
         });
     let http = http(&context.config);
     let http = http.serve_connection(TokioIo::new(io), TowerToHyperService::new(service));

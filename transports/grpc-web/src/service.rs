@@ -8,7 +8,7 @@ use std::{
 };
 
 use headwater_rpc::{
-    AcceptedStream, Acceptor, Code, Encoded, Outbound, Peer, Shape, Status, Trailers,
+    AcceptedStream, Acceptor, Code, Encoded, HandlerLimit, Outbound, Peer, Shape, Status, Trailers,
     http::{request, response},
 };
 use http::{Request, Response, StatusCode};
@@ -24,6 +24,8 @@ use crate::{
 pub(crate) struct CallService {
     pub(crate) acceptor: Acceptor,
     pub(crate) peer: Peer,
+    /// As many as streams may be open.
+    pub(crate) handlers: HandlerLimit,
 }
 
 impl tower::Service<Request<Body>> for CallService {
@@ -58,15 +60,22 @@ impl CallService {
             return Err(Box::new(refusal));
         };
         if origin.is_web && !fits(self.acceptor.shape(&headers.path)) {
-            let status = Status::new(Code::Unimplemented, "gRPC-Web has no streams of requests");
-            let refusal = response::trailers_only(&Trailers::failed(status));
-            return Err(Box::new(refusal));
+            let message = "gRPC-Web has no streams of requests";
+            return Err(failed(Status::new(Code::Unimplemented, message)));
         }
+        let permit = self.handlers.try_start(&headers.path).ok_or_else(|| {
+            let message = "too many handlers run for this connection";
+            failed(Status::new(Code::ResourceExhausted, message))
+        })?;
         let bytes_max = self.acceptor.receive_message_bytes_max();
         let inbound = Box::new(requests(body, origin, bytes_max));
         let stream = AcceptedStream::new(headers, self.peer.clone(), inbound);
-        Ok(self.acceptor.accept(stream))
+        Ok(self.acceptor.accept(stream.permitted(permit)))
     }
+}
+
+fn failed(status: Status) -> Refusal {
+    Box::new(response::trailers_only(&Trailers::failed(status)))
 }
 
 /// Whether gRPC-Web carries such calls. Of a method that is not known nobody can tell, and a proxy may.

@@ -313,7 +313,7 @@ impl Client {
             options,
         } = call;
         let (options, plan) = inner.policies.plan(&path, options);
-        let call = Shared::new(Side::Client, &options.config(), inner.clock);
+        let call = Shared::new(Side::Client, &options.config(), inner.clock, None);
         if options.timeout.is_some() {
             call.start_timer(&Handle::current());
         }

@@ -22,6 +22,7 @@ mod compression;
 mod counters;
 mod handler;
 mod handler_error;
+mod handlers;
 #[cfg(feature = "http")]
 pub mod http;
 pub mod interceptor;
@@ -49,6 +50,7 @@ pub use compression::{Compress, SUPPORTED_ENCODINGS};
 pub use counters::ServerCounters;
 pub use handler::{CallHandler, Request};
 pub use handler_error::HandlerError;
+pub use handlers::{HandlerLimit, HandlerPermit};
 pub use headwater_core::call::{
     Closed, Credit, Encoding, Encodings, Ended, EndedBy, Frame, Reached, SendError, Shape,
     Trailers, Violation,

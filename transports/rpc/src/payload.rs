@@ -65,6 +65,24 @@ impl Payload {
         (!chunk.is_empty()).then_some(chunk)
     }
 
+    /// Takes the first so many bytes, or all.
+    #[must_use]
+    pub fn split_to(&mut self, bytes: usize) -> Self {
+        if bytes >= self.bytes {
+            return mem::take(self);
+        }
+        let mut front = Self::default();
+        while front.bytes < bytes {
+            let step = (bytes - front.bytes).min(self.first.len());
+            front.push(self.first.split_to(step));
+            self.bytes -= step;
+            if self.first.is_empty() {
+                self.first = self.rest.pop_front().unwrap_or_default();
+            }
+        }
+        front
+    }
+
     /// Whether there is nothing in it.
     pub const fn is_empty(&self) -> bool {
         self.bytes == 0
@@ -178,6 +196,18 @@ mod tests {
         let chunks: Vec<_> = std::iter::from_fn(|| popped.pop()).collect();
         assert_eq!(chunks.concat(), expected);
         assert_eq!(chunks.len(), 5, "two messages lie in chunks of their own");
+
+        let (mut split, mut parts) = (encoded(), Vec::new());
+        while !split.is_empty() {
+            let mut part = split.split_to(20_000);
+            let size = part.remaining();
+            assert!(
+                size == 20_000 || split.is_empty(),
+                "as much as was asked for"
+            );
+            parts.extend(part.copy_to_bytes(size));
+        }
+        assert_eq!(parts, expected);
 
         let mut stepped = encoded();
         let mut bytes: Vec<u8> = Vec::new();

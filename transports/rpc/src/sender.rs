@@ -3,6 +3,7 @@
 use std::{
     fmt,
     future::poll_fn,
+    mem,
     sync::Arc,
     task::{Context, Poll},
 };
@@ -18,6 +19,9 @@ use crate::{
     run::Run,
     shared::{Shared, Side, register},
 };
+
+/// How many messages are sent under one lock.
+const BATCH: usize = 32;
 
 /// Sends messages on a call, from any thread, also while another task holds the [`crate::Receiver`].
 ///
@@ -90,7 +94,8 @@ impl Sender {
 
     /// Sends messages without waiting, in order, up to the first that is refused, and says how many went.
     ///
-    /// Cheaper than one [`Sender::try_send`] each.
+    /// Cheaper than one [`Sender::try_send`] each, for some tens of them are sent at once. So the iterator may have been
+    /// asked for some more than the one that was refused, and those are dropped as well.
     ///
     /// # Errors
     ///
@@ -103,7 +108,26 @@ impl Sender {
             return all(messages, |message| self.try_send(message));
         }
         let mut messages = messages.into_iter();
+        let mut batch = [const { Bytes::new() }; BATCH];
         let mut sent = 0;
+        loop {
+            // Outside of the mutex: an iterator may do anything, such as use this call.
+            let mut taken = 0;
+            for (place, message) in batch.iter_mut().zip(&mut messages) {
+                *place = message;
+                taken += 1;
+            }
+            match self.try_send_batch(&mut batch[..taken], &mut sent) {
+                Ok(()) if taken == BATCH => {}
+                Err(error) if sent == 0 => return Err(error),
+                Ok(()) | Err(_) => return Ok(sent),
+            }
+        }
+    }
+
+    /// Takes the messages that can be sent, up to the first that cannot, and counts them.
+    fn try_send_batch(&self, batch: &mut [Bytes], sent: &mut usize) -> Result<(), SendError> {
+        let mut rest = batch.iter_mut();
         let mut sending = None;
         loop {
             let attempt = self.call.act(|state| {
@@ -111,30 +135,27 @@ impl Sender {
                     let mut outgoing = match sending.take() {
                         Some(outgoing) => outgoing,
                         None => {
-                            let Some(mut message) = messages.next() else {
+                            let Some(message) = rest.next() else {
                                 return Ok(None);
                             };
-                            if state.send_plain(&mut message)? {
-                                sent += 1;
+                            if state.send_plain(message)? {
+                                *sent += 1;
                                 continue;
                             }
-                            Outgoing::new(message, Compress::Auto)
+                            Outgoing::new(mem::take(message), Compress::Auto)
                         }
                     };
                     if let Some(encoding) = outgoing.send(&mut state.call)? {
                         return Ok(Some((outgoing, encoding)));
                     }
-                    sent += 1;
+                    *sent += 1;
                 }
             });
-            match attempt {
-                Ok(Some((mut outgoing, encoding))) => {
-                    outgoing.pack(encoding);
-                    sending = Some(outgoing);
-                }
-                Err(error) if sent == 0 => return Err(error),
-                Ok(None) | Err(_) => return Ok(sent),
-            }
+            let Some((mut outgoing, encoding)) = attempt? else {
+                return Ok(());
+            };
+            outgoing.pack(encoding);
+            sending = Some(outgoing);
         }
     }
 
@@ -328,7 +349,7 @@ impl Sender {
                 }
                 (Side::Server, outcome) => {
                     let metadata = trailers.metadata;
-                    state.call.finish(Trailers { outcome, metadata })
+                    state.finish(Trailers { outcome, metadata })
                 }
             })
     }

@@ -17,6 +17,7 @@ use tokio::{runtime::Handle, time::timeout};
 use crate::{
     cancellation::Cancellation,
     compression::{SUPPORTED_ENCODINGS, supported_or_identity},
+    handlers::HandlerPermit,
     interceptor::{Filter, ServerInterceptor, ServerNext, chains::Chains},
     peer::Peer,
     receiver::Receiver,
@@ -44,6 +45,11 @@ pub struct ServerConfig {
     /// A bound for unary calls alone, from the headers to the answer: a peer that opens one and never sends its message
     /// ends with `DEADLINE_EXCEEDED` and does not hold its stream for ever. Default: 10 s.
     pub unary_timeout_max: Option<Duration>,
+    /// How long the client of a call that its handler has ended may take nothing of what the handler has sent; then the stream
+    /// is reset, and what is left of the answer is let go. Before the end, the call's time limit and its handler see to that;
+    /// afterwards nobody else does, and a client that makes no room and answers pings would have the answer held for ever.
+    /// Default: 20 s.
+    pub unread_timeout: Option<Duration>,
     /// What the requests may be compressed with; another one ends its call with `UNIMPLEMENTED`. Default: all that the
     /// build has ([`SUPPORTED_ENCODINGS`]).
     pub accepted_encodings: Encodings,
@@ -61,6 +67,7 @@ impl Default for ServerConfig {
             send_window: config.send_window,
             timeout_max: None,
             unary_timeout_max: Some(Duration::from_secs(10)),
+            unread_timeout: Some(Duration::from_secs(20)),
             accepted_encodings: SUPPORTED_ENCODINGS,
             compression: Encoding::Identity,
         }
@@ -99,16 +106,24 @@ pub struct AcceptedStream {
     pub peer: Peer,
     /// What the client sends. Dropping it means only that the request is not read further.
     pub inbound: Box<dyn Inbound>,
+    permit: Option<HandlerPermit>,
 }
 
 impl AcceptedStream {
-    /// All that a stream needs to become a call.
+    /// All that a stream needs to become a call. Its handler is not counted, unless [`AcceptedStream::permitted`] says so.
     pub const fn new(headers: RequestHeaders, peer: Peer, inbound: Box<dyn Inbound>) -> Self {
         Self {
             headers,
             peer,
             inbound,
+            permit: None,
         }
+    }
+
+    /// Has the handler hold this permit until it has ended its call or itself.
+    pub fn permitted(mut self, permit: HandlerPermit) -> Self {
+        self.permit = Some(permit);
+        self
     }
 }
 
@@ -135,6 +150,14 @@ impl Acceptor {
         self.inner.config.receive_message_bytes_max
     }
 
+    /// How long an answer may wait for its client once the call has ended ([`ServerConfig::unread_timeout`]). A [`ResetWatch`]
+    /// sees to that while a transport holds the call's outbound; this is for those that hold answers beyond.
+    ///
+    /// [`ResetWatch`]: crate::ResetWatch
+    pub fn unread_timeout(&self) -> Option<Duration> {
+        self.inner.config.unread_timeout
+    }
+
     /// The methods that the server has now, and a number that is another one when they have changed. `None` if it is still
     /// the `known` one. For transports that do not carry the names of methods.
     pub fn methods_since(&self, known: Option<u64>) -> Option<(u64, Vec<RegisteredMethod>)> {
@@ -153,11 +176,12 @@ impl Acceptor {
             mut headers,
             peer,
             inbound,
+            permit,
         } = accepted;
         let inner = &*self.inner;
         let (call, route) = inner.router.with_route(&headers.path, |route| {
             let config = inner.call_config(route, headers.timeout);
-            let call = Shared::new(Side::Server, &config, inner.clock);
+            let call = inner.new_call(&config);
             inner.calls.add(&call, route.map(|route| route.id));
             (call, route.cloned())
         });
@@ -173,7 +197,7 @@ impl Acceptor {
         let shape = route.as_ref().map(|route| route.shape).unwrap_or_default();
         let incoming = incoming(headers, shape, peer, Arc::clone(&call));
         match route {
-            Some(route) => inner.run(&route, call, incoming),
+            Some(route) => inner.run(&route, Running::new(call, permit), incoming),
             None => {
                 let message = format!("there is no method {}", incoming.path);
                 let status = Status::new(Code::Unimplemented, message);
@@ -193,6 +217,8 @@ impl Acceptor {
             mut headers,
             peer,
             inbound,
+            // No handler starts.
+            permit: _,
         } = accepted;
         let inner = &*self.inner;
         let (call, shape) = inner.router.with_route(&headers.path, |route| {
@@ -200,7 +226,7 @@ impl Acceptor {
                 timeout: inner.config.timeout_max,
                 ..inner.call_config(route, None)
             };
-            let call = Shared::new(Side::Server, &config, inner.clock);
+            let call = inner.new_call(&config);
             inner.calls.add(&call, route.map(|route| route.id));
             (call, config.shape)
         });
@@ -252,22 +278,26 @@ fn incoming(headers: RequestHeaders, shape: Shape, peer: Peer, call: Arc<Shared>
 
 impl Inner {
     /// Starts the handler, or what stands before it.
-    fn run(&self, route: &Arc<Route>, shared: Arc<Shared>, call: IncomingCall) {
+    fn run(&self, route: &Arc<Route>, running: Running, call: IncomingCall) {
         let route = Arc::clone(route);
         match self.interceptors.of(&call.path) {
             None => {
                 let handle = async move { route.handler.handle(call).await };
-                self.runtime().spawn(timed(shared, handle))
+                self.runtime().spawn(timed(running, handle))
             }
             Some(chain) => {
                 let next = ServerNext::new(chain, Arc::clone(&route.handler));
-                self.runtime().spawn(timed(shared, next.run(call)))
+                self.runtime().spawn(timed(running, next.run(call)))
             }
         };
     }
 
     fn runtime(&self) -> &Handle {
         self.runtime.get_or_init(Handle::current)
+    }
+
+    fn new_call(&self, config: &CallConfig) -> Arc<Shared> {
+        Shared::new(Side::Server, config, self.clock, self.config.unread_timeout)
     }
 
     fn call_config(&self, route: Option<&Arc<Route>>, timeout: Option<Duration>) -> CallConfig {
@@ -288,8 +318,34 @@ impl Inner {
     }
 }
 
+/// A call whose handler runs until this is dropped, however its task ends.
+struct Running {
+    call: Arc<Shared>,
+    /// It has or had a permit.
+    permitted: bool,
+}
+
+impl Running {
+    fn new(call: Arc<Shared>, permit: Option<HandlerPermit>) -> Self {
+        let permitted = permit.is_some();
+        if permitted {
+            call.look(|state| state.permit = permit);
+        }
+        Self { call, permitted }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if self.permitted {
+            drop(self.call.look(|state| state.permit.take()));
+        }
+    }
+}
+
 /// Has the deadline fire while the handler runs, in the handler's own task, and in another one if the call outlives it.
-async fn timed(call: Arc<Shared>, handle: impl Future<Output = ()>) {
+async fn timed(running: Running, handle: impl Future<Output = ()>) {
+    let call = &running.call;
     let Some(at) = call.deadline() else {
         return handle.await;
     };

@@ -26,8 +26,8 @@ use headwater_proto::{Code, Metadata, Status, grpc::framing::PREFIX_BYTES};
 use tokio::{runtime::Handle, sync::Notify, task::AbortHandle, time::Instant};
 
 use crate::{
-    attempts::Kept, interceptor::Stage, registry::Registration, run::Run, transport::Inbound,
-    unsent::Unsent,
+    attempts::Kept, handlers::HandlerPermit, interceptor::Stage, registry::Registration, run::Run,
+    transport::Inbound, unsent::Unsent,
 };
 
 /// The machine's time on tokio's clock.
@@ -73,6 +73,8 @@ pub(crate) struct Shared {
     pub(crate) over: Notify,
     pub(crate) receive_message_bytes_max: usize,
     pub(crate) shape: Shape,
+    /// How long the transport may take nothing of a call that has ended.
+    pub(crate) unread_timeout: Option<Duration>,
 }
 
 pub(crate) struct State {
@@ -84,6 +86,8 @@ pub(crate) struct State {
     pub(crate) stream: u32,
     /// Messages that the transport has taken, of all that were sent.
     pub(crate) taken: u64,
+    /// They are not counted: what took them keeps them for more than one attempt.
+    pub(crate) repeatable: bool,
     /// It has taken some since the wakers were looked at.
     took: bool,
     pub(crate) reset: Option<Code>,
@@ -111,6 +115,8 @@ pub(crate) struct State {
     pub(crate) reset_wakers: Vec<Waker>,
     timer: Option<AbortHandle>,
     registration: Option<Registration>,
+    /// Of the handler, until it has ended the call or itself.
+    pub(crate) permit: Option<HandlerPermit>,
 }
 
 /// What to do once the mutex is released.
@@ -133,7 +139,12 @@ struct Rare {
 }
 
 impl Shared {
-    pub(crate) fn new(side: Side, config: &CallConfig, clock: Clock) -> Arc<Self> {
+    pub(crate) fn new(
+        side: Side,
+        config: &CallConfig,
+        clock: Clock,
+        unread_timeout: Option<Duration>,
+    ) -> Arc<Self> {
         let call = match side {
             Side::Client => Call::client(config, clock.now()),
             Side::Server => Call::server(config, clock.now()),
@@ -141,6 +152,7 @@ impl Shared {
         Arc::new(Self {
             receive_message_bytes_max: config.receive_message_bytes_max,
             shape: config.shape,
+            unread_timeout,
             side,
             clock,
             state: Mutex::new(State {
@@ -149,6 +161,7 @@ impl Shared {
                 kept: None,
                 stream: 0,
                 taken: 0,
+                repeatable: false,
                 took: false,
                 reset: None,
                 discarding: false,
@@ -168,6 +181,7 @@ impl Shared {
                 reset_wakers: Vec::new(),
                 timer: None,
                 registration: None,
+                permit: None,
             }),
             inbound: Mutex::new(None),
             senders: AtomicUsize::new(0),
@@ -414,13 +428,27 @@ impl Shared {
             Side::Server => self.act(|state| {
                 let status = Status::new(Code::Unknown, "the handler ended without a status");
                 // An ended call refuses this, as it should.
-                let _ = state.call.finish(Trailers::failed(status));
+                let _ = state.finish(Trailers::failed(status));
             }),
         }
     }
 }
 
 impl State {
+    /// Gives up what is left of the answer of a call that has ended.
+    pub(crate) fn give_up(&mut self) {
+        self.transmit.clear();
+        self.reset.get_or_insert(Code::Cancelled);
+    }
+
+    /// Ends a server's call for its handler, which counts no longer: with the answer, the client knows that it may call
+    /// again. The handler of a call that has ended otherwise goes on, and counts until it is done.
+    pub(crate) fn finish(&mut self, trailers: Trailers) -> Result<(), SendError> {
+        self.call.finish(trailers)?;
+        self.permit = None;
+        Ok(())
+    }
+
     /// [`Shared::send_plain`], without waking the transport.
     pub(crate) fn send_plain(&mut self, message: &mut Bytes) -> Result<bool, SendError> {
         if self.discarding || self.call.send_encoding() != Encoding::Identity {
@@ -469,8 +497,10 @@ impl State {
 
     /// The transport has taken this much.
     pub(crate) fn took(&mut self, taken: Credit, now: Time) {
-        self.taken = self.taken.saturating_add(taken.messages as u64);
-        self.took = taken.messages > 0;
+        if !self.repeatable {
+            self.taken = self.taken.saturating_add(taken.messages as u64);
+            self.took = taken.messages > 0;
+        }
         self.call.handle(Input::Credit(taken), now);
     }
 

@@ -6,6 +6,7 @@
 //! Receiving is pulled as well: the driver polls the transport's [`Inbound`] when the application wants more.
 
 use std::{
+    pin::Pin,
     sync::{Arc, Weak},
     task::{Context, Poll, ready},
 };
@@ -14,7 +15,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use headwater_core::call::{Closed, Credit, Frame, Shape};
 use headwater_proto::{Code, Metadata, Status};
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::watch,
+    time::{Instant, Sleep, sleep},
+};
 
 use crate::{
     attempts::{Attempt, AttemptWatch, Next},
@@ -136,6 +140,11 @@ impl Outbound {
         }
     }
 
+    /// From here on, what is taken is for attempts, and not counted.
+    pub(crate) fn set_repeatable(&self) {
+        self.call.look(|state| state.repeatable = true);
+    }
+
     /// The outbound of one attempt of this call.
     pub(crate) fn of_attempt(&self, attempt: Attempt) -> Self {
         Self {
@@ -231,12 +240,14 @@ impl Outbound {
         }
     }
 
-    /// Tells when this side resets the call, for transports that do not poll this while the peer holds them back.
+    /// Tells when this side resets the call, for transports that do not poll this while the peer holds them back. One for
+    /// the whole call, for it also knows for how long the peer has.
     pub fn reset_watch(&self) -> ResetWatch {
         ResetWatch {
             call: Arc::downgrade(&self.call),
             attempt: self.attempt.as_ref().map(Attempt::watch),
             stream: self.stream,
+            unread: None,
         }
     }
 
@@ -261,12 +272,18 @@ pub struct ResetWatch {
     call: Weak<Shared>,
     attempt: Option<AttemptWatch>,
     stream: u32,
+    /// Runs while the client takes nothing of a server's call that has ended.
+    unread: Option<Pin<Box<Sleep>>>,
 }
 
 impl ResetWatch {
     /// Ready once the call was reset, or on the client is over; an [`Outbound`] that is polled says so too, and one that
-    /// is not may be dropped. (A server that has ended a call may still have to send what it said.)
-    pub fn poll_reset(&self, cx: &mut Context<'_>) -> Poll<()> {
+    /// is not may be dropped. (A server that has ended a call may still have to send what it said: for that the client has
+    /// [`ServerConfig::unread_timeout`](crate::ServerConfig::unread_timeout), from the first poll after the call's end, and
+    /// again from each [`ResetWatch::progressed`]; then the call is reset.)
+    ///
+    /// For a task on tokio's runtime, with time.
+    pub fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if let Some(attempt) = &self.attempt
             && attempt.poll_cancelled(cx).is_ready()
         {
@@ -275,17 +292,48 @@ impl ResetWatch {
         let Some(call) = self.call.upgrade() else {
             return Poll::Pending;
         };
-        call.look(|state| {
+        let standing = call.look(|state| {
             let over = call.side == Side::Client && state.ended.is_some();
             if state.reset.is_some() || over || state.stream != self.stream {
-                return Poll::Ready(());
+                return Standing::Reset;
             }
-            if state.ended.is_none() {
-                register(&mut state.reset_wakers, cx.waker());
+            if state.ended.is_some() {
+                return Standing::Ended;
             }
-            Poll::Pending
-        })
+            register(&mut state.reset_wakers, cx.waker());
+            Standing::Open
+        });
+        match standing {
+            Standing::Open => Poll::Pending,
+            Standing::Ended => self.poll_unread(&call, cx),
+            Standing::Reset => Poll::Ready(()),
+        }
     }
+
+    /// The peer has taken something of the call: it has time again.
+    pub fn progressed(&mut self) {
+        self.unread = None;
+    }
+
+    /// Resets a server's call that has ended, and that its client takes nothing of.
+    fn poll_unread(&mut self, call: &Shared, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(bound) = call.unread_timeout else {
+            return Poll::Pending;
+        };
+        let unread = self.unread.get_or_insert_with(|| Box::pin(sleep(bound)));
+        ready!(unread.as_mut().poll(cx));
+        tracing::debug!(target: "headwater_rpc", "an answer that nobody reads is let go");
+        call.look(State::give_up);
+        Poll::Ready(())
+    }
+}
+
+/// How far a call is, for who does not pull from it.
+enum Standing {
+    Open,
+    /// What was said may still have to be sent.
+    Ended,
+    Reset,
 }
 
 impl Drop for Outbound {

@@ -240,7 +240,14 @@ fn metadata_are_bounded_before_they_are_read() {
     let max = EndpointConfig::default().metadata_bytes_max;
     let large = Bytes::from(alloc::vec![b'v'; max + 1]);
     let broken = Bytes::from_static(b"\x0a\x05k");
-    let cases = [(large, Code::ResourceExhausted), (broken, Code::Internal)];
+    // Five bytes each, which are held in many times that.
+    let many = Bytes::from(b"\x0a\x03\x0a\x01k".repeat(max / 33 + 1));
+    assert!(many.len() < max / 4, "its bytes are few");
+    let cases = [
+        (large, Code::ResourceExhausted),
+        (many, Code::ResourceExhausted),
+        (broken, Code::Internal),
+    ];
     for (headers, code) in cases {
         let mut script = Script::speaking(ExtensionUse::Agreed);
         let mut request = packet(Request, BIDI, 5);

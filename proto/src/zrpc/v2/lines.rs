@@ -31,6 +31,9 @@ pub(super) fn read_open(bytes: &[u8]) -> Result<(Metadata, Option<Duration>), Fr
         }
         Ok(())
     })?;
+    if metadata.size() > LINES_BYTES_MAX {
+        return Err(FrameError::Metadata);
+    }
     Ok((metadata, given))
 }
 

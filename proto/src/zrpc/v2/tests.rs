@@ -110,6 +110,18 @@ fn what_a_call_is_opened_with_is_bounded_and_reserved_keys_are_no_metadata() {
     let mut long = b"\x02\x01\0\0\0\0\0\0\0".to_vec();
     long.extend_from_slice("a: b\n".repeat(LINES_BYTES_MAX / 5 + 1).as_bytes());
     assert_eq!(Frame::decode(&long.into()), Err(FrameError::Metadata));
+    for (short, entry_bytes) in [("a:\n", 33), ("a-bin:,\n", 2 * 37)] {
+        let fits = LINES_BYTES_MAX / entry_bytes;
+        let opening = |entries| {
+            let mut message = b"\x02\x01\0\0\0\0\0\0\0".to_vec();
+            message.extend_from_slice(short.repeat(entries).as_bytes());
+            Bytes::from(message)
+        };
+        assert!(Frame::decode(&opening(fits)).is_ok(), "{short}");
+        let many = opening(fits + 1);
+        assert!(many.len() < LINES_BYTES_MAX, "its bytes are few");
+        assert_eq!(Frame::decode(&many), Err(FrameError::Metadata), "{short}");
+    }
     let reserved = Bytes::from_static(b"\x08\x01\0\0\0te: trailers\na:b\n");
     let mut metadata = Metadata::new();
     metadata.append("a", "b").expect("valid");

@@ -18,7 +18,8 @@ pub struct Http2ServerConfig {
     /// Connections that may be open. One more is closed as soon as it is accepted, and its client finds the server
     /// unavailable and can try another: left waiting, it would look connected and hear nothing. Default: 1024.
     pub connections_max: usize,
-    /// Streams that may be open on one connection; more are refused (`REFUSED_STREAM`). Default: 128.
+    /// Streams that may be open on one connection; more are refused (`REFUSED_STREAM`). So are those that come while as many
+    /// handlers run for it, which go on after their clients have reset the streams. Default: 128.
     pub concurrent_streams_max: u32,
     /// The largest header list that is taken. Default: 16 KiB.
     pub header_list_bytes_max: u32,

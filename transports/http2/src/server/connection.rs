@@ -12,7 +12,7 @@ use std::{
 
 use h2::PingPong;
 use headwater_rpc::{
-    Acceptor, Peer, ServerCounters,
+    Acceptor, HandlerLimit, Peer, ServerCounters,
     http::{AltSvc, jittered},
     tls::TlsServer,
 };
@@ -38,7 +38,7 @@ use crate::{
 };
 
 /// What one stream may have waiting in `h2` beyond the client's window: some pulls of the driver's.
-const SEND_BUFFER_BYTES: usize = 400 << 10;
+pub(super) const SEND_BUFFER_BYTES: usize = 400 << 10;
 
 /// What all connections of a server have in common.
 pub(super) struct Context {
@@ -64,6 +64,8 @@ pub(crate) struct Connection {
     /// What every answer announces.
     alt_svc: Option<HeaderValue>,
     counters: ServerCounters,
+    /// As many as streams may be open. (Handlers of mounted services are dropped with their streams.)
+    pub(super) handlers: HandlerLimit,
 }
 
 impl Connection {
@@ -85,6 +87,7 @@ impl Connection {
             heard: Heard::new(),
             alt_svc: config.alt_svc.map(AltSvc::to_header),
             counters: counters.clone(),
+            handlers: HandlerLimit::new(config.concurrent_streams_max as usize),
         })
     }
 

@@ -72,7 +72,8 @@ fn poll_pipe(
     cx: &mut Context<'_>,
 ) -> Poll<Result<(), h2::Error>> {
     loop {
-        if ready!(poll_room(stream, cx)).is_err() {
+        // Of what is larger than a byte `h2` keeps the rest, and has no room until it is gone.
+        if ready!(poll_room(stream, 1, cx)).is_err() {
             return Poll::Ready(Ok(()));
         }
         let Poll::Ready(frame) = Pin::new(&mut *body).poll_frame(cx) else {

@@ -1,11 +1,11 @@
 //! What a call answers, from its [`Outbound`] into its stream. The connection's own task runs it.
 
 use std::{
-    mem,
     pin::Pin,
     task::{Context, Poll, Waker, ready},
 };
 
+use bytes::Buf as _;
 use h2::{Reason, SendStream, server::SendResponse};
 use headwater_rpc::{
     Closed, Encoded, Outbound, Payload, Pulled, ResetWatch,
@@ -13,7 +13,7 @@ use headwater_rpc::{
 };
 use http::Response;
 
-use super::connection::{Connection, OpenStream};
+use super::connection::{Connection, OpenStream, SEND_BUFFER_BYTES};
 use crate::reset::reason;
 
 /// Sends what a call answers, as the client's windows allow it. Done when the stream needs nobody to look after it;
@@ -120,14 +120,20 @@ impl Answer {
     /// Sends the messages and how the call ended.
     fn poll_rest(&mut self, stream: &mut SendStream<Payload>, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            if !self.encoded.payload.is_empty() {
-                let Poll::Ready(room) = poll_room(stream, cx) else {
+            // What has no room stays here, where it can be given up.
+            while !self.encoded.payload.is_empty() {
+                let wanted = self.encoded.payload.remaining();
+                let Poll::Ready(room) = poll_room(stream, wanted, cx) else {
                     return self.poll_over(stream, cx);
                 };
-                let payload = mem::take(&mut self.encoded.payload);
-                if room.is_err() || stream.send_data(payload, false).is_err() {
+                let Ok(room) = room else {
+                    return Poll::Ready(());
+                };
+                let payload = self.encoded.payload.split_to(room);
+                if stream.send_data(payload, false).is_err() {
                     return Poll::Ready(());
                 }
+                self.reset.progressed();
             }
             if let Some(trailers) = self.encoded.end.take() {
                 // A stream that takes no more was reset by the client.
@@ -158,25 +164,27 @@ impl Answer {
     }
 }
 
-/// Waits until the client's windows have room. Fails if the stream is gone.
+/// Waits until the client's windows have room for some of what is wanted, which is at least a byte, and says for how much.
+/// Fails if the stream is gone.
 pub(super) fn poll_room(
     stream: &mut SendStream<Payload>,
+    wanted: usize,
     cx: &mut Context<'_>,
-) -> Poll<Result<(), ()>> {
+) -> Poll<Result<usize, ()>> {
     // Room that is there at once would wake this task, which runs already.
     let mut nobody = Context::from_waker(Waker::noop());
     if stream.poll_reset(&mut nobody).is_ready() {
         return Poll::Ready(Err(()));
     }
-    // One byte is enough: of what is larger `h2` keeps the rest, and has no room until it is gone.
-    stream.reserve_capacity(1);
+    // It never has room for more, and would keep what it reserves from other streams.
+    stream.reserve_capacity(wanted.min(SEND_BUFFER_BYTES));
     while stream.capacity() == 0 {
         match ready!(stream.poll_capacity(cx)) {
             Some(Ok(_)) => {}
             Some(Err(_)) | None => return Poll::Ready(Err(())),
         }
     }
-    Poll::Ready(Ok(()))
+    Poll::Ready(Ok(stream.capacity()))
 }
 
 /// Sends the head of an answer. `None` if it cannot be sent, or nothing may follow.

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, convert::Infallible, sync::Arc};
 
-use h2::{RecvStream, server::SendResponse};
+use h2::{Reason, RecvStream, server::SendResponse};
 use headwater_rpc::{
     AcceptedStream, Acceptor, Outbound, Payload,
     http::{Messages, request},
@@ -22,6 +22,12 @@ use crate::inbound::StreamSource;
 pub(super) type Mount = BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>;
 /// By gRPC's name of the service.
 pub(super) type Mounts = BTreeMap<&'static str, Mount>;
+
+/// An answer in place of a call.
+enum Refusal {
+    Response(Box<Response<()>>),
+    Reset(Reason),
+}
 
 /// Takes every path; what is no gRPC call is refused before the application sees it.
 pub(super) struct Service {
@@ -46,8 +52,12 @@ impl Service {
         }
         match self.call(request) {
             Ok(outbound) => Some(Responder::new(respond, outbound, open)),
-            Err(refusal) => {
-                send_head(&mut respond, *refusal, &self.connection, true);
+            Err(Refusal::Response(head)) => {
+                send_head(&mut respond, *head, &self.connection, true);
+                None
+            }
+            Err(Refusal::Reset(reason)) => {
+                respond.send_reset(reason);
                 None
             }
         }
@@ -60,14 +70,16 @@ impl Service {
         self.mounts.get(path.split('/').nth(1)?)
     }
 
-    fn call(&self, request: Request<RecvStream>) -> Result<Outbound, Box<Response<()>>> {
+    fn call(&self, request: Request<RecvStream>) -> Result<Outbound, Refusal> {
         let (head, body) = request.into_parts();
-        let headers = request::to_call(&head)?;
+        let headers = request::to_call(&head).map_err(Refusal::Response)?;
+        let permit = self.connection.handlers.try_start(&headers.path);
+        // No handler has seen it, so the client may open it again (RFC 9113, 8.7).
+        let permit = permit.ok_or(Refusal::Reset(Reason::REFUSED_STREAM))?;
         let bytes_max = self.acceptor.receive_message_bytes_max();
         let inbound = Box::new(Messages::requests(StreamSource(body), bytes_max));
         let peer = self.connection.peer().clone();
-        Ok(self
-            .acceptor
-            .accept(AcceptedStream::new(headers, peer, inbound)))
+        let stream = AcceptedStream::new(headers, peer, inbound).permitted(permit);
+        Ok(self.acceptor.accept(stream))
     }
 }

@@ -40,6 +40,9 @@ async fn a_stream_over_the_limit_is_refused() {
         .await;
 
     raw.write(&reset(1, CANCEL)).await.expect("it is open");
+    // Its handler hears of it before this test goes on.
+    let calls = || target.server.open_calls();
+    eventually(|| calls() == 1, || format!("{} calls", calls())).await;
     let again = block(END_STREAM, 7, &request(NONE));
     raw.write(&again).await.expect("it is open");
     assert_eq!(raw.next(HEADERS).await.stream, 7, "a stream was free again");

@@ -1,16 +1,17 @@
 //! Toward our server: too much of something. The connection ends, or the flood is taken without holding anything of it,
 //! and everyone else is served on.
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use headwater_http2::Http2ServerConfig;
 
 use crate::{
     frames::{
         CANCEL, CONTINUATION, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, GOAWAY, HEADERS,
-        PING, Raw, SETTINGS, block, frame, literal, request, reset, setting, tick, window_update,
+        PING, REFUSED_STREAM, RST_STREAM, Raw, SETTINGS, block, frame, literal, request, reset,
+        setting, tick, window_update,
     },
-    target::{FLOOD, HANG, NONE, Target, WAIT, eventually},
+    target::{DEAF, FLOOD, HANG, NONE, Target, WAIT, eventually},
 };
 
 /// The flood ends its own connection, with this in words.
@@ -48,6 +49,52 @@ async fn rapid_reset() {
         [block(0, stream, &request(WAIT)), reset(stream, CANCEL)].concat()
     });
     ends_its_connection("rapid reset", resets.collect(), "too_many_resets").await;
+}
+
+/// Rapid reset once more, of streams that have reached their handlers: as many run as streams may be open, and the others are
+/// refused until these have ended.
+#[tokio::test]
+async fn accepted_streams_that_are_reset_bound_their_handlers() {
+    let target = Target::with(Http2ServerConfig {
+        concurrent_streams_max: 8,
+        ..Http2ServerConfig::default()
+    })
+    .await;
+    let mut raw = target.raw().await;
+    for round in 0..10 {
+        let streams = || (8 * round..8 * (round + 1)).map(|index| 2 * index + 1);
+        let opened: Vec<u8> = streams()
+            .flat_map(|stream| block(0, stream, &request(DEAF)))
+            .collect();
+        raw.write(&opened).await.expect("it is open");
+        if round > 0 {
+            for _ in streams() {
+                let refused = raw.next(RST_STREAM).await;
+                assert_eq!(refused.error(), REFUSED_STREAM, "the handlers still run");
+            }
+        } else {
+            eventually(
+                || target.deaf.load(Ordering::SeqCst) == 8,
+                || format!("{} handlers run", target.deaf.load(Ordering::SeqCst)),
+            )
+            .await;
+            let resets: Vec<u8> = streams().flat_map(|stream| reset(stream, CANCEL)).collect();
+            raw.write(&resets).await.expect("it is open");
+            raw.synchronise().await;
+        }
+        let running = target.deaf.load(Ordering::SeqCst);
+        assert_eq!(running, 8, "as many as streams");
+        target.good.is_served("while another resets").await;
+    }
+    target.deaf_end.close();
+    eventually(
+        || target.deaf.load(Ordering::SeqCst) == 0,
+        || "a handler does not end".to_owned(),
+    )
+    .await;
+    raw.is_served(1001, "when the handlers have ended").await;
+    drop(raw);
+    target.is_as_before("resets of accepted streams").await;
 }
 
 /// CVE-2025-8671: the client has the server reset its streams.

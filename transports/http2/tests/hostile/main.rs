@@ -7,3 +7,4 @@ mod requests;
 mod retries;
 mod servers;
 mod target;
+mod unread;

@@ -1,13 +1,20 @@
 //! The server that is attacked, and a client that means no harm.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use headwater_http2::{
     Http2Client, Http2ClientConfig, Http2Server, Http2ServerConfig, ServerCounters,
 };
 use headwater_rpc::{CallOptions, Client, Metadata, Router, Server, ServerConfig, Status};
-use tokio::{net::TcpStream, task::yield_now};
+use tokio::{net::TcpStream, sync::Semaphore, task::yield_now};
 
 use crate::frames::{DATA, END_STREAM, RST_STREAM, Raw, block, frame, message, request};
 
@@ -15,6 +22,8 @@ use crate::frames::{DATA, END_STREAM, RST_STREAM, Raw, block, frame, message, re
 pub(crate) const ECHO: &str = "/t.T/Echo";
 /// Never ends by itself, and reads nothing.
 pub(crate) const WAIT: &str = "/t.T/Wait";
+/// As that, and does not notice that it was cancelled.
+pub(crate) const DEAF: &str = "/t.T/Deaf";
 /// Sends 16 KiB again and again.
 pub(crate) const FLOOD: &str = "/t.T/Flood";
 /// Nobody answers it.
@@ -29,6 +38,10 @@ pub(crate) struct Target {
     pub(crate) server: Server,
     pub(crate) counters: ServerCounters,
     pub(crate) good: Good,
+    /// How many handlers of `DEAF` run.
+    pub(crate) deaf: Arc<AtomicUsize>,
+    /// They end when it is closed.
+    pub(crate) deaf_end: Arc<Semaphore>,
 }
 
 impl Target {
@@ -43,6 +56,17 @@ impl Target {
             // All of it, or the closure drops the halves that are not named here.
             let call = call;
             call.cancellation.cancelled().await;
+        });
+        let (deaf, deaf_end) = (Arc::<AtomicUsize>::default(), Arc::new(Semaphore::new(0)));
+        let (running, ending) = (Arc::clone(&deaf), Arc::clone(&deaf_end));
+        router.stream(DEAF, move |call| {
+            let (running, ending) = (Arc::clone(&running), Arc::clone(&ending));
+            async move {
+                let _call = call;
+                running.fetch_add(1, Ordering::SeqCst);
+                let _ = ending.acquire().await;
+                running.fetch_sub(1, Ordering::SeqCst);
+            }
         });
         router.stream(FLOOD, |call| async move {
             let chunk = Bytes::from(vec![0; 16 << 10]);
@@ -61,6 +85,8 @@ impl Target {
             server,
             counters,
             good,
+            deaf,
+            deaf_end,
         }
     }
 

@@ -7,7 +7,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use headwater_rpc::{Closed, Code, Encoded, Outbound, Pulled, Status, Trailers, http::response};
+use headwater_rpc::{
+    Closed, Code, Encoded, Outbound, Pulled, ResetWatch, Status, Trailers, http::response,
+};
 use quinn::VarInt;
 use tokio::time::Instant;
 
@@ -29,6 +31,7 @@ pub(super) enum Answered {
 /// Carries a call's responses to its stream.
 pub(super) struct Answer<'a> {
     outbound: Outbound,
+    reset: ResetWatch,
     /// What was pulled and not written.
     pulled: Encoded,
     writer: Writer,
@@ -47,6 +50,7 @@ impl<'a> Answer<'a> {
         deadline: Option<Instant>,
     ) -> Self {
         Self {
+            reset: outbound.reset_watch(),
             outbound,
             pulled: Encoded::default(),
             writer,
@@ -120,10 +124,15 @@ impl<'a> Answer<'a> {
 
     /// While the client makes no room, a call can be reset: then the code is given.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<Result<(), Stopped>, VarInt>> {
+        let before = self.writer.written();
         if let Poll::Ready(flushed) = self.writer.poll_flush(cx) {
+            self.reset.progressed();
             return Poll::Ready(Ok(flushed));
         }
-        let reset = self.outbound.reset_watch().poll_reset(cx);
+        if self.writer.written() > before {
+            self.reset.progressed();
+        }
+        let reset = self.reset.poll_reset(cx);
         reset.map(|()| Err(self.reset_code()))
     }
 

@@ -21,7 +21,9 @@ pub struct Http3ServerConfig {
     /// Connections that may be open, those in their handshake included. One more is refused, and its client finds the
     /// server unavailable and can try another. Default: 1024.
     pub connections_max: usize,
-    /// Streams that may be open on one connection; a client that wants more waits (RFC 9000, 4.6). Default: 128.
+    /// Streams that may be open on one connection; a client that wants more waits (RFC 9000, 4.6). Those that come while as
+    /// many handlers run for it, which go on after their clients have reset the streams, are refused
+    /// (`H3_REQUEST_REJECTED`). Default: 128.
     pub concurrent_streams_max: u32,
     /// The largest header section that is taken, as RFC 9114, 4.2.2, counts it; a larger one is answered with the HTTP
     /// status 431. At most 512 KiB. Default: 16 KiB.

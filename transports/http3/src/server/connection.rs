@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use headwater_rpc::{Acceptor, Peer, ServerCounters};
+use headwater_rpc::{Acceptor, HandlerLimit, Peer, ServerCounters};
 use tokio::time::Instant;
 
 use super::request::Known;
@@ -26,6 +26,8 @@ pub(super) struct Connection {
     pub(super) headers_timeout: Duration,
     pub(super) counters: ServerCounters,
     pub(super) streams: Streams,
+    /// As many as streams may be open.
+    pub(super) handlers: HandlerLimit,
 }
 
 /// The streams of a connection that are open.

@@ -13,7 +13,9 @@ use futures_util::{
     stream::{self, BoxStream, FuturesUnordered, SelectAll},
 };
 use h3::quic::StreamId;
-use headwater_rpc::{Acceptor, Peer, ServerCounters, channel::Address, http::jittered};
+use headwater_rpc::{
+    Acceptor, HandlerLimit, Peer, ServerCounters, channel::Address, http::jittered,
+};
 use quinn::{ConnectionError, Incoming, RecvStream, SendStream, VarInt};
 use tokio::{
     select,
@@ -97,6 +99,7 @@ pub(super) async fn serve(
         headers_timeout: context.config.headers_timeout,
         counters: context.counters.clone(),
         streams: Streams::new(),
+        handlers: HandlerLimit::new(context.config.concurrent_streams_max as usize),
     });
     let watch = QpackWatch::new(quic.clone(), critical);
     let mut driver = Driver::new(connection, h3, watch, &context, stopping, seed);

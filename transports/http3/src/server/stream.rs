@@ -2,7 +2,7 @@
 
 use std::{future::poll_fn, sync::Arc, time::Duration};
 
-use headwater_rpc::AcceptedStream;
+use headwater_rpc::{AcceptedStream, HandlerPermit};
 use tokio::time::{Instant, timeout};
 
 use super::{
@@ -42,13 +42,24 @@ pub(super) async fn serve(
         ),
         Err(_) => Err(Refusal::Reset(codes::REQUEST_CANCELLED)),
     };
-    match opened {
-        Ok(opened) => call(opened, reader, writer, &connection).await,
+    let permitted = opened.and_then(|opened| {
+        let permit = connection.handlers.try_start(&opened.headers.path);
+        // No handler has seen it, so the client may open it again (RFC 9114, 4.1.1).
+        let permit = permit.ok_or(Refusal::Reset(codes::REQUEST_REJECTED))?;
+        Ok((opened, permit))
+    });
+    match permitted {
+        Ok(permitted) => call(permitted, reader, writer, &connection).await,
         Err(refusal) => refuse(refusal, reader, writer, &connection).await,
     }
 }
 
-async fn call(opened: Opened, mut reader: FrameReader, writer: Writer, connection: &Connection) {
+async fn call(
+    (opened, permit): (Opened, HandlerPermit),
+    mut reader: FrameReader,
+    writer: Writer,
+    connection: &Connection,
+) {
     reader.begin_body(opened.announced);
     let acceptor = &connection.acceptor;
     let handback = Arc::new(Handback::default());
@@ -63,7 +74,7 @@ async fn call(opened: Opened, mut reader: FrameReader, writer: Writer, connectio
     let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
     let peer = connection.peer.clone();
     let accepted = AcceptedStream::new(opened.headers, peer, Box::new(inbound));
-    let outbound = acceptor.accept(accepted);
+    let outbound = acceptor.accept(accepted.permitted(permit));
     let mut answer = Answer::new(outbound, writer, &connection.sections, deadline);
     let answered = answer.run().await;
     let mut writer = answer.into_writer();

@@ -54,6 +54,8 @@ type Ended = Pin<Box<dyn Future<Output = Result<Option<VarInt>, StoppedError>> +
 pub(crate) struct Writer {
     stream: quinn::SendStream,
     chunks: Chunks,
+    /// How many bytes QUIC has taken.
+    written: u64,
     /// Tells that the peer has all, or wants no more.
     ended: Option<Ended>,
     /// It was finished or reset.
@@ -68,6 +70,7 @@ impl Writer {
                 chunks: Vec::new(),
                 next: 0,
             },
+            written: 0,
             ended: None,
             closed: false,
         }
@@ -101,7 +104,10 @@ impl Writer {
             }
             let written = ready!(pin!(self.stream.write_chunks(rest)).poll(cx));
             match written {
-                Ok(written) => self.chunks.next += written.chunks,
+                Ok(written) => {
+                    self.chunks.next += written.chunks;
+                    self.written += written.bytes as u64;
+                }
                 Err(WriteError::Stopped(code)) => return Poll::Ready(Err(Stopped::ByPeer(code))),
                 // Nobody else finishes or resets it, and there is no 0-RTT.
                 Err(
@@ -111,6 +117,11 @@ impl Writer {
                 ) => return Poll::Ready(Err(Stopped::Lost)),
             }
         }
+    }
+
+    /// How many bytes there was room for so far.
+    pub(crate) const fn written(&self) -> u64 {
+        self.written
     }
 
     /// Nothing more comes.

@@ -5,7 +5,14 @@ pub(crate) mod network;
 pub(crate) mod raw;
 pub(crate) mod wire;
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use headwater_http3::{
@@ -16,12 +23,17 @@ use headwater_rpc::{
     ServerConfig, Status,
     tls::{ClientTls, DevCertificates},
 };
-use tokio::{sync::mpsc, task::JoinHandle};
+use tokio::{
+    sync::{Semaphore, mpsc},
+    task::JoinHandle,
+};
 
 pub(crate) const ECHO: &str = "/test.Service/Echo";
 pub(crate) const WAIT: &str = "/test.Service/Wait";
 pub(crate) const STREAM: &str = "/test.Service/Stream";
 pub(crate) const FLOOD: &str = "/test.Service/Flood";
+/// Its handlers do not notice that they were cancelled.
+pub(crate) const DEAF: &str = "/test.Service/Deaf";
 pub(crate) const EARLY: &str = "/test.Service/Early";
 /// Beyond this a test hangs; none waits for it.
 pub(crate) const HANG: Duration = Duration::from_secs(30);
@@ -33,7 +45,44 @@ pub(crate) struct Fixture {
     pub(crate) tls: ClientTls,
     pub(crate) counters: ServerCounters,
     pub(crate) cancels: mpsc::UnboundedReceiver<CancelReason>,
+    pub(crate) deaf: Deaf,
     pub(crate) serving: JoinHandle<Result<(), Status>>,
+}
+
+/// The handlers of `DEAF`.
+#[derive(Clone)]
+pub(crate) struct Deaf {
+    running: Arc<AtomicUsize>,
+    end: Arc<Semaphore>,
+}
+
+impl Deaf {
+    pub(crate) fn running(&self) -> usize {
+        self.running.load(Ordering::SeqCst)
+    }
+
+    /// All of them, and all that come later, end.
+    pub(crate) fn end(&self) {
+        self.end.close();
+    }
+
+    fn register(router: &Router) -> Self {
+        let deaf = Self {
+            running: Arc::default(),
+            end: Arc::new(Semaphore::new(0)),
+        };
+        let registered = deaf.clone();
+        router.stream(DEAF, move |call| {
+            let deaf = registered.clone();
+            async move {
+                let _call = call;
+                deaf.running.fetch_add(1, Ordering::SeqCst);
+                let _ = deaf.end.acquire().await;
+                deaf.running.fetch_sub(1, Ordering::SeqCst);
+            }
+        });
+        deaf
+    }
 }
 
 impl Drop for Fixture {
@@ -48,6 +97,7 @@ pub(crate) async fn serve(config: Http3ServerConfig) -> Fixture {
     let transport = transport.await.expect("a free port");
     let (addr, counters) = (transport.local_addr(), transport.counters());
     let (router, cancels) = router();
+    let deaf = Deaf::register(&router);
     let server = Server::new(transport, router, ServerConfig::default());
     let run = server.clone();
     Fixture {
@@ -56,6 +106,7 @@ pub(crate) async fn serve(config: Http3ServerConfig) -> Fixture {
         tls: certificates.client(),
         counters,
         cancels,
+        deaf,
         serving: tokio::spawn(async move { run.serve().await }),
     }
 }

@@ -87,6 +87,7 @@ impl Wake for Waiting {
 
 impl Replay {
     pub(super) fn new(source: Outbound, share: Share) -> Arc<Self> {
+        source.set_repeatable();
         Arc::new(Self {
             state: Mutex::new(State {
                 source: Some(source),

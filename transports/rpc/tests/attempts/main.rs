@@ -246,6 +246,23 @@ async fn what_a_server_does_not_read_does_not_block() {
     assert_eq!(sender.try_send(Bytes::new()), Err(SendError::Ended));
 }
 
+/// What is kept for the next attempt was taken by no transport, as far as a sender can know; also not once the call is
+/// committed, for nobody knows how much had gone before.
+#[tokio::test(start_paused = true)]
+async fn of_a_call_that_may_be_repeated_no_message_counts_as_taken() {
+    let transport = Scripted::new([Step::Later(ms(10), Step::Silence.into())]);
+    let client = transport.client(config(retrying(2)));
+    let halves = client.call(PATH, Metadata::new(), CallOptions::default());
+    let (sender, _receiver) = halves.await.expect("a call");
+    sender.try_send("x".into()).expect("room");
+    tokio::time::sleep(ms(1000)).await;
+    let sent: usize = lock(&transport.sent).iter().map(Vec::len).sum();
+    assert!(sent > 0, "the attempt has read it");
+    assert_eq!(sender.taken_messages(), 0);
+    let waited = tokio::time::timeout(ms(1000), sender.taken_beyond(0)).await;
+    assert!(waited.is_err(), "it waits for the end of the call");
+}
+
 /// S4-55: an attempt that fails just as the buffer is full is followed by one more, which is the last: all that was sent is
 /// still there, and nothing that follows will be.
 #[tokio::test(start_paused = true)]

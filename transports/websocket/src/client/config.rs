@@ -26,8 +26,8 @@ pub struct WebSocketClientConfig {
     /// fails with `ALREADY_EXISTS`. The server is not told that anybody waits, so give them a time limit. Default: they
     /// are requests.
     pub awaits_unrequested: bool,
-    /// Calls of the server that may be open on one socket, if the client serves there ([`DialledServer`]); one more is
-    /// refused with `RESOURCE_EXHAUSTED`. Default: 1024.
+    /// Calls of the server that may be open on one socket, and handlers that may run for it, if the client serves there
+    /// ([`DialledServer`]); one more is refused with `RESOURCE_EXHAUSTED`. Default: 1024.
     ///
     /// [`DialledServer`]: crate::DialledServer
     pub calls_max: usize,

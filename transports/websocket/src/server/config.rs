@@ -24,9 +24,10 @@ pub struct WebSocketServerConfig {
     /// at most this, or one longer message, for each open call. A client that knows of no credit and sends more has its
     /// call ended with `RESOURCE_EXHAUSTED`. Less than 64 KiB counts as 64 KiB. Default: 1 MiB.
     pub call_window_bytes: usize,
-    /// Calls that may be open on one socket; one more is refused with `RESOURCE_EXHAUSTED`. Default: 1024.
+    /// Calls that may be open on one socket, and handlers that may run for it, for these go on after their clients have
+    /// cancelled; one more is refused with `RESOURCE_EXHAUSTED`. Default: 1024.
     pub calls_max: usize,
-    /// Calls of one method that may be open on one socket, for services that do not expect many of one client; one more is
+    /// Calls and handlers of one method, likewise, for services that do not expect many of one client; one more is
     /// refused with `RESOURCE_EXHAUSTED`, before its handler sees it. For pw_rpc's packets. Default: `None`, as many as of
     /// all methods together.
     pub method_calls_max: Option<usize>,

@@ -41,6 +41,11 @@ impl Machine {
                 self.endpoint.reset(key, Code::NotFound);
                 continue;
             }
+            let Some(permit) = self.handlers.try_start(&opened.path) else {
+                self.calls.remove(&key);
+                self.endpoint.reset(key, Code::ResourceExhausted);
+                continue;
+            };
             // Before the handler looks, so that it finds all that came.
             call.deliver();
             let opened = *opened;
@@ -52,7 +57,7 @@ impl Machine {
                 wait_for_ready: false,
             };
             let inbound = Box::new(call.mailbox.inbound());
-            let stream = AcceptedStream::new(headers, peer, inbound);
+            let stream = AcceptedStream::new(headers, peer, inbound).permitted(permit);
             call.send_from(server.acceptor.accept(stream));
             self.queue.push_back(key);
         }

@@ -26,7 +26,7 @@ pub(super) struct Call {
     pub(super) mailbox: Arc<Mailbox>,
     /// What came, and is not in the mailbox yet.
     pub(super) incoming: Vec<Piece>,
-    /// What the call sends, until all of it was taken.
+    /// What the call sends, until all of it was taken, and none of that is held.
     outbound: Option<Sending>,
     /// What was taken and waits for room.
     pub(super) held: VecDeque<Piece>,
@@ -83,18 +83,24 @@ impl Call {
         let mut encoded = Encoded::default();
         match sending.outbound.poll_encoded(&mut cx, &mut encoded) {
             Poll::Ready(Pulled::Frames) => {
-                if encoded.end.is_some() {
-                    self.outbound = None;
-                }
                 pieces(encoded, |piece| self.held.push_back(piece));
                 Said::Pieces
             }
             Poll::Ready(Pulled::Reset(code)) => Said::Reset(code),
+            // Its end is among what is held, and given up.
+            Poll::Ready(Pulled::Done) if !has_room => Said::Reset(Code::Cancelled),
             Poll::Ready(Pulled::Done) => {
                 self.outbound = None;
                 Said::Nothing
             }
             Poll::Pending => Said::Nothing,
+        }
+    }
+
+    /// The machine has taken something of what is held.
+    pub(super) fn progressed(&mut self) {
+        if let Some(sending) = &mut self.outbound {
+            sending.reset.progressed();
         }
     }
 

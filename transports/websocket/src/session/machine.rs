@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
+    time::Duration,
 };
 
 use headwater_core::{
@@ -14,12 +15,14 @@ use headwater_core::{
     },
 };
 use headwater_proto::pw_rpc::PacketType;
-use headwater_rpc::{Closed, Frame, Reached};
+use headwater_rpc::{Closed, Frame, HandlerLimit, Reached};
+use tokio::time::Instant;
 
 use super::{
     Desk, Line, Over, Piece, SessionConfig, Side, UNWRITTEN_BYTES,
     begin::unsendable,
     call::{Call, Said},
+    leaving::Leaving,
 };
 
 /// The one channel of a socket that this side has dialled.
@@ -46,8 +49,14 @@ pub(super) struct Machine {
     pub(super) calls: BTreeMap<CallKey, Call>,
     /// Calls that the peer has opened, and nobody has taken yet.
     pub(super) fresh: Vec<(CallKey, Box<Opened>)>,
+    /// As many as calls may be open: the machine's bound is of calls, and a cancelled one is none.
+    pub(super) handlers: HandlerLimit,
     /// Calls for which something came.
     pub(super) touched: Vec<CallKey>,
+    /// Calls that were ended here and are not done.
+    leaving: Leaving,
+    /// The one that was ended last.
+    ended: Option<CallKey>,
     /// Calls to be looked at.
     pub(super) queue: VecDeque<CallKey>,
     rung: Vec<u64>,
@@ -88,7 +97,13 @@ impl Machine {
             window,
             calls: BTreeMap::new(),
             fresh: Vec::new(),
+            handlers: match config.method_calls_max {
+                Some(of_method) => HandlerLimit::with_methods(config.calls_max, of_method),
+                None => HandlerLimit::new(config.calls_max),
+            },
             touched: Vec::new(),
+            leaving: Leaving::default(),
+            ended: None,
             queue: VecDeque::new(),
             rung: Vec::new(),
             unwritten: 0,
@@ -204,6 +219,34 @@ impl Machine {
             };
             self.look_at(key);
             self.drain_outputs(line);
+            self.note_ended();
+        }
+    }
+
+    /// Watches over a call that was ended, if not all of it could go.
+    fn note_ended(&mut self) {
+        if let Some(key) = self.ended.take()
+            && let Some(bound) = self.unread_timeout()
+        {
+            self.leaving.add(key, &self.endpoint, bound);
+        }
+    }
+
+    fn unread_timeout(&self) -> Option<Duration> {
+        self.side.server.as_ref()?.acceptor.unread_timeout()
+    }
+
+    /// When [`Machine::give_up_unread`] may have something to do.
+    pub(super) const fn gives_up_at(&self) -> Option<Instant> {
+        self.leaving.next()
+    }
+
+    /// Gives up calls that were ended, and that their clients take nothing of.
+    pub(super) fn give_up_unread(&mut self) {
+        if self.leaving.next().is_some()
+            && let Some(bound) = self.unread_timeout()
+        {
+            self.leaving.look(&mut self.endpoint, bound);
         }
     }
 
@@ -333,6 +376,7 @@ impl Machine {
             match piece {
                 Piece::Run(mut run) => {
                     self.endpoint.send_run(key, &mut run)?;
+                    call.progressed();
                     if !run.is_empty() {
                         call.held.push_front(Piece::Run(run));
                     }
@@ -340,8 +384,10 @@ impl Machine {
                 Piece::Frame(frame) => {
                     let is_last = matches!(frame, Frame::End(_));
                     self.endpoint.send(key, frame)?;
+                    call.progressed();
                     if is_last && role == Role::Server {
-                        // What waits in the machine needs nobody.
+                        // What waits in the machine needs nobody, but to be given up some time.
+                        self.ended = Some(key);
                         self.calls.remove(&key);
                         return Ok(());
                     }

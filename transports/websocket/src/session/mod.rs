@@ -9,6 +9,7 @@ mod begin;
 mod bell;
 mod call;
 mod keepalive;
+mod leaving;
 mod line;
 mod machine;
 mod mailbox;
@@ -138,6 +139,7 @@ impl<L: Line> Session<L> {
     /// Does all that can be done now. Ready when the socket is over.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
         self.machine.desk().wait(cx);
+        self.machine.give_up_unread();
         // Before it may be heard that the peer takes none.
         self.machine.open_calls();
         loop {
@@ -212,6 +214,13 @@ impl<L: Line> Session<L> {
             if let Some(at) = self.idle_until(now) {
                 if at <= now {
                     return Poll::Ready(Ending::Done(1001, "no calls for a long time"));
+                }
+                next = next.min(at);
+            }
+            if let Some(at) = self.machine.gives_up_at() {
+                if at <= now {
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
                 }
                 next = next.min(at);
             }

@@ -9,8 +9,8 @@ use std::{
 
 use headwater_proto::zrpc::path_of;
 use headwater_rpc::{
-    AcceptedStream, Acceptor, Code, Frame, Inbound, Metadata, Outbound, Peer, Pulled,
-    RequestHeaders, Status,
+    AcceptedStream, Acceptor, Code, Frame, HandlerLimit, Inbound, Metadata, Outbound, Peer, Pulled,
+    RequestHeaders, ResetWatch, Status,
 };
 use http::HeaderMap;
 
@@ -29,6 +29,8 @@ pub(super) struct Calls {
     acceptor: Acceptor,
     peer: Peer,
     of_socket: OfSocket,
+    /// As many as calls may be open.
+    handlers: HandlerLimit,
     pub(super) config: ZrpcConfig,
     /// New calls are refused.
     pub(super) stopping: bool,
@@ -39,6 +41,7 @@ pub(super) struct Calls {
 
 struct OpenCall {
     outbound: Outbound,
+    reset: ResetWatch,
     waker: Waker,
 }
 
@@ -53,6 +56,7 @@ impl Calls {
             acceptor,
             peer,
             of_socket: OfSocket::new(headers),
+            handlers: HandlerLimit::new(config.calls_max),
             config,
             stopping: false,
             open: BTreeMap::new(),
@@ -69,9 +73,12 @@ impl Calls {
         if self.stopping {
             return Err(Status::new(Code::Unavailable, "the server is stopping"));
         }
-        if self.open.len() >= self.config.calls_max {
+        let too_many = || {
             let message = "too many calls are open on this socket";
-            return Err(Status::new(Code::ResourceExhausted, message));
+            Status::new(Code::ResourceExhausted, message)
+        };
+        if self.open.len() >= self.config.calls_max {
+            return Err(too_many());
         }
         let Opening {
             method,
@@ -83,16 +90,20 @@ impl Calls {
             let message = format!("there is no method {method:?}");
             return Err(Status::new(Code::Unimplemented, message));
         };
+        let path = path.into();
+        let permit = self.handlers.try_start(&path).ok_or_else(too_many)?;
         self.of_socket.complete(&mut metadata, &mut timeout);
         let headers = RequestHeaders {
-            path: path.into(),
+            path,
             metadata,
             timeout,
             wait_for_ready: false,
         };
-        let stream = AcceptedStream::new(headers, self.peer.clone(), inbound);
+        let stream = AcceptedStream::new(headers, self.peer.clone(), inbound).permitted(permit);
+        let outbound = self.acceptor.accept(stream);
         let call = OpenCall {
-            outbound: self.acceptor.accept(stream),
+            reset: outbound.reset_watch(),
+            outbound,
             waker: self.woken.waker(id),
         };
         call.waker.wake_by_ref();
@@ -141,10 +152,17 @@ impl Calls {
     }
 
     /// Whether a call was reset, for one that is not pulled from. If not, it wakes the session then.
-    pub(super) fn is_reset(&self, id: u32) -> bool {
-        self.open.get(&id).is_some_and(|call| {
+    pub(super) fn is_reset(&mut self, id: u32) -> bool {
+        self.open.get_mut(&id).is_some_and(|call| {
             let mut cx = Context::from_waker(&call.waker);
-            call.outbound.reset_watch().poll_reset(&mut cx).is_ready()
+            call.reset.poll_reset(&mut cx).is_ready()
         })
+    }
+
+    /// The client has taken something of a call.
+    pub(super) fn progressed(&mut self, id: u32) {
+        if let Some(call) = self.open.get_mut(&id) {
+            call.reset.progressed();
+        }
     }
 }

@@ -14,7 +14,8 @@ pub struct ZrpcConfig {
     pub text: TextFrames,
     /// The handler of names without a dot, as the first part of their path: `echo` is `/zrpc/echo`. Default: [`ROOT`].
     pub root: Arc<str>,
-    /// The most calls that are open on one socket; one more ends with `RESOURCE_EXHAUSTED`. Default: 1000.
+    /// The most calls that are open on one socket, and the most handlers that run for it, for these go on after their clients
+    /// have cancelled; one more ends with `RESOURCE_EXHAUSTED`. Default: 1000.
     pub calls_max: usize,
     /// After how long without a word of the client, no pong either, its socket counts as lost. It takes the place of
     /// [`ping_timeout`](crate::WebSocketServerConfig::ping_timeout), and is longer, because simple clients answer a ping

@@ -163,12 +163,17 @@ impl Dialect for Numbered {
         if let Some(freed) = stream.requests.take_freed() {
             say(call, Body::Credit(freed), out);
         }
-        if stream.replies.is_empty() || calls.is_reset(call) {
+        let is_reset = !stream.replies.is_empty() && calls.is_reset(call);
+        if is_reset || stream.replies.is_empty() {
             // What waits of a call that was reset is void.
             stream.replies.clear();
             let mut frames = Vec::new();
             match calls.pull(call, &mut frames) {
                 Poll::Pending => return,
+                // Its end was among what waited.
+                Poll::Ready(Pulled::Done) if is_reset => {
+                    return self.ended(call, failed(reset(Code::Cancelled)), calls, out);
+                }
                 Poll::Ready(Pulled::Done) => return self.remove(call, calls),
                 Poll::Ready(Pulled::Reset(code)) => {
                     return self.ended(call, failed(reset(code)), calls, out);
@@ -176,7 +181,12 @@ impl Dialect for Numbered {
                 Poll::Ready(Pulled::Frames) => stream.replies.extend(frames),
             }
         }
-        if let Some(ended) = say_waiting(call, &mut stream.replies, out) {
+        let before = stream.replies.len();
+        let ended = say_waiting(call, &mut stream.replies, out);
+        if stream.replies.len() < before {
+            calls.progressed(call);
+        }
+        if let Some(ended) = ended {
             return self.ended(call, ended, calls, out);
         }
         if stream.replies.is_empty() {

@@ -36,6 +36,10 @@ impl Outbox {
         self.frames.clear();
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.frames.len()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.frames.is_empty()
     }

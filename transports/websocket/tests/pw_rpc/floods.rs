@@ -1,10 +1,23 @@
 //! Too much of something: the flood is taken without holding anything of it, or ends, and everyone else is served on.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
-use headwater_proto::{Code, pw_rpc::PacketType};
+use headwater_proto::{
+    Code, Metadata,
+    pw_rpc::{Extension, PacketType},
+};
+use headwater_rpc::ServerConfig;
 use headwater_websocket::WebSocketServerConfig;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    sync::Semaphore,
+};
 
 use crate::support::{ECHO, FLOOD, Good, NONE, Target, WAIT, eventually, packet, with, within};
 
@@ -108,9 +121,108 @@ async fn calls_over_the_limit_are_refused_and_others_go_on() {
     let mut cancel = packet(PacketType::ClientError, WAIT, 1);
     cancel.status = 1;
     peer.says(&cancel).await;
+    // Its handler hears of it before this test goes on.
+    eventually("the call to end", || target.server.open_calls() == 2).await;
     peer.is_served(5, "a place is free again").await;
     drop(peer);
     target.is_as_before("a full socket").await;
+}
+
+/// Rapid reset: calls that were cancelled count as long as their handlers run, all together and by their method.
+#[tokio::test]
+async fn cancelled_calls_bound_their_handlers() {
+    const DEAF: &str = "/t.T/Deaf";
+    let target = Target::with(WebSocketServerConfig {
+        calls_max: 3,
+        method_calls_max: Some(2),
+        ..WebSocketServerConfig::default()
+    })
+    .await;
+    let running = Arc::<AtomicUsize>::default();
+    let end = Arc::new(Semaphore::new(0));
+    let (runs, ends) = (Arc::clone(&running), Arc::clone(&end));
+    target.router.stream(DEAF, move |call| {
+        let (runs, ends) = (Arc::clone(&runs), Arc::clone(&ends));
+        async move {
+            let _call = call;
+            runs.fetch_add(1, Ordering::SeqCst);
+            let _ = ends.acquire().await;
+            runs.fetch_sub(1, Ordering::SeqCst);
+        }
+    });
+    let mut peer = target.peer(Some("pw_rpc")).await;
+    for round in 0..10 {
+        for call_id in [1, 2] {
+            peer.says(&packet(PacketType::Request, DEAF, call_id)).await;
+            if round > 0 {
+                let refused = peer.hears().await;
+                let outcome = refused.outcome().map_err(|status| status.code);
+                assert_eq!(outcome, Err(Code::ResourceExhausted), "round {round}");
+                continue;
+            }
+            let what = format!("handler {call_id}");
+            eventually(&what, || running.load(Ordering::SeqCst) == call_id as usize).await;
+            let mut cancel = packet(PacketType::ClientError, DEAF, call_id);
+            cancel.status = 1;
+            peer.says(&cancel).await;
+        }
+        assert_eq!(running.load(Ordering::SeqCst), 2, "as many as may run");
+    }
+    peer.is_served(3, "another method").await;
+    peer.says(&packet(PacketType::Request, WAIT, 4)).await;
+    eventually("a third handler", || target.server.open_calls() == 1).await;
+    peer.says(&packet(PacketType::Request, ECHO, 5)).await;
+    let refused = peer.hears().await.outcome().map_err(|status| status.code);
+    assert_eq!(refused, Err(Code::ResourceExhausted), "three handlers run");
+    target.good.is_served("while another socket is full").await;
+
+    end.close();
+    eventually("the handlers to end", || {
+        running.load(Ordering::SeqCst) == 0
+    })
+    .await;
+    peer.is_served(6, "a place is free again").await;
+    drop(peer);
+    target.is_as_before("cancelled calls").await;
+}
+
+/// Responses of ended calls that the client gives no credit for are given up, wherever they wait: all of them in the machine,
+/// or some still in the call.
+#[tokio::test]
+async fn responses_that_get_no_credit_are_given_up() {
+    for messages in [300, 1000] {
+        let bounds = ServerConfig {
+            unread_timeout: Some(Duration::from_millis(50)),
+            ..ServerConfig::default()
+        };
+        let target = Target::with_bounds(WebSocketServerConfig::default(), bounds).await;
+        let path = "/t.T/Much";
+        target.router.stream(path, move |call| async move {
+            for _ in 0..messages {
+                call.sender.try_send("x".into()).expect("there is room");
+            }
+            let _ = call.sender.finish(Ok(()), Metadata::new());
+        });
+        let mut peer = target.peer(Some("headwater.v1.pw_rpc")).await;
+        let mut request = packet(PacketType::Request, path, 1);
+        *request.extend() = Extension::default();
+        peer.says(&request).await;
+        let mut got = 0;
+        let end = loop {
+            let heard = peer.hears().await;
+            if heard.r#type() != PacketType::ServerStream {
+                break heard;
+            }
+            got += usize::from(!heard.payload.is_empty());
+        };
+        assert_eq!(
+            got, 256,
+            "of {messages}: the credit that every call begins with"
+        );
+        let outcome = end.outcome().map_err(|status| status.code);
+        assert_eq!(outcome, Err(Code::Cancelled), "of {messages}");
+        target.is_as_before("responses without credit").await;
+    }
 }
 
 #[tokio::test]

@@ -113,11 +113,15 @@ impl Target {
     }
 
     pub(crate) async fn with(config: WebSocketServerConfig) -> Self {
+        Self::with_bounds(config, ServerConfig::default()).await
+    }
+
+    pub(crate) async fn with_bounds(config: WebSocketServerConfig, bounds: ServerConfig) -> Self {
         let router = router();
         let transport = WebSocketServer::bind("127.0.0.1:0", config).await;
         let transport = transport.expect("a free port on loopback");
         let addr = transport.local_addr();
-        let server = Server::new(transport, router.clone(), ServerConfig::default());
+        let server = Server::new(transport, router.clone(), bounds);
         let running = server.clone();
         let serving = tokio::spawn(async move { running.serve().await });
         let good = Good::new(addr);

@@ -269,6 +269,99 @@ async fn the_calls_of_a_socket_are_bounded() {
     assert_eq!(serving.server.open_calls(), 3);
 }
 
+/// Rapid reset: calls that were cancelled count as long as their handlers run.
+#[tokio::test]
+async fn cancelled_calls_bound_their_handlers() {
+    let router = router();
+    let (came, mut has_come) = tokio::sync::mpsc::unbounded_channel();
+    let end = Arc::new(tokio::sync::Semaphore::new(0));
+    let ends = Arc::clone(&end);
+    router.stream("/zrpc/deaf", move |call| {
+        let (came, ends) = (came.clone(), Arc::clone(&ends));
+        async move {
+            let _call: headwater_rpc::IncomingCall = call;
+            let _ = came.send(());
+            let _ = ends.acquire().await;
+        }
+    });
+    let zrpc = ZrpcConfig {
+        calls_max: 3,
+        ..ZrpcConfig::default()
+    };
+    let serving = serve_with(router, ServerConfig::default(), config(zrpc)).await;
+    let mut raw = Raw::connect(&serving, Some("zrpc.v2")).await;
+    let call = |method| Body::Call {
+        method,
+        blob: "".into(),
+    };
+    for id in 1..=30 {
+        raw.send_frame(id, call("deaf")).await;
+        if id > 3 {
+            let refused = Seen::Ended(id, Some(Code::ResourceExhausted));
+            assert_eq!(raw.next_said().await, refused, "the handlers still run");
+            continue;
+        }
+        within("the call", has_come.recv()).await;
+        raw.send_frame(id, Body::Cancel).await;
+    }
+    assert!(has_come.try_recv().is_err(), "no handler more than may run");
+    let proxy = serving.proxy(Framing::Numbered);
+    let good = async { proxy.call("echo", "served").await?.all().await };
+    assert_eq!(
+        within("the good client", good).await,
+        Ok(vec!["served".into()])
+    );
+
+    end.close();
+    // The handlers end before this test goes on.
+    serving.idle().await;
+    tokio::task::yield_now().await;
+    raw.send_frame(31, call("echo")).await;
+    assert_eq!(
+        raw.next_said().await,
+        Seen::Blob(31, "".into()),
+        "there is room again"
+    );
+}
+
+/// Replies of an ended call that the client gives no credit for are given up, and it is told; also when the end is among them.
+#[tokio::test]
+async fn replies_that_get_no_credit_are_given_up() {
+    let router = router();
+    router.stream("/zrpc/much", |call: IncomingCall| async move {
+        for _ in 0..3 {
+            let blob = bytes::Bytes::from(vec![7; 200 * 1024]);
+            call.sender.try_send(blob).expect("there is room");
+        }
+        let _ = call.sender.finish(Ok(()), Metadata::new());
+    });
+    let bounds = ServerConfig {
+        unread_timeout: Some(Duration::from_millis(50)),
+        send_window: headwater_rpc::Credit {
+            messages: 1024,
+            bytes: 1 << 20,
+        },
+        ..ServerConfig::default()
+    };
+    let serving = serve_with(router, bounds, config(ZrpcConfig::default())).await;
+    let mut raw = Raw::connect(&serving, Some("zrpc.v2")).await;
+    let open = Body::Open {
+        method: "much",
+        timeout: None,
+        metadata: Metadata::new(),
+    };
+    raw.send_frame(1, open).await;
+    for _ in 0..2 {
+        assert!(
+            matches!(raw.next_said().await, Seen::Blob(1, _)),
+            "the credit"
+        );
+    }
+    let given_up = within("the end", raw.next_said()).await;
+    assert_eq!(given_up, Seen::Ended(1, Some(Code::Cancelled)));
+    serving.idle().await;
+}
+
 /// Bytes by a generator that is the same in every run.
 struct Garbage(u64);
 
