@@ -49,6 +49,8 @@ struct Unseen {
     state: Bytes,
     /// What events may show that left the service before, the latest last.
     older: Vec<Bytes>,
+    /// The state was an older one before: an event that shows it may have left then.
+    has_returned: bool,
 }
 
 impl Unseen {
@@ -102,6 +104,7 @@ impl States {
                 older
             }
         };
+        let has_returned = older.contains(state);
         older.retain(|it| it != state);
         let excess = older.len().saturating_sub(OLDER_MAX);
         older.drain(..excess);
@@ -109,6 +112,7 @@ impl States {
             answer,
             state: Bytes::copy_from_slice(state),
             older,
+            has_returned,
         };
         self.bytes += unseen.bytes();
         stored.unseen = Some(unseen);
@@ -131,6 +135,9 @@ impl States {
         let unseen = stored.unseen.as_ref()?;
         if unseen.older.contains(shown) {
             return Some(unseen.state.clone());
+        }
+        if unseen.has_returned && unseen.state == shown {
+            return None;
         }
         // The service is past what was stored here, or somebody else was faster.
         self.bytes -= unseen.bytes();
@@ -215,6 +222,19 @@ mod tests {
             sees(&mut states, "a", "1", at(0)),
             "1",
             "stored anew elsewhere"
+        );
+    }
+
+    #[test]
+    fn a_value_that_returns_says_nothing_of_what_the_service_knows() {
+        let mut states = States::default();
+        store(&mut states, "a", 1, ["idle", "busy"], at(0));
+        store(&mut states, "a", 2, ["idle", "idle"], at(0));
+        assert_eq!(sees(&mut states, "a", "idle", at(0)), "idle", "or before");
+        assert_eq!(
+            sees(&mut states, "a", "busy", at(0)),
+            "idle",
+            "it left between"
         );
     }
 
