@@ -251,7 +251,7 @@ async fn a_stream_that_was_given_up_has_no_part_in_the_call() {
     let call = client.call_with_request(PATH, Metadata::new(), request(), options);
     let (sender, mut receiver) = call.await.expect("it opens");
     let mut left = transport.left().expect("it was opened");
-    let watch = left.reset_watch();
+    let mut watch = left.reset_watch();
     let watching = tokio::spawn(async move { poll_fn(|cx| watch.poll_reset(cx)).await });
     tokio::task::yield_now().await;
     assert!(!watching.is_finished(), "the first stream is the call's");
