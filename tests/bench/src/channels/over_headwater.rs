@@ -1,10 +1,7 @@
 //! The service in this process; producers that wait for each confirmation, and consumers that take each message.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -15,9 +12,9 @@ use headwater::{
 };
 use headwater_transports::{ServerOptions, UrlServer};
 use headwater_upstream::channel::{ChannelClient, ChannelConfig, Consumer, ConsumerOptions};
-use tokio::sync::Notify;
+use tokio::sync::Semaphore;
 
-use super::{CONSUMERS, payload};
+use super::{CONSUMERS, ON_THE_WAY_MAX, payload};
 use crate::contender::{Order, Orders, on_own_thread};
 
 /// Every run uses the same one.
@@ -25,13 +22,6 @@ const CHANNEL: &str = "bench";
 
 /// A channel with its consumers.
 pub(crate) struct Channel(Orders<usize>);
-
-/// How much the consumers have taken.
-#[derive(Default)]
-struct Taken {
-    messages: AtomicU64,
-    more: Notify,
-}
 
 impl Channel {
     pub(crate) fn start() -> Self {
@@ -55,16 +45,15 @@ impl Channel {
         });
         let url = bound.recv().expect("the service listens");
         on_own_thread("client", move || async move {
-            let taken: Arc<Taken> = Arc::default();
+            let room = Arc::new(Semaphore::new(ON_THE_WAY_MAX));
             // Each on a connection of its own, as in life.
             for _ in 0..CONSUMERS {
                 let consumer = client(&url).consumer(CHANNEL, ConsumerOptions::default());
-                tokio::spawn(consume(consumer, Arc::clone(&taken)));
+                tokio::spawn(consume(consumer, Arc::clone(&room)));
             }
             let producers = client(&url);
-            let mut submitted = 0;
             while let Some(order) = received.recv().await {
-                submitted += obey(&producers, order, submitted, &taken).await;
+                obey(&producers, order, &room).await;
             }
         });
         Self(orders)
@@ -84,16 +73,15 @@ fn client(url: &str) -> ChannelClient {
     ChannelClient::new(config).expect("a URL")
 }
 
-async fn consume(mut consumer: Consumer, taken: Arc<Taken>) {
+async fn consume(mut consumer: Consumer, room: Arc<Semaphore>) {
     while let Ok(message) = consumer.recv().await {
         message.take().await;
-        taken.messages.fetch_add(1, Ordering::Relaxed);
-        taken.more.notify_one();
+        room.add_permits(1);
     }
 }
 
-/// Submits until the time is over, and waits until all of it is taken. How much it was.
-async fn obey(client: &ChannelClient, order: Order<usize>, before: u64, taken: &Taken) -> u64 {
+/// Submits until the time is over, and waits until all of it is taken.
+async fn obey(client: &ChannelClient, order: Order<usize>, room: &Semaphore) {
     let producer = client.producer(CHANNEL);
     let mut producing: FuturesUnordered<_> = (0..order.work)
         .map(|_| {
@@ -101,6 +89,8 @@ async fn obey(client: &ChannelClient, order: Order<usize>, before: u64, taken: &
             async move {
                 let mut count: u64 = 0;
                 while Instant::now() < order.until {
+                    // Producers would have the channel full before its consumers have taken what is in it.
+                    room.acquire().await.expect("never closed").forget();
                     let submitted = producer.submit(payload()).await;
                     submitted.expect("the channel has room");
                     count += 1;
@@ -113,9 +103,7 @@ async fn obey(client: &ChannelClient, order: Order<usize>, before: u64, taken: &
     while let Some(count) = producing.next().await {
         submitted += count;
     }
-    while taken.messages.load(Ordering::Relaxed) < before + submitted {
-        taken.more.notified().await;
-    }
+    let all = room.acquire_many(ON_THE_WAY_MAX as u32).await;
+    drop(all.expect("never closed"));
     order.answered.send(submitted).expect("waits for the count");
-    submitted
 }
