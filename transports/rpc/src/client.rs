@@ -9,6 +9,7 @@ use tokio::{runtime::Handle, sync::watch};
 
 use crate::{
     attempts::{Plan, Policies, RetryConfig},
+    clock::Clock,
     compression::{SUPPORTED_ENCODINGS, supported_or_identity},
     interceptor::{ClientInterceptor, ClientNext, Filter, OutgoingCall, chains::Chains},
     receiver::{CallError, Receiver},
@@ -16,7 +17,7 @@ use crate::{
     sender::Sender,
     server::until,
     service_config::{ExecutionPolicy, RetryCounters, ServiceConfig},
-    shared::{Clock, Shared, Side},
+    shared::{Shared, Side},
     transport::{ClientTransport, Outbound, RequestHeaders},
 };
 

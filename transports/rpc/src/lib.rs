@@ -18,6 +18,7 @@ mod attempts;
 mod cancellation;
 pub mod channel;
 mod client;
+mod clock;
 mod compression;
 mod counters;
 mod handler;

@@ -16,6 +16,7 @@ use tokio::{runtime::Handle, time::timeout};
 
 use crate::{
     cancellation::Cancellation,
+    clock::Clock,
     compression::{SUPPORTED_ENCODINGS, supported_or_identity},
     handlers::HandlerPermit,
     interceptor::{Filter, ServerInterceptor, ServerNext, chains::Chains},
@@ -25,7 +26,7 @@ use crate::{
     router::{Route, Router},
     sender::Sender,
     service::RegisteredMethod,
-    shared::{Clock, Shared, Side},
+    shared::{Shared, Side},
     transport::{Inbound, Outbound, RequestHeaders, ServerTransport},
 };
 

@@ -26,32 +26,9 @@ use headwater_proto::{Code, Metadata, Status, grpc::framing::PREFIX_BYTES};
 use tokio::{runtime::Handle, sync::Notify, task::AbortHandle, time::Instant};
 
 use crate::{
-    attempts::Kept, handlers::HandlerPermit, interceptor::Stage, registry::Registration, run::Run,
-    transport::Inbound, unsent::Unsent,
+    attempts::Kept, clock::Clock, handlers::HandlerPermit, interceptor::Stage,
+    registry::Registration, run::Run, transport::Inbound, unsent::Unsent,
 };
-
-/// The machine's time on tokio's clock.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Clock {
-    start: Instant,
-}
-
-impl Clock {
-    pub(crate) fn new() -> Self {
-        Self {
-            start: Instant::now(),
-        }
-    }
-
-    pub(crate) fn now(self) -> Time {
-        Time::after_start(self.start.elapsed())
-    }
-
-    /// `None` if it is too far away to come.
-    pub(crate) fn instant(self, time: Time) -> Option<Instant> {
-        self.start.checked_add(time.since_start())
-    }
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Side {

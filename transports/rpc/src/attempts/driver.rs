@@ -25,7 +25,7 @@ use super::{
     response::{Answer, Response, Tally},
 };
 use crate::{
-    shared::Clock,
+    clock::Clock,
     transport::{ClientTransport, Inbound, Outbound, Received, RequestHeaders},
 };
 

@@ -23,8 +23,8 @@ use super::{
 };
 use crate::{
     client::CallOptions,
+    clock::Clock,
     service_config,
-    shared::Clock,
     transport::{ClientTransport, Inbound, Outbound, RequestHeaders},
 };
 

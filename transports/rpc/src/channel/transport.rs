@@ -24,8 +24,8 @@ use super::{
     usage::Usage,
 };
 use crate::{
+    clock::Clock,
     service_config::ServiceConfig,
-    shared::Clock,
     transport::{ClientTransport, Inbound, Outbound, RequestHeaders},
 };
 

@@ -11,7 +11,7 @@ use std::{
 use headwater_core::{Time, balance::Calls};
 use tokio::sync::Notify;
 
-use crate::shared::Clock;
+use crate::clock::Clock;
 
 pub(super) struct Usage {
     clock: Clock,
