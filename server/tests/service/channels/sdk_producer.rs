@@ -156,6 +156,22 @@ async fn s3_03_more_submissions_at_once_than_are_taken_in_lose_nothing() {
     assert_eq!(site.waiting("c"), 5000);
 }
 
+/// A time that cannot be counted is none.
+#[tokio::test]
+async fn a_submission_may_take_for_ever() {
+    let mut stub = Stub::start(ChannelConfig {
+        submit_timeout: Duration::MAX,
+        ..ChannelConfig::default()
+    });
+    let producer = stub.client.producer("c");
+    let submitted = submissions(&producer, 0..1);
+    let mut call = stub.call().await;
+    assert_eq!(call.text().await, "0");
+    call.accept(1);
+    let submitted = soon("the answer", submitted).await;
+    assert_eq!(submitted.expect("no panic"), [Ok(1)]);
+}
+
 /// One that is refused is told so, and disturbs no other.
 #[tokio::test]
 async fn a_refused_submission_disturbs_none_beside_it() {

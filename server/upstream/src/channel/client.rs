@@ -1,7 +1,11 @@
 //! The connection that producers and consumers share.
 
 use std::{
-    collections::hash_map::RandomState, fmt, hash::BuildHasher as _, sync::Arc, time::SystemTime,
+    collections::hash_map::RandomState,
+    fmt,
+    hash::BuildHasher as _,
+    sync::Arc,
+    time::{Duration, SystemTime},
 };
 
 use headwater_core::Waits;
@@ -18,6 +22,9 @@ use crate::{
 };
 
 const HISTORY: &str = "/MessageSync/GetHistory";
+
+/// A longer time for a submission is like this one: it does not end, and can be counted (100 years).
+const SUBMIT_TIMEOUT_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 /// A client of a service's push channels. Clones, and the producers and consumers that it makes, share its connection, which
 /// is made again whenever it is lost, and closed when all of them are dropped.
@@ -62,7 +69,8 @@ impl ChannelClient {
     /// # Panics
     ///
     /// Outside of a tokio runtime.
-    pub fn over(client: Client, config: ChannelConfig) -> Self {
+    pub fn over(client: Client, mut config: ChannelConfig) -> Self {
+        config.submit_timeout = config.submit_timeout.min(SUBMIT_TIMEOUT_MAX);
         let runs = client.clone();
         let running = tokio::spawn(async move {
             // It fails if somebody else runs it, which is as good.

@@ -29,7 +29,7 @@ pub struct ChannelConfig {
     /// Default: 1 h.
     pub token_lifetime: Duration,
     /// How long a submission may take, all its attempts together. A call of submissions on which nothing is answered for so
-    /// long is given up. Default: 10 s.
+    /// long is given up. More than 100 years are 100 years. Default: 10 s.
     pub submit_timeout: Duration,
     /// How long to wait before trying again. Default: 200 ms, growing by 1.6 to 10 s, give or take a fifth.
     pub back_off: BackOff,
