@@ -5,6 +5,7 @@
 //! default takes some seconds). An input that once failed is kept in `corpus/`, as text, and replayed by every run.
 
 pub mod corpus;
+pub mod machine;
 pub mod oracle;
 pub mod packets;
 pub mod stream;

@@ -16,6 +16,7 @@ use headwater_core::{
 };
 use headwater_fuzz::{
     corpus,
+    machine::{Machine, Ran},
     packets::{Operation, Operations, PATHS, operations, packet},
     runner,
 };
@@ -401,31 +402,31 @@ impl Run {
     }
 }
 
-fn run(operations: &Operations) -> Result<Run, TestCaseError> {
+fn run(operations: &Operations) -> Result<Ran<Output>, TestCaseError> {
     let mut run = Run::new(operations.config);
     for operation in &operations.list {
         run.happens(operation)?;
     }
-    Ok(run)
+    Ok(Ran {
+        log: run.log,
+        reached: run.reached,
+    })
 }
 
-/// What the machine promises, and that the same list leads to the same outputs.
-fn check(operations: &Operations) -> Result<Run, TestCaseError> {
-    let one = run(operations)?;
-    let other = run(operations)?;
-    prop_assert!(one.log == other.log, "a recorded run can be replayed");
-    Ok(one)
-}
+const MACHINE: Machine<Operations, Output> = Machine {
+    corpus: "packet",
+    parse: Operations::parse,
+    to_bytes: Operations::to_bytes,
+    run,
+};
 
 #[test]
 fn the_corpus_of_endpoints_keeps_its_promises() {
-    for (file, bytes) in corpus::read("packet") {
-        let operations = Operations::parse(&bytes);
-        assert_eq!(operations.to_bytes(), bytes, "{file}: nothing is cut off");
-        check(&operations).unwrap_or_else(|error| panic!("{file}: {error}"));
-        for operation in &operations.list {
+    MACHINE.replay_corpus();
+    for (file, bytes) in corpus::read(MACHINE.corpus) {
+        for operation in Operations::parse(&bytes).list {
             if let Operation::Packet(bytes) = operation {
-                read(bytes).unwrap_or_else(|error| panic!("{file}: {error}"));
+                read(&bytes).unwrap_or_else(|error| panic!("{file}: {error}"));
             }
         }
     }
@@ -433,16 +434,6 @@ fn the_corpus_of_endpoints_keeps_its_promises() {
 
 #[test]
 fn endpoints_keep_their_promises_whatever_happens() {
-    let reached = std::cell::RefCell::new(BTreeSet::new());
-    runner("endpoints", 3000)
-        .run(&operations(), |operations| {
-            let run = check(&operations)?;
-            reached.borrow_mut().extend(run.reached);
-            Ok(())
-        })
-        .unwrap_or_else(|error| panic!("{error}"));
-    // The generator must reach what the promises are about: otherwise this proves little.
-    let reached = reached.into_inner();
     let rare = [
         "sent ClientExtension",
         "closed RESOURCE_EXHAUSTED Violation",
@@ -450,17 +441,11 @@ fn endpoints_keep_their_promises_whatever_happens() {
         "completion",
         "going away",
     ];
-    for rare in rare {
-        assert!(reached.contains(rare), "not reached: {rare}");
-    }
+    let reached = MACHINE.check_whatever_happens("endpoints", 3000, &operations(), &rare);
     assert!(reached.len() >= 39, "too little was reached: {reached:?}");
 }
 
 #[test]
 fn noise_is_no_danger_to_an_endpoint() {
-    runner("noise of endpoints", 3000)
-        .run(&vec(any::<u8>(), 0..200), |bytes| {
-            check(&Operations::parse(&bytes)).map(drop)
-        })
-        .unwrap_or_else(|error| panic!("{error}"));
+    MACHINE.check_noise("noise of endpoints", 3000, 200);
 }

@@ -2,7 +2,6 @@
 //! detail is held against a model in the machine's own tests; here are promises that need none.
 
 use std::{
-    cell::RefCell,
     collections::{BTreeMap, BTreeSet, btree_map::Entry},
     fmt,
     ops::RangeInclusive,
@@ -17,7 +16,10 @@ use headwater_core::{
         Refusal, Taking,
     },
 };
-use headwater_fuzz::{corpus, runner};
+use headwater_fuzz::{
+    corpus,
+    machine::{Machine, Ran},
+};
 use proptest::{collection::vec, prelude::*, test_runner::TestCaseError};
 
 const WINDOW: u32 = 4;
@@ -420,7 +422,7 @@ impl Run {
     }
 }
 
-fn run(operations: &Operations) -> Result<Run, TestCaseError> {
+fn run(operations: &Operations) -> Result<Ran<Output>, TestCaseError> {
     let mut run = Run::new(operations.config);
     for operation in &operations.list {
         run.happens(*operation)?;
@@ -428,41 +430,29 @@ fn run(operations: &Operations) -> Result<Run, TestCaseError> {
     let is_endless = |[what, _, how]: &[u8; 3]| what % 16 <= 4 && *how == 255;
     let is_timeless = operations.config >> 4 & 1 == 1 || operations.list.iter().any(is_endless);
     run.finish(is_timeless)?;
-    Ok(run)
+    Ok(Ran {
+        log: run.log,
+        reached: run.reached,
+    })
 }
 
-/// What the machine promises, and that the same list leads to the same outputs.
-fn check(operations: &Operations) -> Result<Run, TestCaseError> {
-    let one = run(operations)?;
-    let other = run(operations)?;
-    prop_assert!(one.log == other.log, "a recorded run can be replayed");
-    Ok(one)
-}
+const MACHINE: Machine<Operations, Output> = Machine {
+    corpus: "queue",
+    parse: Operations::parse,
+    to_bytes: Operations::to_bytes,
+    run,
+};
 
 #[test]
 fn the_corpus_of_channels_keeps_its_promises() {
-    for (file, bytes) in corpus::read("queue") {
-        let operations = Operations::parse(&bytes);
-        assert_eq!(operations.to_bytes(), bytes, "{file}: nothing is cut off");
-        check(&operations).unwrap_or_else(|error| panic!("{file}: {error}"));
-    }
+    MACHINE.replay_corpus();
 }
 
 /// S3-16, S3-19: nothing is pushed twice without a mark, nor when it has expired or was taken; bounds hold; and nothing is
 /// left once all have gone and time has passed.
 #[test]
 fn s3_16_s3_19_channels_keep_their_promises_whatever_happens() {
-    let reached = RefCell::new(BTreeSet::new());
-    runner("channels", 3000)
-        .run(&operations(), |operations| {
-            let run = check(&operations)?;
-            reached.borrow_mut().extend(run.reached);
-            Ok(())
-        })
-        .unwrap_or_else(|error| panic!("{error}"));
-    // The generator must reach what the promises are about: otherwise this proves little.
-    let reached = reached.into_inner();
-    for rare in [
+    let rare = [
         "delivered",
         "redelivered",
         "taken",
@@ -472,16 +462,11 @@ fn s3_16_s3_19_channels_keep_their_promises_whatever_happens() {
         "refused TooManyGroups(2)",
         "refused TooManyConsumers(6)",
         "refused GroupOfFanout",
-    ] {
-        assert!(reached.contains(rare), "not reached: {rare} of {reached:?}");
-    }
+    ];
+    MACHINE.check_whatever_happens("channels", 3000, &operations(), &rare);
 }
 
 #[test]
 fn noise_is_no_danger_to_a_channel() {
-    runner("noise of channels", 3000)
-        .run(&vec(any::<u8>(), 0..400), |bytes| {
-            check(&Operations::parse(&bytes)).map(drop)
-        })
-        .unwrap_or_else(|error| panic!("{error}"));
+    MACHINE.check_noise("noise of channels", 3000, 400);
 }

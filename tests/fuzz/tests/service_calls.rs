@@ -2,7 +2,6 @@
 //! them. All that it says is held against a list of what waits, numbers and times at their ends included.
 
 use std::{
-    cell::RefCell,
     collections::{BTreeSet, VecDeque},
     time::Duration,
 };
@@ -16,9 +15,8 @@ use headwater_core::{
     },
 };
 use headwater_fuzz::{
-    corpus,
+    machine::{Machine, Ran},
     packets::{Operation, Operations},
-    runner,
 };
 use headwater_proto::{
     Code,
@@ -431,47 +429,35 @@ fn operations() -> impl Strategy<Value = Operations> {
     (0..8_u8, vec(operation, 0..80)).prop_map(|(config, list)| Operations { config, list })
 }
 
-fn run(operations: &Operations) -> Result<Run, TestCaseError> {
+fn run(operations: &Operations) -> Result<Ran<Output>, TestCaseError> {
     let mut run = Run::new(operations.config);
     for operation in &operations.list {
         run.happens(operation)?;
     }
     run.finish()?;
-    Ok(run)
+    Ok(Ran {
+        log: run.log,
+        reached: run.reached,
+    })
 }
 
-/// What the machine promises, and that the same list leads to the same outputs.
-fn check(operations: &Operations) -> Result<Run, TestCaseError> {
-    let one = run(operations)?;
-    let other = run(operations)?;
-    prop_assert!(one.log == other.log, "a recorded run can be replayed");
-    Ok(one)
-}
+const MACHINE: Machine<Operations, Output> = Machine {
+    corpus: "service_calls",
+    parse: Operations::parse,
+    to_bytes: Operations::to_bytes,
+    run,
+};
 
 #[test]
 fn the_corpus_of_registrations_keeps_its_promises() {
-    for (file, bytes) in corpus::read("service_calls") {
-        let operations = Operations::parse(&bytes);
-        assert_eq!(operations.to_bytes(), bytes, "{file}: nothing is cut off");
-        check(&operations).unwrap_or_else(|error| panic!("{file}: {error}"));
-    }
+    MACHINE.replay_corpus();
 }
 
 /// An ack without an event is for the oldest of its connection; each event is settled once, and a second or late ack
 /// is told why it has no effect.
 #[test]
 fn registrations_keep_their_promises_whatever_happens() {
-    let reached = RefCell::new(BTreeSet::new());
-    runner("registrations", 400)
-        .run(&operations(), |operations| {
-            let run = check(&operations)?;
-            reached.borrow_mut().extend(run.reached);
-            Ok(())
-        })
-        .unwrap_or_else(|error| panic!("{error}"));
-    // The generator must reach what the promises are about: otherwise this proves little.
-    let reached = reached.into_inner();
-    for rare in [
+    let rare = [
         "acked",
         "skipped",
         "forgotten",
@@ -480,9 +466,8 @@ fn registrations_keep_their_promises_whatever_happens() {
         "refused DeadlineExceeded",
         "refused Cancelled",
         "refused NotFound",
-    ] {
-        assert!(reached.contains(rare), "not reached: {rare} of {reached:?}");
-    }
+    ];
+    let reached = MACHINE.check_whatever_happens("registrations", 400, &operations(), &rare);
     for method in Method::ALL {
         assert!(reached.contains(method.path()), "not reached: {method:?}");
     }
@@ -490,9 +475,5 @@ fn registrations_keep_their_promises_whatever_happens() {
 
 #[test]
 fn noise_is_no_danger_to_a_registration() {
-    runner("noise of registrations", 500)
-        .run(&vec(any::<u8>(), 0..200), |bytes| {
-            check(&Operations::parse(&bytes)).map(drop)
-        })
-        .unwrap_or_else(|error| panic!("{error}"));
+    MACHINE.check_noise("noise of registrations", 500, 200);
 }

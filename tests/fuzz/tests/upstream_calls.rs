@@ -1,10 +1,7 @@
 //! The application's end of the link in plain calls: what its link says, and events and responses as bytes, as a service
 //! sends them. What it asks is read as the service reads it, and what the link hears is held against what was said.
 
-use std::{
-    cell::RefCell,
-    collections::{BTreeMap, BTreeSet},
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use headwater_core::link::calls::{
@@ -13,9 +10,8 @@ use headwater_core::link::calls::{
     upstream::{Input, Output, UpstreamCalls},
 };
 use headwater_fuzz::{
-    corpus,
+    machine::{Machine, Ran},
     packets::{Operation, Operations},
-    runner,
 };
 use headwater_proto::{
     Code, Status,
@@ -447,46 +443,34 @@ fn operations() -> impl Strategy<Value = Operations> {
     vec(operation, 0..80).prop_map(|list| Operations { config: 0, list })
 }
 
-fn run(operations: &Operations) -> Result<Run, TestCaseError> {
+fn run(operations: &Operations) -> Result<Ran<Output>, TestCaseError> {
     let mut run = Run::new();
     run.registers()?;
     for operation in &operations.list {
         run.happens(operation)?;
     }
-    Ok(run)
+    Ok(Ran {
+        log: run.log,
+        reached: run.reached,
+    })
 }
 
-/// What the machine promises, and that the same list leads to the same outputs.
-fn check(operations: &Operations) -> Result<Run, TestCaseError> {
-    let one = run(operations)?;
-    let other = run(operations)?;
-    prop_assert!(one.log == other.log, "a recorded run can be replayed");
-    Ok(one)
-}
+const MACHINE: Machine<Operations, Output> = Machine {
+    corpus: "upstream_calls",
+    parse: Operations::parse,
+    to_bytes: Operations::to_bytes,
+    run,
+};
 
 #[test]
 fn the_corpus_of_upstreams_keeps_its_promises() {
-    for (file, bytes) in corpus::read("upstream_calls") {
-        let operations = Operations::parse(&bytes);
-        assert_eq!(operations.to_bytes(), bytes, "{file}: nothing is cut off");
-        check(&operations).unwrap_or_else(|error| panic!("{file}: {error}"));
-    }
+    MACHINE.replay_corpus();
 }
 
 /// Each command has one result, an ack is heard of if it failed, and events are numbered without a hole.
 #[test]
 fn upstreams_keep_their_promises_whatever_happens() {
-    let reached = RefCell::new(BTreeSet::new());
-    runner("upstreams", 2000)
-        .run(&operations(), |operations| {
-            let run = check(&operations)?;
-            reached.borrow_mut().extend(run.reached);
-            Ok(())
-        })
-        .unwrap_or_else(|error| panic!("{error}"));
-    // The generator must reach what the promises are about: otherwise this proves little.
-    let reached = reached.into_inner();
-    for rare in [
+    let rare = [
         "close",
         "lost command",
         "passed over",
@@ -494,16 +478,11 @@ fn upstreams_keep_their_promises_whatever_happens() {
         "result",
         "skipped",
         "unreadable response",
-    ] {
-        assert!(reached.contains(rare), "not reached: {rare} of {reached:?}");
-    }
+    ];
+    MACHINE.check_whatever_happens("upstreams", 2000, &operations(), &rare);
 }
 
 #[test]
 fn noise_is_no_danger_to_an_upstream() {
-    runner("noise of upstreams", 3000)
-        .run(&vec(any::<u8>(), 0..200), |bytes| {
-            check(&Operations::parse(&bytes)).map(drop)
-        })
-        .unwrap_or_else(|error| panic!("{error}"));
+    MACHINE.check_noise("noise of upstreams", 3000, 200);
 }
