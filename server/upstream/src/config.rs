@@ -105,8 +105,7 @@ pub enum Mapping {
     /// - answers and commands take effect in any order, also those of one handler;
     /// - a handler is not told that its client has gone;
     /// - the service cannot be told to send nothing new: connects and messages that come in a graceful stop fail when
-    ///   that is
-    ///   over;
+    ///   that is over;
     /// - a notice that is on its way when the call breaks is lost.
     Calls,
 }
