@@ -17,6 +17,11 @@ pub const TOKEN_BYTES_MAX: usize = 16 * 1024;
 /// How far the clocks of signer and service may be apart, in seconds.
 pub const CLOCK_SKEW_SECONDS: u64 = 60;
 
+/// Whether a token with this `exp` is good no more, the skew given.
+pub(super) const fn has_expired(expiry: u64, now_unix_seconds: u64) -> bool {
+    now_unix_seconds >= expiry.saturating_add(CLOCK_SKEW_SECONDS)
+}
+
 /// Which rule a token broke. For the log: it holds nothing of the token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -78,7 +83,7 @@ impl Claims {
     /// Takes `exp` and `nbf`, and gives `exp`. A token is good before `exp` and from `nbf` on, each moved by the skew.
     pub(super) fn check_time(&mut self, now_unix_seconds: u64) -> Result<u64, TokenError> {
         let expiry = self.seconds("exp")?.ok_or(TokenError::Missing("exp"))?;
-        if now_unix_seconds >= expiry.saturating_add(CLOCK_SKEW_SECONDS) {
+        if has_expired(expiry, now_unix_seconds) {
             return Err(TokenError::Expired);
         }
         if let Some(start) = self.seconds("nbf")?

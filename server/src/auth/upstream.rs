@@ -3,7 +3,10 @@ use std::collections::BTreeSet;
 use headwater_core::queue::Name;
 use headwater_proto::subprotocol::hub_name;
 
-use super::{AccessKeys, Endpoints, TokenError, jwt::Claims};
+use super::{
+    AccessKeys, Endpoints, TokenError,
+    jwt::{Claims, has_expired},
+};
 
 /// What stands behind the endpoint in the audience of an upstream's token.
 pub(super) const UPSTREAM_PATH: &str = "/upstream";
@@ -65,6 +68,11 @@ impl UpstreamToken {
     /// The hubs that the token is bound to, lower-cased; `None` if it names none.
     pub const fn hubs(&self) -> Option<&BTreeSet<String>> {
         self.hubs.as_ref()
+    }
+
+    /// Whether it has expired since it was verified, with the tolerance that it was verified with.
+    pub(crate) const fn has_expired(&self, now_unix_seconds: u64) -> bool {
+        has_expired(self.expires_at_unix_seconds, now_unix_seconds)
     }
 
     /// When the token expires (`exp`), in seconds since 1970, without clock skew.
