@@ -83,13 +83,12 @@ impl States {
     ) {
         self.expire(now);
         let until = now + KEPT;
-        if !self.stored.contains_key(connection) {
+        let stored = self.stored.entry_ref(connection).or_insert_with(|| {
             self.expiries.push_back((until, connection.into()));
-        }
-        let stored = self.stored.entry_ref(connection);
-        let stored = stored.or_insert(Stored {
-            until,
-            unseen: None,
+            Stored {
+                until,
+                unseen: None,
+            }
         });
         stored.until = until;
         let before = stored.unseen.take();
