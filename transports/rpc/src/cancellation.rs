@@ -52,14 +52,7 @@ impl Cancellation {
     ///
     /// Nothing is lost.
     pub async fn cancelled(&self) -> CancelReason {
-        loop {
-            // From here on it is told, also before it is polled.
-            let over = self.call.over.notified();
-            if let Some(reason) = self.call.look(|state| reason(state)) {
-                return reason;
-            }
-            over.await;
-        }
+        self.call.when_over(reason).await
     }
 
     /// Runs `operation` to its end. If the call is cancelled before that, or was before, `on_cancel` is called with the

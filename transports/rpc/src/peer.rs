@@ -22,14 +22,11 @@ struct Ends {
 impl Peer {
     /// The peer at `remote`, seen from `local`.
     pub fn new(remote: impl Into<Box<str>>, local: impl Into<Box<str>>) -> Self {
-        Self::of(Ends {
+        let ends = Ends {
             remote: remote.into(),
             local: local.into(),
             certificates: Vec::new(),
-        })
-    }
-
-    fn of(ends: Ends) -> Self {
+        };
         Self {
             ends: Arc::new(ends),
             channel: None,
@@ -38,13 +35,9 @@ impl Peer {
 
     /// The same, with the certificates by which the other side proved who it is.
     #[must_use]
-    pub fn with_certificates(self, certificates: Vec<Bytes>) -> Self {
-        let mut ends = Arc::unwrap_or_clone(self.ends);
-        ends.certificates = certificates;
-        Self {
-            channel: self.channel,
-            ..Self::of(ends)
-        }
+    pub fn with_certificates(mut self, certificates: Vec<Bytes>) -> Self {
+        Arc::make_mut(&mut self.ends).certificates = certificates;
+        self
     }
 
     /// The same, on this channel of the connection.

@@ -17,7 +17,7 @@ use crate::{
     compression::{self, Compress, Outgoing},
     interceptor::{Stages, Transform},
     run::Run,
-    shared::{Shared, Side, register},
+    shared::{Shared, Side, State, register},
 };
 
 /// How many messages are sent under one lock.
@@ -389,14 +389,8 @@ impl Sender {
     ///
     /// Nothing is lost.
     pub async fn ended(&self) {
-        loop {
-            // From here on it is told, also before it is polled.
-            let over = self.call.over.notified();
-            if self.is_ended() {
-                return;
-            }
-            over.await;
-        }
+        let ended = |state: &State| state.ended.as_ref().map(|_| ());
+        self.call.when_over(ended).await;
     }
 }
 

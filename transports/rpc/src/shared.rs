@@ -47,7 +47,7 @@ pub(crate) struct Shared {
     pub(crate) headers_sent: Once,
     /// Tells those who wait for the end of the call, or for the server to stop. It forgets who waits no longer, however
     /// many of them a long call has.
-    pub(crate) over: Notify,
+    over: Notify,
     pub(crate) receive_message_bytes_max: usize,
     pub(crate) shape: Shape,
     /// How long the transport may take nothing of a call that has ended.
@@ -316,6 +316,18 @@ impl Shared {
     pub(crate) fn begin_stopping(&self) {
         self.look(|state| state.stopping = true);
         self.over.notify_waiters();
+    }
+
+    /// Waits until `look` finds something, which comes with the end of the call or the stopping of the server.
+    pub(crate) async fn when_over<T>(&self, look: impl Fn(&State) -> Option<T>) -> T {
+        loop {
+            // From here on it is told, also before it is polled.
+            let over = self.over.notified();
+            if let Some(found) = self.look(|state| look(state)) {
+                return found;
+            }
+            over.await;
+        }
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {
