@@ -1,10 +1,12 @@
 //! Messages on the wire: one byte that says whether it is compressed, four bytes of length, the message
 //! (`PROTOCOL-HTTP2.md`, "Length-Prefixed-Message").
 
-use alloc::{collections::VecDeque, vec::Vec};
+use alloc::vec::Vec;
 use core::mem;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf as _, Bytes, BytesMut};
+
+use super::chunks::Chunks;
 
 /// Bytes before each message.
 pub const PREFIX_BYTES: usize = 5;
@@ -78,7 +80,7 @@ pub fn encode_prefix(message_bytes: usize, compressed: bool, into: &mut Vec<u8>)
 #[derive(Debug)]
 pub struct Deframer {
     message_bytes_max: usize,
-    chunks: VecDeque<Bytes>,
+    chunks: Chunks,
     /// What short chunks brought of an incomplete message, after all of `chunks`.
     gathered: Vec<u8>,
     /// The bytes in both.
@@ -94,7 +96,7 @@ impl Deframer {
     pub const fn new(message_bytes_max: usize) -> Self {
         Self {
             message_bytes_max,
-            chunks: VecDeque::new(),
+            chunks: Chunks::new(),
             gathered: Vec::new(),
             buffered: 0,
             pending: None,
@@ -116,7 +118,7 @@ impl Deframer {
             return;
         }
         self.end_gathering();
-        self.chunks.push_back(chunk);
+        self.chunks.push(chunk);
     }
 
     /// Adds a short chunk of a message that misses more than its bytes. The buffer at most doubles and never grows
@@ -132,7 +134,7 @@ impl Deframer {
     /// Makes one chunk of those that were gathered.
     fn end_gathering(&mut self) {
         if !self.gathered.is_empty() {
-            self.chunks.push_back(mem::take(&mut self.gathered).into());
+            self.chunks.push(mem::take(&mut self.gathered).into());
         }
     }
 
@@ -165,19 +167,16 @@ impl Deframer {
         if self.pending.is_some() {
             return None;
         }
-        let front = self.chunks.front_mut()?;
-        let ([flag, length @ ..], rest) = front.split_first_chunk::<PREFIX_BYTES>()?;
+        let ([flag, length @ ..], rest) =
+            self.chunks.first().split_first_chunk::<PREFIX_BYTES>()?;
         let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
         if *flag > 1 || length > self.message_bytes_max || length > rest.len() {
             return None;
         }
         let compressed = *flag == 1;
-        front.advance(PREFIX_BYTES);
-        let bytes = front.split_to(length);
-        self.buffered -= PREFIX_BYTES + length;
-        if front.is_empty() {
-            self.chunks.pop_front();
-        }
+        let mut bytes = self.chunks.split_first(PREFIX_BYTES + length);
+        self.buffered -= bytes.len();
+        bytes.advance(PREFIX_BYTES);
         Some(Message { compressed, bytes })
     }
 
@@ -188,7 +187,7 @@ impl Deframer {
         if self.pending.is_some() || self.failed.is_some() {
             return None;
         }
-        let front = self.chunks.front_mut()?;
+        let front = self.chunks.first();
         let mut bytes = 0;
         while let Some(length) = front.get(bytes..).and_then(first_length) {
             let there = front.len() - bytes - PREFIX_BYTES;
@@ -201,10 +200,7 @@ impl Deframer {
             return None;
         }
         self.buffered -= bytes;
-        if bytes < front.len() {
-            return Some(front.split_to(bytes));
-        }
-        self.chunks.pop_front()
+        Some(self.chunks.split_first(bytes))
     }
 
     /// Says that no more bytes come.
@@ -262,15 +258,9 @@ impl Deframer {
         if length == 0 {
             return Bytes::new();
         }
-        if let Some(front) = self.chunks.front_mut() {
-            if front.len() > length {
-                self.buffered -= length;
-                return front.split_to(length);
-            }
-            if front.len() == length {
-                self.buffered -= length;
-                return self.chunks.pop_front().unwrap_or_default();
-            }
+        if self.chunks.first().len() >= length {
+            self.buffered -= length;
+            return self.chunks.split_first(length);
         }
         let mut whole = BytesMut::zeroed(length);
         self.copy_to(&mut whole);
@@ -280,14 +270,10 @@ impl Deframer {
     /// Copies as many of the buffered bytes, of which there are enough.
     fn copy_to(&mut self, mut rest: &mut [u8]) {
         self.buffered -= rest.len();
-        while let Some(front) = self.chunks.front_mut() {
-            let bytes = front.len().min(rest.len());
+        while !rest.is_empty() && !self.chunks.is_empty() {
+            let bytes = self.chunks.first().len().min(rest.len());
             let (now, later) = mem::take(&mut rest).split_at_mut(bytes);
-            front.copy_to_slice(now);
-            if !front.is_empty() {
-                return;
-            }
-            self.chunks.pop_front();
+            now.copy_from_slice(&self.chunks.split_first(bytes));
             rest = later;
         }
     }
@@ -412,7 +398,7 @@ mod tests {
 
     /// The memory that is held: the buffers, and the record of each chunk.
     fn held_bytes(deframer: &Deframer) -> usize {
-        let records = deframer.chunks.capacity() * size_of::<Bytes>();
+        let records = deframer.chunks.record_bytes();
         let chunks: usize = deframer.chunks.iter().map(Bytes::len).sum();
         records + chunks + deframer.gathered.capacity()
     }

@@ -1,10 +1,13 @@
 //! What a call sends, as gRPC lays it on a byte stream: each message behind its length.
 
-use std::{collections::VecDeque, mem};
+use std::mem;
 
 use bytes::{Buf, Bytes};
 use headwater_core::call::{Frame, Trailers};
-use headwater_proto::{Metadata, grpc::framing};
+use headwater_proto::{
+    Metadata,
+    grpc::{Chunks, framing},
+};
 
 use crate::unsent::Piece;
 
@@ -50,19 +53,16 @@ impl Encoded {
 /// copied.
 #[derive(Debug, Default)]
 pub struct Payload {
-    /// Empty only if there is nothing.
-    first: Bytes,
-    rest: VecDeque<Bytes>,
+    chunks: Chunks,
     bytes: usize,
 }
 
 impl Payload {
     /// Takes the next chunk.
     pub fn pop(&mut self) -> Option<Bytes> {
-        let next = self.rest.pop_front().unwrap_or_default();
-        let chunk = mem::replace(&mut self.first, next);
+        let chunk = self.chunks.pop()?;
         self.bytes -= chunk.len();
-        (!chunk.is_empty()).then_some(chunk)
+        Some(chunk)
     }
 
     /// Takes the first so many bytes, or all.
@@ -73,12 +73,9 @@ impl Payload {
         }
         let mut front = Self::default();
         while front.bytes < bytes {
-            let step = (bytes - front.bytes).min(self.first.len());
-            front.push(self.first.split_to(step));
+            let step = (bytes - front.bytes).min(self.chunks.first().len());
+            front.push(self.chunks.split_first(step));
             self.bytes -= step;
-            if self.first.is_empty() {
-                self.first = self.rest.pop_front().unwrap_or_default();
-            }
         }
         front
     }
@@ -107,15 +104,8 @@ impl Payload {
     }
 
     fn push(&mut self, chunk: Bytes) {
-        if chunk.is_empty() {
-            return;
-        }
         self.bytes += chunk.len();
-        if self.first.is_empty() {
-            self.first = chunk;
-        } else {
-            self.rest.push_back(chunk);
-        }
+        self.chunks.push(chunk);
     }
 }
 
@@ -134,16 +124,12 @@ impl Buf for Payload {
     }
 
     fn chunk(&self) -> &[u8] {
-        &self.first
+        self.chunks.first()
     }
 
     fn chunks_vectored<'a>(&'a self, slices: &mut [std::io::IoSlice<'a>]) -> usize {
-        let chunks = std::iter::once(&self.first).chain(&self.rest);
         let mut count = 0;
-        for (slice, chunk) in slices
-            .iter_mut()
-            .zip(chunks.filter(|chunk| !chunk.is_empty()))
-        {
+        for (slice, chunk) in slices.iter_mut().zip(self.chunks.iter()) {
             *slice = std::io::IoSlice::new(chunk);
             count += 1;
         }
@@ -154,12 +140,9 @@ impl Buf for Payload {
         assert!(count <= self.bytes, "no more than there is");
         self.bytes -= count;
         while count > 0 {
-            let step = count.min(self.first.len());
-            self.first.advance(step);
+            let step = count.min(self.chunks.first().len());
+            self.chunks.advance_first(step);
             count -= step;
-            if self.first.is_empty() {
-                self.first = self.rest.pop_front().unwrap_or_default();
-            }
         }
     }
 }
