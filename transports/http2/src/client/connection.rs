@@ -49,10 +49,6 @@ impl Connection for Http2Connection {
         headers: RequestHeaders,
         outbound: Outbound,
     ) -> Result<Box<dyn Inbound>, Unopened> {
-        let request = match self.origin.request(&headers) {
-            Ok(request) => request,
-            Err(status) => return Ok(Box::new(Unsendable::new(status))),
-        };
         let permit = match self.shared.admit().await {
             Ok(permit) => Some(permit),
             Err(Refused::Closed) => None,
@@ -69,6 +65,11 @@ impl Connection for Http2Connection {
                 headers,
                 outbound,
             });
+        };
+        // Made only now, for all that lives across a wait takes room in each call.
+        let request = match self.origin.request(&headers) {
+            Ok(request) => request,
+            Err(status) => return Ok(Box::new(Unsendable::new(status))),
         };
         let bytes_max = outbound.receive_message_bytes_max();
         match sender.send_request(request, false) {

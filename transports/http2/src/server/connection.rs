@@ -167,7 +167,10 @@ impl Drop for OpenStream {
             .idle_since
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        *idle_since = Instant::now();
+        // Streams end under this lock alone. One that begins meanwhile will say when it was the last.
+        if connection.streams() == 1 {
+            *idle_since = Instant::now();
+        }
         connection.streams.fetch_sub(1, Ordering::AcqRel);
         drop(idle_since);
         connection.counters.stream_ended();

@@ -15,6 +15,12 @@ const TIMEOUT: &str = "grpc-timeout";
 
 const GRPC: &str = "application/grpc";
 
+// Names and values that are made here cost nothing each time.
+const STATUS: HeaderName = HeaderName::from_static(trailers::STATUS);
+const MESSAGE: HeaderName = HeaderName::from_static(trailers::MESSAGE);
+const DETAILS: HeaderName = HeaderName::from_static(trailers::DETAILS);
+const STATUS_OK: HeaderValue = HeaderValue::from_static("0");
+
 /// Appends metadata. The keys and values of [`Metadata`] are valid in HTTP.
 pub fn append_metadata(metadata: &Metadata, headers: &mut HeaderMap) {
     for (key, value) in metadata.iter() {
@@ -50,7 +56,7 @@ pub fn to_metadata(headers: &HeaderMap) -> Result<Metadata, MetadataError> {
 
 /// The trailers that say how the call ended.
 pub fn from_trailers(ended: &Trailers) -> HeaderMap {
-    let mut headers = HeaderMap::new();
+    let mut headers = HeaderMap::with_capacity(1);
     append_trailers(ended, &mut headers);
     headers
 }
@@ -58,18 +64,18 @@ pub fn from_trailers(ended: &Trailers) -> HeaderMap {
 /// Appends how the call ended; to the headers, if nothing came before.
 pub fn append_trailers(ended: &Trailers, headers: &mut HeaderMap) {
     let number = match &ended.outcome {
-        Ok(()) => 0,
-        Err(status) => status.code.number(),
+        Ok(()) => STATUS_OK,
+        Err(status) => HeaderValue::from(u16::from(status.code.number())),
     };
-    headers.insert(trailers::STATUS, HeaderValue::from(u16::from(number)));
+    headers.insert(STATUS, number);
     if let Err(status) = &ended.outcome {
         let message = HeaderValue::try_from(trailers::encode_message(&status.message));
         if let (false, Ok(message)) = (status.message.is_empty(), message) {
-            headers.insert(trailers::MESSAGE, message);
+            headers.insert(MESSAGE, message);
         }
         let details = Value::Binary(status.details.clone()).to_wire();
         if let (false, Ok(details)) = (status.details.is_empty(), HeaderValue::try_from(details)) {
-            headers.insert(trailers::DETAILS, details);
+            headers.insert(DETAILS, details);
         }
     }
     append_metadata(&ended.metadata, headers);
@@ -77,7 +83,7 @@ pub fn append_trailers(ended: &Trailers, headers: &mut HeaderMap) {
 
 /// How the call ended, by these headers or trailers; `None` if they do not say.
 pub fn to_trailers(headers: &HeaderMap) -> Option<Trailers> {
-    let number = headers.get(trailers::STATUS)?;
+    let number = headers.get(STATUS)?;
     let outcome = trailers::parse_status(number.to_str().unwrap_or_default());
     let outcome = outcome.map_err(|code| to_status(code, headers));
     // A status is not lost over metadata that cannot be read.
@@ -86,10 +92,10 @@ pub fn to_trailers(headers: &HeaderMap) -> Option<Trailers> {
 }
 
 fn to_status(code: Code, headers: &HeaderMap) -> Status {
-    let message = headers.get(trailers::MESSAGE);
+    let message = headers.get(MESSAGE);
     let message = message.map(|text| trailers::decode_message(text.as_bytes()));
     let mut status = Status::new(code, message.unwrap_or_default());
-    let details = headers.get(trailers::DETAILS);
+    let details = headers.get(DETAILS);
     if let Some(text) = details.and_then(|text| text.to_str().ok()) {
         status.details = metadata::decode_binary(text).unwrap_or_default();
     }

@@ -43,6 +43,8 @@ impl Origin {
         *request.method_mut() = Method::POST;
         *request.uri_mut() = Uri::from_parts(parts).map_err(|_| invalid())?;
         let headers = request.headers_mut();
+        // The content type, `te` and the agent, beside what the call brings.
+        headers.reserve(3 + usize::from(call.timeout.is_some()) + call.metadata.len());
         if let Some(timeout) = call.timeout {
             headers::append_timeout(timeout, headers);
         }

@@ -49,6 +49,7 @@ pub fn plain(status: StatusCode) -> Response<()> {
 fn of_grpc() -> Response<()> {
     let mut response = Response::new(());
     let headers = response.headers_mut();
+    headers.reserve(1);
     headers.insert(CONTENT_TYPE, headers::content_type());
     response
 }
