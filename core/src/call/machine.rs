@@ -187,17 +187,20 @@ impl Call {
         self.transmit_message(Frame::Message(message))
     }
 
-    /// [`Call::send`] for a driver that hands the message to the transport itself, behind all outputs so far: the message
-    /// is counted, and no output comes for it. `false` if outputs wait, or headers have to go first; then
-    /// [`Call::send`] is the way.
+    /// [`Call::send`] for a driver that hands the message to the transport itself: the message is counted, and no output
+    /// comes for it. If headers have to go first, they are the one output that waits after this, and go before the
+    /// message. `false` if outputs wait already; then [`Call::send`] is the way.
     ///
     /// # Errors
     ///
     /// As [`Call::check_send`].
     pub fn send_aside(&mut self, message_bytes: usize) -> Result<bool, SendError> {
         self.check_send(message_bytes, message_bytes)?;
-        if self.outbound != Half::Open || !self.outputs.is_empty() {
+        if !self.outputs.is_empty() {
             return Ok(false);
+        }
+        if self.outbound == Half::Idle {
+            self.transmit_headers(Metadata::new())?;
         }
         self.in_flight = self.in_flight.add(Credit::message(message_bytes));
         self.sent_any = true;
@@ -327,6 +330,11 @@ impl Call {
     /// The next thing to do, or `None` if there is nothing.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()
+    }
+
+    /// [`Call::poll_output`], if the next thing is one that is `wanted`.
+    pub fn poll_output_if(&mut self, wanted: impl FnOnce(&Output) -> bool) -> Option<Output> {
+        self.outputs.pop_front_if(|output| wanted(output))
     }
 
     /// When to call [`Call::handle`] with [`Input::Timeout`]; at once while outputs wait.

@@ -1,6 +1,6 @@
 //! The client: calls over one transport.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, future::poll_fn, sync::Arc, task::Poll, time::Duration};
 
 use bytes::Bytes;
 use headwater_core::call::{CallConfig, Credit, Encoding, Encodings, EndedBy, SendError, Shape};
@@ -225,18 +225,18 @@ impl Client {
     /// # Cancel safety
     ///
     /// Dropped before it is done, the call is cancelled.
-    pub async fn call(
+    pub fn call(
         &self,
         path: impl Into<Arc<str>>,
         metadata: Metadata,
         options: CallOptions,
-    ) -> Result<(Sender, Receiver), CallError> {
+    ) -> impl Future<Output = Result<(Sender, Receiver), CallError>> + Send {
         let call = OutgoingCall {
             path: path.into(),
             metadata,
             options,
         };
-        self.start(call, None).await
+        self.start(call, None)
     }
 
     /// Opens a call whose only request is `request`. It goes out with the headers, which is cheaper than sending it on
@@ -251,54 +251,76 @@ impl Client {
     /// # Cancel safety
     ///
     /// Dropped before it is done, the call is cancelled.
-    pub async fn call_with_request(
+    pub fn call_with_request(
         &self,
         path: impl Into<Arc<str>>,
         metadata: Metadata,
         request: Bytes,
         options: CallOptions,
-    ) -> Result<(Sender, Receiver), CallError> {
+    ) -> impl Future<Output = Result<(Sender, Receiver), CallError>> + Send {
         let call = OutgoingCall {
             path: path.into(),
             metadata,
             options,
         };
-        self.start(call, Some(request)).await
+        self.start(call, Some(request))
     }
 
-    async fn start(
+    #[expect(
+        clippy::manual_async_fn,
+        reason = "what an `async fn` is given it has room for twice, and each call pays for that"
+    )]
+    fn start(
         &self,
         mut call: OutgoingCall,
         request: Option<Bytes>,
-    ) -> Result<(Sender, Receiver), CallError> {
-        let only = request.as_ref().map(Bytes::len);
-        let Some(chain) = self.inner.interceptors.of(&call.path) else {
-            return self.open(call, request, only).await;
-        };
-        call.options = self.inner.policies.plan(&call.path, call.options).0;
-        let timeout = call.options.timeout;
-        let next = ClientNext::new(chain, self.clone(), only);
-        let halves = next.run_within(call, timeout).await?;
-        if let Some(request) = request {
-            send_only(&halves.0, request)?;
+    ) -> impl Future<Output = Result<(Sender, Receiver), CallError>> + Send {
+        async move {
+            let only = request.as_ref().map(Bytes::len);
+            let Some(chain) = self.inner.interceptors.of(&call.path) else {
+                return self.open(call, request, only).await;
+            };
+            call.options = self.inner.policies.plan(&call.path, call.options).0;
+            let timeout = call.options.timeout;
+            let next = ClientNext::new(chain, self.clone(), only);
+            // Boxed, so that the calls of others need not have room for it.
+            let halves = Box::pin(next.run_within(call, timeout)).await?;
+            if let Some(request) = request {
+                send_only(&halves.0, request)?;
+            }
+            Ok(halves)
         }
-        Ok(halves)
     }
 
     /// Opens a call that has passed the interceptors. `only` is the size of its only request, if that is known: `request`,
     /// or what the caller sends as soon as this is done.
-    pub(crate) async fn open(
+    pub(crate) fn open(
         &self,
         call: OutgoingCall,
         request: Option<Bytes>,
         only: Option<usize>,
-    ) -> Result<(Sender, Receiver), CallError> {
+    ) -> impl Future<Output = Result<(Sender, Receiver), CallError>> + Send {
         let (halves, headers, plan) = self.begin(call, only);
-        if let Some(request) = request {
-            send_only(&halves.0, request)?;
+        let sent = request.map_or(Ok(()), |request| send_only(&halves.0, request));
+        async move {
+            sent?;
+            let outbound = self.enter(&halves).await?;
+            let mut opening = self.inner.policies.open(plan, headers, outbound);
+            // Most streams are opened at once, and need nobody to tell that the call ends meanwhile.
+            let opened = match poll_fn(|cx| Poll::Ready(opening.as_mut().poll(cx))).await {
+                Poll::Ready(opened) => opened,
+                Poll::Pending => unless_ended(&halves, opening).await?,
+            };
+            let call = halves.0.call();
+            match opened {
+                Ok(stream) => call.set_inbound(stream),
+                Err(status) => {
+                    call.cancel(status.clone());
+                    return Err(CallError::local(status));
+                }
+            }
+            Ok(halves)
         }
-        self.hand_over(&halves, headers, plan).await?;
-        Ok(halves)
     }
 
     /// A call that the transport does not have yet: what it is given now goes out with its headers.
@@ -318,59 +340,38 @@ impl Client {
         if options.timeout.is_some() {
             call.start_timer(&Handle::current());
         }
-        let kept = only.and_then(|bytes| inner.policies.keep(&plan, bytes));
-        let keeps = kept.is_some();
-        call.look(|state| {
-            state.call.announce(&mut metadata);
-            state.kept = kept;
-        });
+        call.look(|state| state.call.announce(&mut metadata));
         let headers = RequestHeaders {
             path,
             metadata,
             timeout: options.timeout,
             wait_for_ready: options.wait_for_ready.unwrap_or(false),
         };
-        let mut receiver = Receiver::new(Arc::clone(&call));
-        if keeps {
-            receiver.set_again(inner.policies.again(&plan, &headers));
+        if let Some(bytes) = only {
+            let kept = inner.policies.keep(&plan, &headers, bytes);
+            call.look(|state| state.kept = kept);
         }
+        let receiver = Receiver::new(Arc::clone(&call));
         ((Sender::new(call), receiver), headers, plan)
     }
 
-    /// Gives a call to the transport.
-    async fn hand_over(
-        &self,
-        (sender, receiver): &(Sender, Receiver),
-        headers: RequestHeaders,
-        plan: Plan,
-    ) -> Result<(), CallError> {
+    /// Waits until calls can go, and says what this one has to send.
+    async fn enter(&self, halves: &(Sender, Receiver)) -> Result<Outbound, CallError> {
+        let (sender, receiver) = halves;
         let inner = &*self.inner;
-        let call = sender.call();
-        let open = async {
-            if *inner.phase.borrow() != Phase::Running {
-                inner.running().await?;
-            }
-            inner.calls.add(call, None);
-            // Stopped in between: then nobody saw this call in the registry.
-            if *inner.phase.borrow() == Phase::Stopped {
-                return Err(precondition("the client is stopped"));
-            }
-            let outbound = Outbound::new(Arc::clone(call));
-            inner.policies.open(plan, headers, outbound).await
-        };
-        let stream = tokio::select! {
-            biased;
-            () = sender.ended() => return Err(ended_early(receiver)),
-            stream = open => stream,
-        };
-        match stream {
-            Ok(stream) => call.set_inbound(stream),
-            Err(status) => {
-                call.cancel(status.clone());
-                return Err(CallError::local(status));
-            }
+        if *inner.phase.borrow() != Phase::Running {
+            let running = Box::pin(unless_ended(halves, inner.running()));
+            running.await??;
         }
-        Ok(())
+        inner.calls.add(sender.call(), None);
+        // Stopped in between: then nobody saw this call in the registry.
+        if *inner.phase.borrow() == Phase::Stopped {
+            return Err(precondition("the client is stopped").into());
+        }
+        if sender.is_ended() {
+            return Err(ended_early(receiver));
+        }
+        Ok(Outbound::new(Arc::clone(sender.call())))
     }
 
     /// A call of one request and one response.
@@ -487,6 +488,18 @@ impl Drop for StopClient<'_> {
             call.cancel(Status::new(Code::Cancelled, "the client was stopped"));
         }
         self.0.transport.begin_graceful_shutdown();
+    }
+}
+
+/// What comes of this, unless the call ends first.
+async fn unless_ended<T>(
+    (sender, receiver): &(Sender, Receiver),
+    future: impl Future<Output = T>,
+) -> Result<T, CallError> {
+    tokio::select! {
+        biased;
+        () = sender.ended() => Err(ended_early(receiver)),
+        result = future => Ok(result),
     }
 }
 

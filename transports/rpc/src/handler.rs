@@ -1,6 +1,6 @@
 //! What takes a method's calls.
 
-use std::{future::Future, sync::Arc};
+use std::{future::Future, pin::Pin, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -36,14 +36,21 @@ pub struct Request {
 
 pub(crate) struct Streaming<H>(pub(crate) H);
 
-#[async_trait]
+// Written out, since an `async fn` would have room for the call beside its handler.
 impl<H, F> CallHandler for Streaming<H>
 where
     H: Fn(IncomingCall) -> F + Send + Sync + 'static,
     F: Future<Output = ()> + Send + 'static,
 {
-    async fn handle(&self, call: IncomingCall) {
-        (self.0)(call).await;
+    fn handle<'handler, 'run>(
+        &'handler self,
+        call: IncomingCall,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send + 'run>>
+    where
+        'handler: 'run,
+        Self: 'run,
+    {
+        Box::pin((self.0)(call))
     }
 }
 

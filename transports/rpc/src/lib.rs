@@ -14,6 +14,7 @@
 //!
 //! This crate will never know a socket or a particular transport.
 
+mod after;
 mod attempts;
 mod cancellation;
 pub mod channel;

@@ -16,7 +16,7 @@ use headwater_core::{
 use headwater_proto::{Metadata, Status, grpc::framing::PREFIX_BYTES};
 
 use crate::{
-    attempts::Again,
+    attempts::send_again,
     compression::Incoming,
     interceptor::{Stages, Transform},
     run::{lengths_of, messages_of},
@@ -67,14 +67,17 @@ impl CallError {
 /// the request is thrown away.
 pub struct Receiver {
     call: Arc<Shared>,
-    received: Received,
+    compressed: Option<Box<Compressed>>,
+    through: Option<Box<Through>>,
+}
+
+/// What a call has whose messages come compressed.
+#[derive(Default)]
+struct Compressed {
     /// What has to be decompressed, as far as there was no room for it in the last batch.
     incoming: Incoming,
     /// Which messages of the last batch came compressed, in order.
-    compressed: Vec<usize>,
-    through: Option<Box<Through>>,
-    /// Client: how the call is sent again, as long as nothing was heard of it.
-    again: Option<Again>,
+    last: Vec<usize>,
 }
 
 /// Where messages go.
@@ -98,17 +101,9 @@ impl Receiver {
     pub(crate) fn new(call: Arc<Shared>) -> Self {
         Self {
             call,
-            received: Received::default(),
-            incoming: Incoming::default(),
-            compressed: Vec::new(),
+            compressed: None,
             through: None,
-            again: None,
         }
-    }
-
-    /// Client: has the call sent again if no handler has seen it.
-    pub(crate) fn set_again(&mut self, again: Again) {
-        self.again = Some(again);
     }
 
     /// Has all that is received from here on pass `transform`, after those that were attached before.
@@ -175,7 +170,9 @@ impl Receiver {
                 None => match ready!(self.poll_inbound(cx, Some(&mut target))) {
                     0 => continue,
                     count => {
-                        self.compressed.clear();
+                        if let Some(compressed) = &mut self.compressed {
+                            compressed.last.clear();
+                        }
                         Ok(count)
                     }
                 },
@@ -189,7 +186,8 @@ impl Receiver {
 
     /// Whether a message of the last batch came compressed. The first one that [`Receiver::next_batch`] appended is 0.
     pub fn was_compressed(&self, index: usize) -> bool {
-        self.compressed.binary_search(&index).is_ok()
+        let compressed = self.compressed.as_ref();
+        compressed.is_some_and(|compressed| compressed.last.binary_search(&index).is_ok())
     }
 
     /// Client: waits for the initial metadata. `None` if the server ended the call without; the end is then with
@@ -244,8 +242,10 @@ impl Receiver {
         cx: &mut Context<'_>,
         mut target: Option<&mut Target<'_>>,
     ) -> Poll<usize> {
-        if !self.incoming.is_empty() {
-            self.incoming.unpack(&self.call);
+        if let Some(Compressed { incoming, .. }) = self.compressed.as_deref_mut()
+            && !incoming.is_empty()
+        {
+            incoming.unpack(&self.call);
             return Poll::Ready(0);
         }
         let mut slot = self
@@ -253,35 +253,38 @@ impl Receiver {
             .inbound
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
+        let mut received = Received::spare();
         let polled = slot
             .as_mut()
-            .map(|inbound| inbound.poll_received(cx, &mut self.received));
+            .map(|inbound| inbound.poll_received(cx, &mut received));
         drop(slot);
         let result = match polled {
             Some(Poll::Ready(result)) => result,
-            Some(Poll::Pending) => return self.poll_ended(cx).map(|()| 0),
+            Some(Poll::Pending) => {
+                received.keep_spare();
+                return self.poll_ended(cx).map(|()| 0);
+            }
             None if self.call.look(|state| state.ended.is_some()) => return Poll::Ready(0),
             // The stream is taken away only from a call that has ended.
             None => Err(Closed::broken("the stream is gone")),
         };
-        if let Some(again) = self.again.take()
-            && let Err(closed) = &result
-            && self.received.is_empty()
-            && again.send(&self.call, closed)
+        if let Err(closed) = &result
+            && received.is_empty()
+            && send_again(&self.call, closed)
         {
             return Poll::Ready(0);
         }
-        let Received { runs, frames } = &mut self.received;
+        let Received { runs, frames } = &mut received;
         let is_compressed = |frame: &Frame| matches!(frame, Frame::Compressed(_));
         if frames.iter().any(is_compressed) {
             self.call.look(|state| state.kept = None);
             let messages = runs.drain(..).flat_map(messages_of).map(Frame::Message);
-            self.incoming
-                .push(messages.chain(frames.drain(..)), result.err());
-            self.incoming.unpack(&self.call);
+            let incoming = &mut self.compressed.get_or_insert_default().incoming;
+            incoming.push(messages.chain(frames.drain(..)), result.err());
+            incoming.unpack(&self.call);
             return Poll::Ready(0);
         }
-        Poll::Ready(self.call.act_now(|state, now| {
+        let count = self.call.act_now(|state, now| {
             state.kept = None;
             let mut count = 0;
             for mut run in runs.drain(..) {
@@ -297,7 +300,9 @@ impl Receiver {
                 state.call.handle(Input::Closed(closed), now);
             }
             count
-        }))
+        });
+        received.keep_spare();
+        Poll::Ready(count)
     }
 
     fn poll_ended(&self, cx: &mut Context<'_>) -> Poll<()> {
@@ -366,6 +371,11 @@ fn take_frame(
             target.batch.push(message);
             return 1;
         }
+        (frame @ Frame::Headers(_), _) => {
+            state.call.handle(Input::Frame(frame), now);
+            // Taken at once, so that messages behind them need not wait for it.
+            state.take_headers();
+        }
         (frame, _) => state.call.handle(Input::Frame(frame), now),
     }
     0
@@ -374,11 +384,14 @@ fn take_frame(
 fn take_batch(
     state: &mut State,
     batch: &mut Vec<Bytes>,
-    compressed: &mut Vec<usize>,
+    compressed: &mut Option<Box<Compressed>>,
 ) -> Option<Result<usize, CallError>> {
     if !state.messages.is_empty() {
-        compressed.clear();
-        mem::swap(compressed, &mut state.compressed);
+        if compressed.is_some() || !state.compressed.is_empty() {
+            let last = &mut compressed.get_or_insert_default().last;
+            last.clear();
+            mem::swap(last, &mut state.compressed);
+        }
         let count = state.messages.len();
         batch.extend(state.messages.drain(..));
         return Some(Ok(count));

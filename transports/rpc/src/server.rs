@@ -2,11 +2,13 @@
 
 use std::{
     fmt,
-    pin::pin,
+    future::poll_fn,
+    pin::{Pin, pin},
     sync::{
         Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
+    task::Poll,
     time::Duration,
 };
 
@@ -282,13 +284,14 @@ impl Inner {
     fn run(&self, route: &Arc<Route>, running: Running, call: IncomingCall) {
         let route = Arc::clone(route);
         match self.interceptors.of(&call.path) {
-            None => {
-                let handle = async move { route.handler.handle(call).await };
-                self.runtime().spawn(timed(running, handle))
-            }
+            None => self.runtime().spawn(async move {
+                let handle = route.handler.handle(call);
+                timed(running, handle).await;
+            }),
             Some(chain) => {
                 let next = ServerNext::new(chain, Arc::clone(&route.handler));
-                self.runtime().spawn(timed(running, next.run(call)))
+                self.runtime()
+                    .spawn(timed(running, Box::pin(next.run(call))))
             }
         };
     }
@@ -345,12 +348,15 @@ impl Drop for Running {
 }
 
 /// Has the deadline fire while the handler runs, in the handler's own task, and in another one if the call outlives it.
-async fn timed(running: Running, handle: impl Future<Output = ()>) {
+async fn timed(running: Running, mut handle: impl Future<Output = ()> + Unpin) {
     let call = &running.call;
     let Some(at) = call.deadline() else {
         return handle.await;
     };
-    let mut handle = pin!(handle);
+    // Many are done at once, and need no timer.
+    if poll_fn(|cx| Poll::Ready(Pin::new(&mut handle).poll(cx).is_ready())).await {
+        return call.start_timer(&Handle::current());
+    }
     tokio::select! {
         biased;
         () = &mut handle => call.start_timer(&Handle::current()),

@@ -26,7 +26,7 @@ use headwater_proto::{Code, Metadata, Status, grpc::framing::PREFIX_BYTES};
 use tokio::{runtime::Handle, sync::Notify, task::AbortHandle, time::Instant};
 
 use crate::{
-    attempts::Kept, clock::Clock, handlers::HandlerPermit, interceptor::Stage,
+    after::After, attempts::Kept, clock::Clock, handlers::HandlerPermit, interceptor::Stage,
     registry::Registration, run::Run, transport::Inbound, unsent::Unsent,
 };
 
@@ -47,7 +47,7 @@ pub(crate) struct Shared {
     pub(crate) headers_sent: Once,
     /// Tells those who wait for the end of the call, or for the server to stop. It forgets who waits no longer, however
     /// many of them a long call has.
-    over: Notify,
+    pub(crate) over: Notify,
     pub(crate) receive_message_bytes_max: usize,
     pub(crate) shape: Shape,
     /// How long the transport may take nothing of a call that has ended.
@@ -96,25 +96,6 @@ pub(crate) struct State {
     pub(crate) permit: Option<HandlerPermit>,
 }
 
-/// What to do once the mutex is released.
-#[derive(Default)]
-struct After {
-    transport: Option<Waker>,
-    /// What is not for every message.
-    rare: Option<Box<Rare>>,
-}
-
-#[derive(Default)]
-struct Rare {
-    receiver: Option<Waker>,
-    writable: Vec<Waker>,
-    reset: Vec<Waker>,
-    ended: bool,
-    end_stages: Option<(Vec<Arc<Stage>>, Trailers)>,
-    timer: Option<AbortHandle>,
-    registration: Option<Registration>,
-}
-
 impl Shared {
     pub(crate) fn new(
         side: Side,
@@ -122,9 +103,11 @@ impl Shared {
         clock: Clock,
         unread_timeout: Option<Duration>,
     ) -> Arc<Self> {
+        // What has no deadline has no use for the time.
+        let now = config.timeout.map_or(Time::ZERO, |_| clock.now());
         let call = match side {
-            Side::Client => Call::client(config, clock.now()),
-            Side::Server => Call::server(config, clock.now()),
+            Side::Client => Call::client(config, now),
+            Side::Server => Call::server(config, now),
         };
         Arc::new(Self {
             receive_message_bytes_max: config.receive_message_bytes_max,
@@ -183,7 +166,7 @@ impl Shared {
         let result = act(&mut state);
         let after = state.settle();
         drop(state);
-        self.run(after);
+        after.run(self);
         result
     }
 
@@ -226,41 +209,12 @@ impl Shared {
         })
     }
 
-    fn run(&self, after: After) {
-        if let Some(rare) = after.rare {
-            self.run_rare(*rare);
-        }
-        if let Some(waker) = after.transport {
-            waker.wake();
-        }
-    }
-
-    fn run_rare(&self, after: Rare) {
-        if after.ended {
-            // Whoever holds this lock is polling, and looks at `ended` after it.
-            let inbound = self
-                .inbound
-                .try_lock()
-                .ok()
-                .and_then(|mut slot| slot.take());
-            drop(inbound);
-        }
-        if let Some(timer) = after.timer {
-            timer.abort();
-        }
-        drop(after.registration);
-        if let Some((stages, trailers)) = after.end_stages {
-            for stage in stages {
-                stage.end(trailers.clone());
-            }
-        }
-        let wakers = after.receiver.into_iter().chain(after.writable);
-        for waker in wakers.chain(after.reset) {
-            waker.wake();
-        }
-        if after.ended {
-            self.over.notify_waiters();
-        }
+    /// Drops the stream of a call that has ended.
+    pub(crate) fn drop_inbound(&self) {
+        // Whoever holds this lock is polling, and looks at `ended` after it.
+        let inbound = self.inbound.try_lock();
+        let inbound = inbound.ok().and_then(|mut slot| slot.take());
+        drop(inbound);
     }
 
     /// Ends the call if it has not ended; the peer is told.
@@ -376,8 +330,10 @@ impl Shared {
         let before = slot.replace(inbound);
         drop(slot);
         drop(before);
-        // If the call ended in the meantime, this drops it again.
-        self.act(|_| ());
+        // It may have ended in the meantime.
+        if self.is_ended() {
+            self.drop_inbound();
+        }
     }
 
     pub(crate) fn add_sender(&self) {
@@ -406,20 +362,24 @@ impl Shared {
     }
 
     fn abandoned(&self) {
-        match self.side {
-            Side::Client => self.act(|state| {
-                if state.receiver_dropped {
-                    let status =
-                        Status::new(Code::Cancelled, "both halves of the call were dropped");
-                    state.call.cancel(status);
+        self.act(|state| {
+            if state.call.is_ended() {
+                return;
+            }
+            match self.side {
+                Side::Client if state.receiver_dropped => {
+                    let message = "both halves of the call were dropped";
+                    state.call.cancel(Status::new(Code::Cancelled, message));
                 }
-            }),
-            Side::Server => self.act(|state| {
-                let status = Status::new(Code::Unknown, "the handler ended without a status");
-                // An ended call refuses this, as it should.
-                let _ = state.finish(Trailers::failed(status));
-            }),
-        }
+                Side::Client => {}
+                Side::Server => {
+                    let message = "the handler ended without a status";
+                    let status = Status::new(Code::Unknown, message);
+                    // It may have ended its responses otherwise.
+                    let _ = state.finish(Trailers::failed(status));
+                }
+            }
+        });
     }
 }
 
@@ -443,13 +403,22 @@ impl State {
         if self.discarding || self.call.send_encoding() != Encoding::Identity {
             return Ok(false);
         }
-        if !self.call.send_aside(message.len())? {
+        if !self.send_aside(message.len())? {
             return Ok(false);
         }
         let message = Frame::Message(mem::take(message));
         self.keep(&message);
         self.transmit.push(message);
         Ok(true)
+    }
+
+    /// Counts a message that goes to the transport from here. `false` if something is to be decided about it.
+    fn send_aside(&mut self, message_bytes: usize) -> Result<bool, SendError> {
+        let aside = self.call.send_aside(message_bytes)?;
+        if aside && let Some(Output::Transmit(headers)) = self.call.poll_output() {
+            self.transmit.push(headers);
+        }
+        Ok(aside)
     }
 
     /// Keeps what is sent, if it may have to be sent again.
@@ -469,7 +438,7 @@ impl State {
         let (mut messages, mut bytes) = (0, 0);
         let mut sent = Ok(true);
         for length in run.lengths() {
-            match self.call.send_aside(length) {
+            match self.send_aside(length) {
                 Ok(true) => (messages, bytes) = (messages + 1, bytes + PREFIX_BYTES + length),
                 other => {
                     sent = other;
@@ -493,6 +462,14 @@ impl State {
         self.call.handle(Input::Credit(taken), now);
     }
 
+    /// Takes the initial metadata, if the machine has just been given them.
+    pub(crate) fn take_headers(&mut self) {
+        let headers = |output: &Output| matches!(output, Output::Event(Event::Headers(_)));
+        if let Some(Output::Event(Event::Headers(headers))) = self.call.poll_output_if(headers) {
+            self.headers = Some(headers);
+        }
+    }
+
     /// Does what the machine says, as far as it can be done under the mutex.
     fn settle(&mut self) -> After {
         let mut after = After::default();
@@ -504,22 +481,21 @@ impl State {
             // Without the time: credit is told only what it was told before.
             self.call.handle(Input::Credit(discarded), Time::ZERO);
         }
-        if mem::take(&mut self.took) && !self.taken_wakers.is_empty() {
-            let rare = after.rare.get_or_insert_default();
-            rare.writable.append(&mut self.taken_wakers);
+        if mem::take(&mut self.took) {
+            after.wake(&mut self.taken_wakers);
         }
         if !self.transmit.is_empty() || self.reset.is_some() || self.ended.is_some() {
             after.transport = self.transport_waker.take();
         }
         if let Some(ended) = &self.ended {
-            let rare = after.rare.get_or_insert_default();
-            rare.ended = true;
+            after.registration = self.registration.take();
             if !self.end_stages.is_empty() {
                 let stages = mem::take(&mut self.end_stages);
-                rare.end_stages = Some((stages, ended.trailers.clone()));
+                after.end_stages(stages, ended.trailers.clone());
             }
-            rare.timer = self.timer.take();
-            rare.registration = self.registration.take();
+            if let Some(timer) = self.timer.take() {
+                after.abort(timer);
+            }
         }
         after
     }
@@ -558,18 +534,15 @@ impl State {
                 self.messages.push_back(message);
             }
             Event::HalfClosed => self.half_closed = true,
-            Event::Writable => {
-                let rare = after.rare.get_or_insert_default();
-                rare.writable.append(&mut self.writable_wakers);
-            }
+            Event::Writable => after.wake(&mut self.writable_wakers),
             Event::Ended(ended) => {
                 self.ended = Some(*ended);
                 self.kept = None;
-                let rare = after.rare.get_or_insert_default();
-                rare.receiver = self.receiver_waker.take();
-                rare.writable.append(&mut self.writable_wakers);
-                rare.writable.append(&mut self.taken_wakers);
-                rare.reset.append(&mut self.reset_wakers);
+                after.ended = true;
+                after.receiver = self.receiver_waker.take();
+                after.wake(&mut self.writable_wakers);
+                after.wake(&mut self.taken_wakers);
+                after.wake(&mut self.reset_wakers);
             }
             // Events of a later core that this driver does not know change nothing here.
             _ => {}

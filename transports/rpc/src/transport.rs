@@ -6,6 +6,7 @@
 //! Receiving is pulled as well: the driver polls the transport's [`Inbound`] when the application wants more.
 
 use std::{
+    cell::Cell,
     pin::Pin,
     sync::{Arc, Weak},
     task::{Context, Poll, ready},
@@ -54,7 +55,36 @@ pub struct Received {
     pub frames: Vec<Frame>,
 }
 
+thread_local! {
+    /// Where the next poll of this thread puts what comes.
+    static SPARE: Cell<Received> = const { Cell::new(Received::new()) };
+}
+
+/// A spare buffer with room for more runs or frames than this is not kept.
+const SPARE_MAX: usize = 256;
+
 impl Received {
+    const fn new() -> Self {
+        Self {
+            runs: Vec::new(),
+            frames: Vec::new(),
+        }
+    }
+
+    /// An empty one in the thread's spare buffers: a stream that waits need hold none.
+    pub(crate) fn spare() -> Self {
+        SPARE.take()
+    }
+
+    /// Gives its buffers back to the thread.
+    pub(crate) fn keep_spare(mut self) {
+        if self.runs.capacity().max(self.frames.capacity()) <= SPARE_MAX {
+            self.runs.clear();
+            self.frames.clear();
+            SPARE.set(self);
+        }
+    }
+
     /// How many runs and frames there are.
     pub const fn len(&self) -> usize {
         self.runs.len() + self.frames.len()

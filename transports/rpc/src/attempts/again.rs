@@ -35,6 +35,7 @@ const UNCOUNTED_BYTES: usize = 1 << 10;
 pub(crate) struct Kept {
     message: Option<Frame>,
     ended: bool,
+    again: Again,
     /// What it takes of the client's bound.
     _share: Option<Share>,
 }
@@ -51,49 +52,55 @@ impl Kept {
         }
         true
     }
-
-    /// All of it, in order.
-    pub(crate) fn into_frames(self) -> impl Iterator<Item = Frame> {
-        let end = self.ended.then(|| Frame::end(Trailers::ok()));
-        self.message.into_iter().chain(end)
-    }
 }
 
 /// How a call is sent again.
-pub(crate) struct Again {
+struct Again {
     policies: Weak<Policies>,
     headers: RequestHeaders,
     buffer_bytes_max: usize,
 }
 
-impl Again {
-    /// Has the call go on with another stream, if it came no further than the server's library on this one, whose end is
-    /// the first that was heard of it. `false` if it ends with it.
-    pub(crate) fn send(self, call: &Arc<Shared>, closed: &Closed) -> bool {
-        if closed.reached == Reached::Handler {
-            return false;
-        }
-        // Outside of the runtime nothing could be opened.
-        let (Ok(runtime), Some(policies)) = (Handle::try_current(), self.policies.upgrade()) else {
-            return false;
-        };
-        let Some(outbound) = next_stream(call) else {
-            return false;
-        };
-        call.set_inbound(policies.go_on(self, outbound, closed.clone(), &runtime));
-        true
+/// Has the call go on with another stream, if it was kept, and came no further than the server's library on this one, whose
+/// end is the first that was heard of it. `false` if it ends with it.
+pub(crate) fn send_again(call: &Arc<Shared>, closed: &Closed) -> bool {
+    if closed.reached == Reached::Handler {
+        return false;
     }
+    // Outside of the runtime nothing could be opened.
+    let Ok(runtime) = Handle::try_current() else {
+        return false;
+    };
+    let Some(next) = next_stream(call) else {
+        return false;
+    };
+    call.set_inbound(next.go_on(closed.clone(), &runtime));
+    true
+}
+
+/// The rest of a call that is sent again.
+struct Next {
+    policies: Arc<Policies>,
+    again: Again,
+    outbound: Outbound,
 }
 
 /// Has what was sent so far, and what follows, go to another stream. `None` if not all of it was kept, or the call is over.
-fn next_stream(call: &Arc<Shared>) -> Option<Outbound> {
-    let (stream, waiting) = call.look(|state| {
+fn next_stream(call: &Arc<Shared>) -> Option<Next> {
+    let (policies, again, stream, waiting) = call.look(|state| {
         if state.call.is_ended() {
             return None;
         }
-        let kept = state.kept.take()?;
+        let Kept {
+            message,
+            ended,
+            again,
+            ..
+        } = state.kept.take()?;
+        let policies = again.policies.upgrade()?;
         state.transmit.clear();
-        for frame in kept.into_frames() {
+        let end = ended.then(|| Frame::end(Trailers::ok()));
+        for frame in message.into_iter().chain(end) {
             state.transmit.push(frame);
         }
         state.stream += 1;
@@ -101,19 +108,48 @@ fn next_stream(call: &Arc<Shared>) -> Option<Outbound> {
         state.taken = 0;
         let mut waiting = mem::take(&mut state.reset_wakers);
         waiting.extend(state.transport_waker.take());
-        Some((state.stream, waiting))
+        Some((policies, again, state.stream, waiting))
     })?;
     // Who looks after the stream before finds that it is not the call's any more.
     for waker in waiting {
         waker.wake();
     }
-    Some(Outbound::on_stream(Arc::clone(call), stream))
+    Some(Next {
+        policies,
+        again,
+        outbound: Outbound::on_stream(Arc::clone(call), stream),
+    })
+}
+
+impl Next {
+    /// The call under its policy from here on, whose first stream ended so.
+    fn go_on(self, closed: Closed, runtime: &Handle) -> Box<dyn Inbound> {
+        let policies = &*self.policies;
+        let policy = ExecutionPolicy::TRANSPARENT;
+        let tally = policies.tally(&policy);
+        let mut attempts = policies.attempts(&policy);
+        if let Some(Output::Start(first)) = attempts.poll_output() {
+            let ended = Input::Ended(first.id, AttemptEnd::Closed(closed));
+            attempts.handle(ended, &mut tally.throttle(), policies.clock.now());
+        }
+        let share = policies.share(self.again.buffer_bytes_max);
+        let headers = self.again.headers;
+        let (driver, response) =
+            Driver::new(policies, attempts, tally, share, headers, self.outbound);
+        runtime.spawn(driver);
+        response
+    }
 }
 
 impl Policies {
-    /// What a call of this plan keeps, whose only request has so many bytes. `None` if it is not to be sent again but by a
-    /// policy.
-    pub(crate) fn keep(&self, plan: &Plan, request_bytes: usize) -> Option<Kept> {
+    /// What a call of this plan keeps, which these headers open and whose only request has so many bytes. `None` if it is
+    /// not to be sent again but by a policy.
+    pub(crate) fn keep(
+        self: &Arc<Self>,
+        plan: &Plan,
+        headers: &RequestHeaders,
+        request_bytes: usize,
+    ) -> Option<Kept> {
         let cost = request_bytes.saturating_add(FRAME_BYTES);
         if plan.policy.is_some() || cost > plan.buffer_bytes_max {
             return None;
@@ -129,42 +165,12 @@ impl Policies {
         Some(Kept {
             message: None,
             ended: false,
+            again: Again {
+                policies: Arc::downgrade(self),
+                headers: headers.clone(),
+                buffer_bytes_max: plan.buffer_bytes_max,
+            },
             _share: share,
         })
-    }
-
-    /// How a call is sent again that is kept.
-    pub(crate) fn again(self: &Arc<Self>, plan: &Plan, headers: &RequestHeaders) -> Again {
-        Again {
-            policies: Arc::downgrade(self),
-            headers: headers.clone(),
-            buffer_bytes_max: plan.buffer_bytes_max,
-        }
-    }
-
-    /// Goes on with a call whose first stream ended so.
-    fn go_on(
-        &self,
-        again: Again,
-        outbound: Outbound,
-        closed: Closed,
-        runtime: &Handle,
-    ) -> Box<dyn Inbound> {
-        let policy = ExecutionPolicy::TRANSPARENT;
-        let tally = self.tally(&policy);
-        let mut attempts = self.attempts(&policy);
-        if let Some(Output::Start(first)) = attempts.poll_output() {
-            let ended = Input::Ended(first.id, AttemptEnd::Closed(closed));
-            attempts.handle(ended, &mut tally.throttle(), self.clock.now());
-        }
-        let Again {
-            headers,
-            buffer_bytes_max,
-            ..
-        } = again;
-        let share = self.share(buffer_bytes_max);
-        let (driver, response) = Driver::new(self, attempts, tally, share, headers, outbound);
-        runtime.spawn(driver);
-        response
     }
 }

@@ -17,7 +17,7 @@ mod response;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use again::{Again, Kept};
+pub(crate) use again::{Kept, send_again};
 pub use config::RetryConfig;
 pub(crate) use policies::{Plan, Policies};
 pub(crate) use replay::{Attempt, AttemptWatch, Next};

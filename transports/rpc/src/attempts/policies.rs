@@ -1,7 +1,9 @@
 //! A client's policies: which one a call has, and what the calls share.
 
 use std::{
+    future::ready,
     hash::{BuildHasher as _, RandomState},
+    pin::Pin,
     sync::{
         Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
         atomic::{AtomicU64, Ordering},
@@ -48,6 +50,10 @@ struct State {
     throttle: Arc<Mutex<Throttle>>,
     retry: RetryConfig,
 }
+
+/// A stream that is being opened.
+pub(crate) type Opening<'a> =
+    Pin<Box<dyn Future<Output = Result<Box<dyn Inbound>, Status>> + Send + 'a>>;
 
 /// What became of all calls of a client.
 #[derive(Default)]
@@ -143,26 +149,26 @@ impl Policies {
     }
 
     /// Opens a call by its plan.
-    pub(crate) async fn open(
+    pub(crate) fn open(
         &self,
         plan: Plan,
         headers: RequestHeaders,
         outbound: Outbound,
-    ) -> Result<Box<dyn Inbound>, Status> {
+    ) -> Opening<'_> {
         let transport = &self.transport;
         match (plan.policy, plan.tally) {
-            (_, None) => transport.open(headers, outbound).await,
-            (None, Some(tally)) => {
+            (_, None) => transport.open(headers, outbound),
+            (None, Some(tally)) => Box::pin(async move {
                 let inbound = transport.open(headers, outbound).await?;
                 Ok(tally.counting(inbound))
-            }
+            }),
             (Some(policy), Some(tally)) => {
                 let attempts = self.attempts(&policy);
                 let share = self.share(plan.buffer_bytes_max);
                 let (driver, response) =
                     Driver::new(self, attempts, tally, share, headers, outbound);
                 tokio::spawn(driver);
-                Ok(response)
+                Box::pin(ready(Ok(response)))
             }
         }
     }

@@ -3,6 +3,7 @@
 use std::{
     fmt,
     hash::{BuildHasher as _, RandomState},
+    pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -240,12 +241,17 @@ impl<T: OverChannel> ClientTransport for T {
         ClientTransport::service_config(self.channel())
     }
 
-    async fn open(
-        &self,
+    // Written out, since an `async fn` would be one more box around the channel's.
+    fn open<'transport, 'run>(
+        &'transport self,
         headers: RequestHeaders,
         outbound: Outbound,
-    ) -> Result<Box<dyn Inbound>, Status> {
-        self.channel().open(headers, outbound).await
+    ) -> Pin<Box<dyn Future<Output = Result<Box<dyn Inbound>, Status>> + Send + 'run>>
+    where
+        'transport: 'run,
+        Self: 'run,
+    {
+        self.channel().open(headers, outbound)
     }
 }
 
@@ -288,7 +294,8 @@ impl ClientTransport for Channel {
                 Some(picked) => picked?,
                 None => {
                     delayed = true;
-                    inner.pick_later(wait_for_ready).await?
+                    // Boxed, so that calls that need not wait need not have room for it.
+                    Box::pin(inner.pick_later(wait_for_ready)).await?
                 }
             };
             if delayed && let Some(deadline) = outbound.deadline() {
@@ -305,7 +312,7 @@ impl ClientTransport for Channel {
                         headers,
                         outbound,
                     } = unopened;
-                    inner.replace(&link, &status).await;
+                    Box::pin(inner.replace(&link, &status)).await;
                     delayed = true;
                 }
             }

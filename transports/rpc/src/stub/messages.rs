@@ -32,7 +32,7 @@ pub struct Messages<T> {
     left: usize,
     /// How many of what came in one poll were taken.
     taken: usize,
-    failed: Option<Status>,
+    failed: Option<Box<Status>>,
 }
 
 impl<T> Messages<T> {
@@ -117,7 +117,7 @@ impl<T> Messages<T> {
     /// Waits until there is something to take, and says how much: 0 at the end.
     fn poll_filled(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, Status>> {
         if let Some(status) = &self.failed {
-            return Poll::Ready(Err(status.clone()));
+            return Poll::Ready(Err(Status::clone(status)));
         }
         if self.left == 0 {
             let Self { runs, batch, .. } = self;
@@ -165,7 +165,7 @@ impl<T> Messages<T> {
         self.runs.clear();
         self.batch.clear();
         (self.left, self.taken) = (0, 0);
-        self.failed = Some(status.clone());
+        self.failed = Some(Box::new(status.clone()));
         status
     }
 }
@@ -180,7 +180,7 @@ impl<T> Stream for Messages<T> {
         }
         let message = ready!(self.poll_message(cx));
         if let Err(status) = &message {
-            self.failed = Some(status.clone());
+            self.failed = Some(Box::new(status.clone()));
         }
         Poll::Ready(message.transpose())
     }

@@ -16,16 +16,22 @@ use crate::{IncomingCall, Method, Sender};
 /// # Errors
 ///
 /// What `handle` says; or the request is not there.
-pub async fn unary<Q, R, F>(
+pub fn unary<Q, R, F>(
     request: ServerRequest<Messages<Q>>,
     responses: Sink<R>,
     handle: impl FnOnce(ServerRequest<Q>) -> F,
-) -> Result<Metadata, Failure>
+) -> impl Future<Output = Result<Metadata, Failure>>
 where
     F: Future<Output = Result<Response<R>, Failure>>,
 {
-    let request = single(request).await?;
-    answer(&responses, handle(request).await?).await
+    // No `async fn`, and taken apart out here: each call pays for the room that its future has.
+    let (mut messages, context) = (request.message, request.context);
+    async move {
+        let message = single(&mut messages).await?;
+        drop(messages);
+        let response = handle(ServerRequest::new(message, context)).await?;
+        answer(&responses, response).await
+    }
 }
 
 /// From the regular tier of a client-streaming method to the streaming one.
@@ -33,15 +39,22 @@ where
 /// # Errors
 ///
 /// What `handle` says.
-pub async fn client_streaming<Q, R, F>(
+#[expect(
+    clippy::manual_async_fn,
+    reason = "what an `async fn` is given it has room for twice, and each call pays for that"
+)]
+pub fn client_streaming<Q, R, F>(
     request: ServerRequest<Messages<Q>>,
     responses: Sink<R>,
     handle: impl FnOnce(ServerRequest<Messages<Q>>) -> F,
-) -> Result<Metadata, Failure>
+) -> impl Future<Output = Result<Metadata, Failure>>
 where
     F: Future<Output = Result<Response<R>, Failure>>,
 {
-    answer(&responses, handle(request).await?).await
+    async move {
+        let response = handle(request).await?;
+        answer(&responses, response).await
+    }
 }
 
 /// From the regular tier of a server-streaming method to the streaming one.
@@ -49,28 +62,29 @@ where
 /// # Errors
 ///
 /// What `handle` says; or the request is not there.
-pub async fn server_streaming<Q, R, F>(
+pub fn server_streaming<Q, R, F>(
     request: ServerRequest<Messages<Q>>,
     responses: Sink<R>,
     handle: impl FnOnce(ServerRequest<Q>, Sink<R>) -> F,
-) -> Result<Metadata, Failure>
+) -> impl Future<Output = Result<Metadata, Failure>>
 where
     F: Future<Output = Result<Metadata, Failure>>,
 {
-    handle(single(request).await?, responses).await
+    let (mut messages, context) = (request.message, request.context);
+    async move {
+        let message = single(&mut messages).await?;
+        drop(messages);
+        handle(ServerRequest::new(message, context), responses).await
+    }
 }
 
-async fn single<Q>(request: ServerRequest<Messages<Q>>) -> Result<ServerRequest<Q>, Status> {
-    let ServerRequest {
-        message: mut messages,
-        context,
-    } = request;
+async fn single<Q>(messages: &mut Messages<Q>) -> Result<Q, Status> {
     // The machine lets no half-close through without the one message.
     let missing = || Status::new(Code::Internal, "the request is missing");
     let message = messages.message().await?.ok_or_else(missing)?;
     // No handler starts for a request that turns out to be two, or that was cancelled.
     while messages.message().await?.is_some() {}
-    Ok(ServerRequest::new(message, context))
+    Ok(message)
 }
 
 async fn answer<R>(responses: &Sink<R>, response: Response<R>) -> Result<Metadata, Failure> {
@@ -82,7 +96,8 @@ async fn answer<R>(responses: &Sink<R>, response: Response<R>) -> Result<Metadat
     Ok(response.trailers)
 }
 
-/// A method whose calls `handle` takes, which is the streaming tier of `service`.
+/// A method whose calls `handle` takes, which is the streaming tier of `service` and what has the call end with its
+/// outcome.
 pub fn method<C, S, Q, R, H, F>(
     descriptor: &MethodDescriptor,
     service: &Arc<S>,
@@ -93,15 +108,14 @@ where
     S: Send + Sync + 'static,
     Q: 'static,
     R: 'static,
-    H: Fn(Arc<S>, ServerRequest<Messages<Q>>, Sink<R>) -> F + Send + Sync + 'static,
-    F: Future<Output = Result<Metadata, Failure>> + Send + 'static,
+    H: Fn(Arc<S>, ServerRequest<Messages<Q>>, Sink<R>, Conclusion) -> F + Send + Sync + 'static,
+    F: Future<Output = ()> + Send + 'static,
 {
     let service = Arc::clone(service);
     let run = move |call: IncomingCall| {
         let (request, responses) = open::<C, Q, R>(call);
-        let sender = responses.sender().clone();
-        let running = handle(Arc::clone(&service), request, responses);
-        async move { conclude(&sender, running.await) }
+        let conclusion = Conclusion(responses.sender().clone());
+        handle(Arc::clone(&service), request, responses, conclusion)
     };
     Method::stream(descriptor.name, descriptor.shape, run)
 }
@@ -121,15 +135,22 @@ where
     (request, Sink::new::<C>(call.sender))
 }
 
-/// Ends the call with what its handler says. The call may have ended meanwhile; then nobody wants the outcome.
-fn conclude(sender: &Sender, outcome: Result<Metadata, Failure>) {
-    let (outcome, trailers) = match outcome {
-        Ok(trailers) => (Ok(()), trailers),
-        Err(failure) => (Err(failure.status), failure.trailers),
-    };
-    if sender.finish(outcome, trailers) == Err(SendError::Misuse) {
-        let status = Status::new(Code::Internal, "the handler sent no response");
-        let _ = sender.finish(Err(status), Metadata::new());
+/// Ends a call with what its handler says.
+#[derive(Debug)]
+pub struct Conclusion(Sender);
+
+impl Conclusion {
+    /// This is the outcome. The call may have ended meanwhile; then nobody wants it.
+    pub fn be(self, outcome: Result<Metadata, Failure>) {
+        let Self(sender) = self;
+        let (outcome, trailers) = match outcome {
+            Ok(trailers) => (Ok(()), trailers),
+            Err(failure) => (Err(failure.status), failure.trailers),
+        };
+        if sender.finish(outcome, trailers) == Err(SendError::Misuse) {
+            let status = Status::new(Code::Internal, "the handler sent no response");
+            let _ = sender.finish(Err(status), Metadata::new());
+        }
     }
 }
 

@@ -116,7 +116,9 @@ impl<T> Sink<T> {
                 Ok(true) => return Ok(()),
                 Ok(false) => {
                     let first = run.take_first().unwrap_or_default();
-                    self.sender.send(first).await.map_err(refused)?;
+                    // Boxed, so that others need not have room for it.
+                    let sent = Box::pin(self.sender.send(first)).await;
+                    sent.map_err(refused)?;
                 }
                 Err(SendError::Blocked) => self.sender.writable().await,
                 Err(error) => return Err(refused(error)),
