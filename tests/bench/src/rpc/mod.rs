@@ -140,7 +140,8 @@ pub(crate) fn report(only: &str, alone: &str, rounds: usize, run: Duration) -> R
         }
     };
     let ours = stubs::over_http2();
-    let tonic = over_tonic::start();
+    let tonic = over_tonic::start(false);
+    let tonic_kept_alive = over_tonic::start(true);
     for (name, work) in NETWORK.into_iter().filter(wanted) {
         let mut contenders = vec![
             Contender {
@@ -154,6 +155,13 @@ pub(crate) fn report(only: &str, alone: &str, rounds: usize, run: Duration) -> R
                 process: None,
             },
         ];
+        if matches!(work, Work::Echo { in_flight: 1, .. }) {
+            contenders.push(Contender {
+                name: "tonic, with keep-alive",
+                run: Box::new(|run| tonic_kept_alive.run(work, run)),
+                process: None,
+            });
+        }
         if let Work::Sink { bytes } = work {
             let tonic = &tonic;
             contenders.push(Contender {

@@ -1,6 +1,6 @@
 //! What tonic's generator makes, with tonic's own defaults, the way its documentation uses it.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, stream, stream::FuturesUnordered};
@@ -13,7 +13,7 @@ use tonic::{
     body::Body,
     client::GrpcService,
     codegen::{self, StdError},
-    transport::{Server, server::TcpIncoming},
+    transport::{Endpoint, Server, server::TcpIncoming},
 };
 
 use super::{SMALL, Until, Work, payload};
@@ -57,23 +57,32 @@ impl<T> Transport for T where
 {
 }
 
-/// A tonic server and a tonic client.
-pub(crate) fn start() -> Orders<Work> {
+/// How often either end asks whether the other is there, if it does: as our server does by default.
+const KEEPALIVE: Duration = Duration::from_secs(5);
+
+/// A tonic server and a tonic client. By its own defaults tonic never asks whether the other end is still there.
+pub(crate) fn start(keepalive: bool) -> Orders<Work> {
+    let keepalive = keepalive.then_some(KEEPALIVE);
     let (address, bound) = std::sync::mpsc::channel();
     on_own_thread("server", move || async move {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let local = listener.local_addr().expect("bound");
         address.send(local).expect("waits for it");
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-        let server = Server::builder().add_service(BenchServer::new(Service));
+        let mut server = Server::builder().http2_keepalive_interval(keepalive);
+        let server = server.add_service(BenchServer::new(Service));
         server.serve_with_incoming(incoming).await.expect("serves");
     });
     let address = bound.recv().expect("the server listens");
     let (orders, received) = Orders::new();
     on_own_thread("client", move || async move {
         let url = format!("http://{address}");
-        let client = BenchClient::connect(url).await.expect("listens");
-        obey(client, received).await;
+        let mut endpoint = Endpoint::from_shared(url).expect("a url");
+        if let Some(interval) = keepalive {
+            endpoint = endpoint.http2_keep_alive_interval(interval);
+        }
+        let channel = endpoint.connect().await.expect("listens");
+        obey(BenchClient::new(channel), received).await;
     });
     orders
 }
