@@ -1,30 +1,32 @@
 //! What to do once a call's mutex is released.
 
-use std::sync::Arc;
-use std::task::Waker;
+use std::{sync::Arc, task::Waker};
 
 use headwater_core::call::Trailers;
 use tokio::task::AbortHandle;
 
 use crate::{interceptor::Stage, registry::Registration, shared::Shared};
 
-/// Gathered under the mutex, and done without it: wakers and hooks may do anything, such as use the call.
+/// Gathered under the mutex, and done without it: wakers and hooks may do anything, such as use the call. Small, for
+/// each message has one.
 #[derive(Default)]
 pub(crate) struct After {
     pub(crate) transport: Option<Waker>,
-    /// The call has ended just now.
-    pub(crate) ended: bool,
-    pub(crate) receiver: Option<Waker>,
-    pub(crate) registration: Option<Registration>,
     rare: Option<Box<Rare>>,
 }
 
-/// What few calls have.
+/// What is not for every message.
 #[derive(Default)]
-struct Rare {
+pub(crate) struct Rare {
+    /// The call has ended just now.
+    pub(crate) ended: bool,
+    pub(crate) receiver: Option<Waker>,
+    /// Senders, and what watches for a reset.
     wakers: Vec<Waker>,
-    end_stages: Option<(Vec<Arc<Stage>>, Trailers)>,
-    timer: Option<AbortHandle>,
+    pub(crate) registration: Option<Registration>,
+    pub(crate) timer: Option<AbortHandle>,
+    /// Transforms that are told how the call ended.
+    pub(crate) end_stages: Option<(Vec<Arc<Stage>>, Trailers)>,
 }
 
 impl After {
@@ -35,34 +37,14 @@ impl After {
         }
     }
 
-    /// Tells these transforms how the call ended.
-    pub(crate) fn end_stages(&mut self, stages: Vec<Arc<Stage>>, trailers: Trailers) {
-        self.rare().end_stages = Some((stages, trailers));
-    }
-
-    /// Aborts the timer of the deadline.
-    pub(crate) fn abort(&mut self, timer: AbortHandle) {
-        self.rare().timer = Some(timer);
-    }
-
-    fn rare(&mut self) -> &mut Rare {
+    pub(crate) fn rare(&mut self) -> &mut Rare {
         self.rare.get_or_insert_default()
     }
 
     /// Does it all, for this call.
     pub(crate) fn run(self, call: &Shared) {
-        if self.ended {
-            call.drop_inbound();
-        }
-        drop(self.registration);
         if let Some(rare) = self.rare {
-            rare.run();
-        }
-        if let Some(waker) = self.receiver {
-            waker.wake();
-        }
-        if self.ended {
-            call.over.notify_waiters();
+            rare.run(call);
         }
         if let Some(waker) = self.transport {
             waker.wake();
@@ -71,17 +53,24 @@ impl After {
 }
 
 impl Rare {
-    fn run(self) {
+    fn run(self, call: &Shared) {
+        if self.ended {
+            call.drop_inbound();
+        }
         if let Some(timer) = self.timer {
             timer.abort();
         }
+        drop(self.registration);
         if let Some((stages, trailers)) = self.end_stages {
             for stage in stages {
                 stage.end(trailers.clone());
             }
         }
-        for waker in self.wakers {
+        for waker in self.receiver.into_iter().chain(self.wakers) {
             waker.wake();
+        }
+        if self.ended {
+            call.over.notify_waiters();
         }
     }
 }

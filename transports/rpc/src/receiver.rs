@@ -274,7 +274,7 @@ impl Receiver {
         {
             return Poll::Ready(0);
         }
-        let Received { runs, frames } = &mut received;
+        let Received { runs, frames } = &mut *received;
         let is_compressed = |frame: &Frame| matches!(frame, Frame::Compressed(_));
         if frames.iter().any(is_compressed) {
             self.call.look(|state| state.kept = None);

@@ -487,17 +487,26 @@ impl State {
         if !self.transmit.is_empty() || self.reset.is_some() || self.ended.is_some() {
             after.transport = self.transport_waker.take();
         }
-        if let Some(ended) = &self.ended {
-            after.registration = self.registration.take();
-            if !self.end_stages.is_empty() {
-                let stages = mem::take(&mut self.end_stages);
-                after.end_stages(stages, ended.trailers.clone());
-            }
-            if let Some(timer) = self.timer.take() {
-                after.abort(timer);
-            }
+        if self.ended.is_some() {
+            self.settle_ended(&mut after);
         }
         after
+    }
+
+    /// Gives away what a call that has ended has no use for.
+    fn settle_ended(&mut self, after: &mut After) {
+        if self.registration.is_some() {
+            after.rare().registration = self.registration.take();
+        }
+        if self.timer.is_some() {
+            after.rare().timer = self.timer.take();
+        }
+        if let Some(ended) = &self.ended
+            && !self.end_stages.is_empty()
+        {
+            let stages = mem::take(&mut self.end_stages);
+            after.rare().end_stages = Some((stages, ended.trailers.clone()));
+        }
     }
 
     /// Does what the machine says, and says how much was thrown away.
@@ -538,8 +547,9 @@ impl State {
             Event::Ended(ended) => {
                 self.ended = Some(*ended);
                 self.kept = None;
-                after.ended = true;
-                after.receiver = self.receiver_waker.take();
+                let rare = after.rare();
+                rare.ended = true;
+                rare.receiver = self.receiver_waker.take();
                 after.wake(&mut self.writable_wakers);
                 after.wake(&mut self.taken_wakers);
                 after.wake(&mut self.reset_wakers);

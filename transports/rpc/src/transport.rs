@@ -57,31 +57,23 @@ pub struct Received {
 
 thread_local! {
     /// Where the next poll of this thread puts what comes.
-    static SPARE: Cell<Received> = const { Cell::new(Received::new()) };
+    static SPARE: Cell<Option<Box<Received>>> = const { Cell::new(None) };
 }
 
 /// A spare buffer with room for more runs or frames than this is not kept.
 const SPARE_MAX: usize = 256;
 
 impl Received {
-    const fn new() -> Self {
-        Self {
-            runs: Vec::new(),
-            frames: Vec::new(),
-        }
+    /// An empty one, the thread's spare one if it is there: a stream that waits need hold none.
+    pub(crate) fn spare() -> Box<Self> {
+        SPARE.take().unwrap_or_default()
     }
 
-    /// An empty one in the thread's spare buffers: a stream that waits need hold none.
-    pub(crate) fn spare() -> Self {
-        SPARE.take()
-    }
-
-    /// Gives its buffers back to the thread.
-    pub(crate) fn keep_spare(mut self) {
+    /// Gives it back to the thread, empty.
+    pub(crate) fn keep_spare(self: Box<Self>) {
+        debug_assert!(self.is_empty(), "all of it was taken");
         if self.runs.capacity().max(self.frames.capacity()) <= SPARE_MAX {
-            self.runs.clear();
-            self.frames.clear();
-            SPARE.set(self);
+            SPARE.set(Some(self));
         }
     }
 

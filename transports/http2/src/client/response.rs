@@ -27,6 +27,10 @@ pub(crate) struct ResponseInbound {
     permit: Permit,
 }
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every response is open for most of its time"
+)]
 enum State {
     Waiting(ResponseFuture),
     Open(Messages<StreamSource>),

@@ -38,6 +38,10 @@ pub(super) struct ResponseInbound {
     message_bytes_max: usize,
 }
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every response is open for most of its time"
+)]
 enum State {
     Waiting(ResponseSource, usize),
     Open(Messages<ResponseSource>),

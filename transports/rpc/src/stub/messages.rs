@@ -68,7 +68,7 @@ impl<T> Messages<T> {
         if self.left == 0 {
             ready!(self.poll_filled(cx))?;
         }
-        Poll::Ready(self.next().transpose())
+        Poll::Ready(self.next())
     }
 
     /// Appends all messages that are there, at least one, waiting for the first, and says how many; 0 is the end.
@@ -83,8 +83,8 @@ impl<T> Messages<T> {
     pub async fn next_batch(&mut self, batch: &mut Vec<T>) -> Result<usize, Status> {
         let count = poll_fn(|cx| self.poll_filled(cx)).await?;
         batch.reserve(count);
-        while let Some(message) = self.next() {
-            batch.push(message?);
+        while let Some(message) = self.next()? {
+            batch.push(message);
         }
         Ok(count)
     }
@@ -129,34 +129,39 @@ impl<T> Messages<T> {
         Poll::Ready(Ok(self.left))
     }
 
-    /// What the next message of what is there says.
-    fn next(&mut self) -> Option<Result<T, Status>> {
-        let decoded = match self.runs.last_mut() {
-            Some(run) => {
-                let length = take_prefix(run)?;
-                // There are no fewer.
-                let rest = run.len().saturating_sub(length);
-                let decoded = (self.deserialize_from)(run, length).and_then(|message| {
-                    let takes_its_own = run.len() == rest;
-                    let message = takes_its_own.then_some(message);
-                    message.ok_or_else(|| {
-                        CodecError::new("the codec took the bytes of another message")
-                    })
-                });
-                if run.is_empty() {
-                    self.runs.pop();
-                }
-                decoded
+    /// The next message of what is there.
+    fn next(&mut self) -> Result<Option<T>, Status> {
+        // Decoded into one place, and moved from there once: for small messages that is what costs.
+        let decoded;
+        let mut overrun = false;
+        if let Some(run) = self.runs.last_mut() {
+            let Some(length) = take_prefix(run) else {
+                return Ok(None);
+            };
+            // There are no fewer.
+            let rest = run.len().saturating_sub(length);
+            decoded = (self.deserialize_from)(run, length);
+            overrun = run.len() != rest;
+            if run.is_empty() {
+                self.runs.pop();
             }
-            None => {
-                let mut message = self.batch.pop()?;
-                let length = message.len();
-                (self.deserialize_from)(&mut message, length)
-            }
-        };
+        } else {
+            let Some(mut message) = self.batch.pop() else {
+                return Ok(None);
+            };
+            let length = message.len();
+            decoded = (self.deserialize_from)(&mut message, length);
+        }
         self.left -= 1;
         self.taken += 1;
-        Some(decoded.map_err(|error| self.undecodable(&error)))
+        match decoded {
+            Ok(message) if !overrun => Ok(Some(message)),
+            Ok(_) => {
+                let reason = "the codec took the bytes of another message";
+                Err(self.undecodable(&CodecError::new(reason)))
+            }
+            Err(error) => Err(self.undecodable(&error)),
+        }
     }
 
     fn undecodable(&mut self, error: &CodecError) -> Status {

@@ -5,7 +5,7 @@ use std::fmt;
 use headwater_core::call::SendError;
 use headwater_proto::{Code, Metadata, Status};
 
-use super::codec::{Serialize, SerializeInto, Serializer};
+use super::codec::{CodecError, Serialize, SerializeInto, Serializer};
 use crate::{Compress, Encoding, Sender, run::Run};
 
 /// Sends the messages of one direction of a call, from any thread.
@@ -39,10 +39,15 @@ impl<T> Sink<T> {
     ///
     /// Dropped before it is done, the message was not sent.
     pub async fn send(&self, message: T) -> Result<(), Status> {
-        let mut run = self.run(std::slice::from_ref(&message))?;
+        let mut run = Run::spare();
+        let encoded = self.encode(std::slice::from_ref(&message), &mut run);
+        encoded.map_err(|error| error.sending())?;
         // What is waited with is the bytes.
         drop(message);
-        self.send_run(&mut run).await?;
+        // Nearly always there is room.
+        if self.sender.try_send_run(&mut run) != Ok(true) {
+            Box::pin(self.send_rest(&mut run)).await?;
+        }
         run.keep_spare();
         Ok(())
     }
@@ -70,7 +75,9 @@ impl<T> Sink<T> {
     ///
     /// As [`Sink::send`].
     pub fn try_send(&self, message: &T) -> Result<bool, Status> {
-        let mut run = self.run(std::slice::from_ref(message))?;
+        let mut run = Run::spare();
+        let encoded = self.encode(std::slice::from_ref(message), &mut run);
+        encoded.map_err(|error| error.sending())?;
         let sent = match self.sender.try_send_run(&mut run) {
             Ok(false) => self.sender.try_send(run.take_first().unwrap_or_default()),
             sent => sent.map(|_| ()),
@@ -93,32 +100,33 @@ impl<T> Sink<T> {
     ///
     /// Dropped before it is done, the first of the messages were sent, and it is not known how many.
     pub async fn send_all(&self, messages: &[T]) -> Result<(), Status> {
-        let mut run = self.run(messages)?;
-        self.send_run(&mut run).await?;
+        let mut run = Run::spare();
+        let encoded = self.encode(messages, &mut run);
+        encoded.map_err(|error| error.sending())?;
+        // Nearly always there is room.
+        if self.sender.try_send_run(&mut run) != Ok(true) {
+            Box::pin(self.send_rest(&mut run)).await?;
+        }
         run.keep_spare();
         Ok(())
     }
 
-    /// The messages, encoded.
-    fn run(&self, messages: &[T]) -> Result<Run, Status> {
-        let mut run = Run::spare();
+    /// Appends the messages to the run.
+    fn encode(&self, messages: &[T], run: &mut Run) -> Result<(), CodecError> {
         for message in messages {
-            let pushed = run.push(|bytes| (self.serialize_into)(message, bytes));
-            pushed.map_err(|error| error.sending())?;
+            run.push(|bytes| (self.serialize_into)(message, bytes))?;
         }
-        Ok(run)
+        Ok(())
     }
 
     /// Sends what is in the run, waiting for room.
-    async fn send_run(&self, run: &mut Run) -> Result<(), Status> {
+    async fn send_rest(&self, run: &mut Run) -> Result<(), Status> {
         loop {
             match self.sender.try_send_run(run) {
                 Ok(true) => return Ok(()),
                 Ok(false) => {
                     let first = run.take_first().unwrap_or_default();
-                    // Boxed, so that others need not have room for it.
-                    let sent = Box::pin(self.sender.send(first)).await;
-                    sent.map_err(refused)?;
+                    self.sender.send(first).await.map_err(refused)?;
                 }
                 Err(SendError::Blocked) => self.sender.writable().await,
                 Err(error) => return Err(refused(error)),
