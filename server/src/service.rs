@@ -6,6 +6,7 @@ use bytes::Bytes;
 use headwater_core::queue::Counters;
 use headwater_proto::ConnectionString;
 use headwater_rpc::{Client, Credit, Router, Server, ServerConfig, ServerTransport};
+use headwater_services::health::ServingStatus;
 use headwater_websocket::Listener;
 use http::{Request, Response};
 use http_body_util::Full;
@@ -35,9 +36,13 @@ impl Service {
             asked <= limit,
             "message_bytes_max is {asked}, and a link carries messages of at most {limit} bytes"
         );
-        Self {
+        let service = Self {
             state: ServiceState::start(config),
+        };
+        for name in service.router().services() {
+            service.state.health.set(name, ServingStatus::Serving);
         }
+        service
     }
 
     /// What an application needs to reach this service: the first endpoint and the primary key. Secret.
@@ -77,13 +82,16 @@ impl Service {
     }
 
     /// The methods for applications: `headwater.v1.Upstream`, `headwater.v1.Management`, `WpsRpc`, and `MessageSync` of push
-    /// channels.
+    /// channels. For a server of your own, whose [`ServerConfig::send_window`] has room for what links are sent:
+    /// [`Service::upstream_server`] gives 64 MiB, and the default is too small for a link.
     pub fn router(&self) -> Router {
         upstreams::router(&self.state)
     }
 
-    /// A server for upstreams on this transport, with bounds that fit a link: it may live for ever, while the unary
-    /// calls of `headwater.v1.Management` have to be done within [`ServerConfig::unary_timeout_max`], 10 s.
+    /// A server for upstreams on this transport: the methods of [`Service::router`], and `grpc.health.v1.Health`, by which
+    /// anybody may ask whether they can be called; once the service leaves they cannot. Its bounds fit a link: it may live for
+    /// ever, while the unary calls of `headwater.v1.Management` have to be done within [`ServerConfig::unary_timeout_max`],
+    /// 10 s.
     pub fn upstream_server(&self, transport: impl ServerTransport) -> Server {
         let config = ServerConfig {
             // What an upstream has not settled bounds what waits; a full window ends its link. Twice what the hub grants a
@@ -94,7 +102,10 @@ impl Service {
             },
             ..ServerConfig::default()
         };
-        Server::new(transport, self.router(), config)
+        let router = self.router();
+        let health = router.add(self.state.health.service());
+        health.expect("no service of ours has its name");
+        Server::new(transport, router, config)
     }
 
     /// A client for an upstream in this process: no port, no socket. It is connected already, and served as long as the

@@ -14,6 +14,7 @@ use headwater_proto::{
     Code, Status,
     v1::{ack::Answer, command::Operation, result::Value},
 };
+use headwater_services::Health;
 
 use crate::{ServiceConfig, channels::Channels, clock::Clock, hub::HubDriver, random};
 
@@ -25,6 +26,8 @@ pub(crate) struct ServiceState {
     pub(crate) config: ServiceConfig,
     pub(crate) clock: Clock,
     pub(crate) channels: Arc<Channels>,
+    /// What is told of the services for applications.
+    pub(crate) health: Health,
     epoch: String,
     hubs: Mutex<Hubs>,
 }
@@ -46,6 +49,7 @@ impl ServiceState {
             channels: Channels::start(config.channels.clone(), clock),
             config,
             clock,
+            health: Health::new(),
             epoch: random::unguessable_id(),
             hubs: Mutex::default(),
         })
@@ -103,6 +107,7 @@ impl ServiceState {
     /// Begins to shut down all hubs and channels, and those that begin later. Gives the hubs, which are done when they are
     /// idle.
     pub(crate) fn shut_down(&self, within: Duration) -> Vec<Arc<HubDriver>> {
+        self.health.stop();
         let hubs: Vec<_> = {
             let mut hubs = self.lock();
             hubs.leaving = Some(within);

@@ -13,6 +13,7 @@ mod delivery;
 mod drain;
 mod fields;
 mod golden;
+mod health;
 mod idle;
 mod management;
 mod paused;

@@ -87,6 +87,7 @@ const EDGES: &[(&str, &[&str])] = &[
             PROTO,
             CORE,
             RPC,
+            "headwater-services",
             "headwater-transports",
             "headwater-in-process",
             "headwater-websocket",
