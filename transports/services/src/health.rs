@@ -1,12 +1,12 @@
 //! gRPC's health service, after `health-checking.md` of gRPC.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use headwater_rpc::{
     Code, Metadata, Service, Status,
-    stub::{Failure, ServerContext, ServerRequest, Sink},
+    stub::{Failure, Messages, ServerContext, ServerRequest, Sink},
 };
-use tokio::sync::watch;
+use tokio::{sync::watch, time::timeout};
 
 use v1::{
     HealthCheckRequest, HealthCheckResponse, HealthListRequest, HealthListResponse, HealthServer,
@@ -20,6 +20,10 @@ pub mod v1 {
 
 /// The most services that `List` gives.
 const LIST_MAX: usize = 100;
+/// How long the request of a watch may take to come: the call itself has no bound.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest name that is looked for, in bytes: a watch keeps it, and anybody may watch.
+const NAME_BYTES_MAX: usize = 1 << 10;
 /// The server as a whole.
 const SERVER: &str = "";
 
@@ -37,7 +41,8 @@ pub enum ServingStatus {
 /// How a server and its services are. Clones share it.
 ///
 /// `Check` fails with `NOT_FOUND` for a service of which nothing was said; `Watch` tells of it as unknown and goes on. When
-/// the server is stopping gracefully, `Watch` ends with `UNAVAILABLE`, so that it holds nothing up.
+/// the server is stopping gracefully, `Watch` ends with `UNAVAILABLE`, so that it holds nothing up. Its request has to come
+/// within 10 s, and names of more than 1 KiB are refused: anybody may watch, for as long as they like.
 #[derive(Debug, Clone)]
 pub struct Health {
     statuses: Arc<watch::Sender<Statuses>>,
@@ -152,23 +157,35 @@ impl v1::Health for Health {
         Ok(HealthListResponse { statuses })
     }
 
-    async fn watch_with(
+    async fn watch_streaming(
         &self,
-        request: ServerRequest<HealthCheckRequest>,
+        request: ServerRequest<Messages<HealthCheckRequest>>,
         responses: Sink<HealthCheckResponse>,
     ) -> Result<Metadata, Failure> {
-        let ServerRequest {
-            message,
-            context: ServerContext { cancellation, .. },
-            ..
-        } = request;
+        let ServerContext { cancellation, .. } = request.context;
+        let service = timeout(REQUEST_TIMEOUT, watched(request.message)).await;
+        let late = |_| Status::new(Code::DeadlineExceeded, "the request did not come in time");
+        let service = service.map_err(late)??;
         let status = tokio::select! {
             // For whatever other reason, nobody hears the answer.
             _ = cancellation.cancelled() => Status::new(Code::Unavailable, "the server is stopping"),
-            status = self.tell(&message.service, &responses) => status,
+            status = self.tell(&service, &responses) => status,
         };
         Err(status.into())
     }
+}
+
+/// The service that is to be watched.
+async fn watched(mut requests: Messages<HealthCheckRequest>) -> Result<String, Status> {
+    let mut service = String::new();
+    while let Some(request) = requests.message().await? {
+        service = request.service;
+    }
+    if service.len() > NAME_BYTES_MAX {
+        let message = format!("the name of a service has at most {NAME_BYTES_MAX} bytes");
+        return Err(Status::new(Code::InvalidArgument, message));
+    }
+    Ok(service)
 }
 
 fn response(status: Wire) -> HealthCheckResponse {

@@ -1,7 +1,9 @@
 //! Health, as a client sees it.
 
 use headwater_conformance::{Fixture, for_each_transport};
-use headwater_rpc::{Code, stub::Messages};
+use headwater_rpc::{
+    CallOptions, Client, Code, Metadata, Router, Server, ServerConfig, stub::Messages,
+};
 use headwater_services::{
     Health,
     health::{
@@ -12,8 +14,10 @@ use headwater_services::{
         },
     },
 };
+use tokio::time::Instant;
 
 const SERVICE: &str = "a.Service";
+const WATCH: &str = "/grpc.health.v1.Health/Watch";
 
 fn of(service: &str) -> HealthCheckRequest {
     HealthCheckRequest {
@@ -104,4 +108,38 @@ fn a_watch_holds_no_graceful_stop_up() {
         let ended = watch.message().await.expect_err("the server is stopping");
         assert_eq!(ended.code, Code::Unavailable, "{ended}");
     });
+}
+
+/// Whoever may ask for nothing else may still watch, so that it has to cost little.
+#[test]
+fn a_watch_is_not_kept_for_a_name_that_nothing_can_have() {
+    for_each_transport(async |transport| {
+        let fixture = Fixture::new(transport).await;
+        let (_, client) = serve(&fixture);
+        let watch = client.watch(of(&"n".repeat(1025))).await;
+        let ended = watch.expect("it opens").message().await;
+        let code = ended.expect_err("no service is called so").code;
+        assert_eq!(code, Code::InvalidArgument);
+    });
+}
+
+/// As above: a watch has no deadline, and its request has.
+#[tokio::test(start_paused = true)]
+async fn a_watch_is_not_kept_for_a_request_that_does_not_come() {
+    let router = Router::new();
+    let added = router.add(Health::new().service());
+    added.expect("nothing else is called so");
+    let (client, server) = headwater_in_process::pair();
+    let server = Server::new(server, router, ServerConfig::default());
+    let client = Client::new(client);
+    let connecting = client.clone();
+    tokio::spawn(async move { server.serve().await });
+    tokio::spawn(async move { connecting.connect().await });
+    let watch = client.call(WATCH, Metadata::new(), CallOptions::default());
+    let (_sender, mut receiver) = watch.await.expect("it opens");
+    let begun = Instant::now();
+    let ended = receiver.next_batch(&mut Vec::new()).await;
+    let status = ended.expect_err("nothing was asked").status;
+    assert_eq!(status.code, Code::DeadlineExceeded, "{status}");
+    assert_eq!(begun.elapsed().as_secs(), 10);
 }
