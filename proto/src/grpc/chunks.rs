@@ -81,7 +81,8 @@ impl Chunks {
 
     /// Throws all away.
     pub fn clear(&mut self) {
-        self.first.clear();
+        // What is only made empty would hold on to its memory.
+        self.first = Bytes::new();
         self.rest.clear();
     }
 

@@ -260,10 +260,11 @@ impl Receiver {
         drop(slot);
         let result = match polled {
             Some(Poll::Ready(result)) => result,
-            Some(Poll::Pending) => {
+            Some(Poll::Pending) if received.is_empty() => {
                 received.keep_spare();
                 return self.poll_ended(cx).map(|()| 0);
             }
+            Some(Poll::Pending) => Ok(()),
             None if self.call.look(|state| state.ended.is_some()) => return Poll::Ready(0),
             // The stream is taken away only from a call that has ended.
             None => Err(Closed::broken("the stream is gone")),
@@ -277,14 +278,20 @@ impl Receiver {
         let Received { runs, frames } = &mut *received;
         let is_compressed = |frame: &Frame| matches!(frame, Frame::Compressed(_));
         if frames.iter().any(is_compressed) {
-            self.call.look(|state| state.kept = None);
+            let had_ended = self.call.look(|state| {
+                state.kept = None;
+                state.ended.is_some()
+            });
             let messages = runs.drain(..).flat_map(messages_of).map(Frame::Message);
             let incoming = &mut self.compressed.get_or_insert_default().incoming;
             incoming.push(messages.chain(frames.drain(..)), result.err());
             incoming.unpack(&self.call);
+            received.keep_spare();
+            self.let_go(had_ended);
             return Poll::Ready(0);
         }
-        let count = self.call.act_now(|state, now| {
+        let (count, had_ended) = self.call.act_now(|state, now| {
+            let had_ended = state.ended.is_some();
             state.kept = None;
             let mut count = 0;
             for mut run in runs.drain(..) {
@@ -299,10 +306,18 @@ impl Receiver {
             if let Err(closed) = result {
                 state.call.handle(Input::Closed(closed), now);
             }
-            count
+            (count, had_ended)
         });
         received.keep_spare();
+        self.let_go(had_ended);
         Poll::Ready(count)
+    }
+
+    /// Drops the stream of a call that ended while it was being polled: nobody else could drop it then.
+    fn let_go(&self, had_ended: bool) {
+        if had_ended {
+            self.call.drop_inbound();
+        }
     }
 
     fn poll_ended(&self, cx: &mut Context<'_>) -> Poll<()> {
@@ -313,15 +328,7 @@ impl Receiver {
         if !ended {
             return Poll::Pending;
         }
-        // It ended while the stream was being polled: nobody else could drop it then.
-        let mut slot = self
-            .call
-            .inbound
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let inbound = slot.take();
-        drop(slot);
-        drop(inbound);
+        self.let_go(ended);
         Poll::Ready(())
     }
 }

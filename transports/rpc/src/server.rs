@@ -353,14 +353,19 @@ async fn timed(running: Running, mut handle: impl Future<Output = ()> + Unpin) {
     let Some(at) = call.deadline() else {
         return handle.await;
     };
-    // Many are done at once, and need no timer.
-    if poll_fn(|cx| Poll::Ready(Pin::new(&mut handle).poll(cx).is_ready())).await {
-        return call.start_timer(&Handle::current());
-    }
-    tokio::select! {
-        biased;
-        () = &mut handle => call.start_timer(&Handle::current()),
-        () = call.end_at(at) => handle.await,
+    let mut over = None;
+    let is_done = poll_fn(|cx| {
+        if Pin::new(&mut handle).poll(cx).is_ready() {
+            return Poll::Ready(true);
+        }
+        // Made only now: many are done at once, and need no timer.
+        let over = over.get_or_insert_with(|| Box::pin(call.end_at(at)));
+        over.as_mut().poll(cx).map(|()| false)
+    });
+    if is_done.await {
+        call.start_timer(&Handle::current());
+    } else {
+        handle.await;
     }
 }
 

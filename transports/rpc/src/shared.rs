@@ -211,7 +211,7 @@ impl Shared {
 
     /// Drops the stream of a call that has ended.
     pub(crate) fn drop_inbound(&self) {
-        // Whoever holds this lock is polling, and looks at `ended` after it.
+        // Whoever holds this lock is polling, and drops it then, or has just set it, and looks whether the call has ended.
         let inbound = self.inbound.try_lock();
         let inbound = inbound.ok().and_then(|mut slot| slot.take());
         drop(inbound);

@@ -69,10 +69,10 @@ impl Received {
         SPARE.take().unwrap_or_default()
     }
 
-    /// Gives it back to the thread, empty.
+    /// Gives it back to the thread, if all of it was taken.
     pub(crate) fn keep_spare(self: Box<Self>) {
-        debug_assert!(self.is_empty(), "all of it was taken");
-        if self.runs.capacity().max(self.frames.capacity()) <= SPARE_MAX {
+        let room = self.runs.capacity().max(self.frames.capacity());
+        if self.is_empty() && room <= SPARE_MAX {
             SPARE.set(Some(self));
         }
     }

@@ -44,7 +44,9 @@ impl Origin {
         *request.uri_mut() = Uri::from_parts(parts).map_err(|_| invalid())?;
         let headers = request.headers_mut();
         // The content type, `te` and the agent, beside what the call brings.
-        headers.reserve(3 + usize::from(call.timeout.is_some()) + call.metadata.len());
+        let expected = 3 + usize::from(call.timeout.is_some()) + call.metadata.len();
+        // Values may share a name, so more than the map can have names of may be right.
+        let _ = headers.try_reserve(expected);
         if let Some(timeout) = call.timeout {
             headers::append_timeout(timeout, headers);
         }
