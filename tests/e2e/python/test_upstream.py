@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 import grpc
 import websocket
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from harness import KEY, PATIENCE_SECONDS, ROOT, Client, Inbox, Service
 
@@ -158,6 +159,14 @@ class Upstream(unittest.TestCase):
 
 
 class Registration(Upstream):
+    def test_the_official_client_learns_without_a_token_that_the_service_serves(self) -> None:
+        with grpc.insecure_channel(self.service.upstream.removeprefix("http://")) as channel:
+            health = health_pb2_grpc.HealthStub(channel)
+            for service in ["", "headwater.v1.Upstream", "headwater.v1.Management"]:
+                request = health_pb2.HealthCheckRequest(service=service)
+                answer = health.Check(request, timeout=PATIENCE_SECONDS)
+                self.assertEqual(answer.status, health_pb2.HealthCheckResponse.SERVING, service)
+
     def test_s1_03_a_bad_credential_is_unauthenticated_and_sees_no_event(self):
         credential = chat_upstream.connection_string(self.service.connection_string)
         client_url = self.service.client_url(user="ann")
