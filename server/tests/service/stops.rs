@@ -1,6 +1,7 @@
 //! Servers of upstreams that stop while the service goes on: every call that could last for ever ends.
 
 use headwater_rpc::{Client as RpcClient, Code, Server, Status};
+use headwater_upstream::v1;
 use tokio::task::JoinHandle;
 
 use crate::{
@@ -40,15 +41,21 @@ impl Stopping {
     }
 }
 
-#[tokio::test]
-async fn a_server_that_stops_ends_a_link_once_what_it_was_sent_is_settled() {
-    let stage = Stage::start().await;
+/// A link over such a server, and a client whose event it was sent.
+async fn under_way(stage: &Stage) -> (Stopping, Link, Client, v1::Event) {
     let stopping = Stopping::of(&stage.service);
     let mut link = Link::open(stopping.client.clone(), &token(&[])).await;
     link.register(register()).await;
     let mut client = link.admit(stage.knock("chat")).await;
     client.event("say", "?", 1).await;
     let said = link.event().await;
+    (stopping, link, client, said)
+}
+
+#[tokio::test]
+async fn a_server_that_stops_ends_a_link_once_what_it_was_sent_is_settled() {
+    let stage = Stage::start().await;
+    let (stopping, mut link, mut client, said) = under_way(&stage).await;
     stopping.stop();
     quiet().await;
     assert_eq!(stage.service.counts(), (1, 1), "it may still answer");
@@ -64,12 +71,7 @@ async fn a_server_that_stops_ends_a_link_once_what_it_was_sent_is_settled() {
 #[tokio::test]
 async fn a_server_that_stops_waits_for_no_upstream_that_has_gone() {
     let stage = Stage::start().await;
-    let stopping = Stopping::of(&stage.service);
-    let mut link = Link::open(stopping.client.clone(), &token(&[])).await;
-    link.register(register()).await;
-    let mut client = link.admit(stage.knock("chat")).await;
-    client.event("say", "?", 1).await;
-    link.event().await;
+    let (stopping, link, _client, _) = under_way(&stage).await;
     stopping.stop();
     quiet().await;
     drop(link);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use headwater_proto::wps_rpc::{RegisterMessage, UserExistsRequest};
-use headwater_rpc::{CallOptions, Client, Code};
+use headwater_rpc::{CallOptions, Code};
 
 use crate::{stops::Stopping, support::*, upstreams::echoed};
 
@@ -166,17 +166,13 @@ async fn a_service_that_leaves_ends_the_stream_when_all_is_said() {
 #[tokio::test]
 async fn a_server_that_stops_ends_the_stream_once_what_it_sent_has_ended() {
     let stage = Stage::start().await;
-    let (client, server) = headwater_in_process::pair();
-    let (client, server) = (Client::new(client), stage.service.upstream_server(server));
-    let (connecting, serving) = (client.clone(), server.clone());
-    tokio::spawn(async move { connecting.connect().await });
-    let serving = tokio::spawn(async move { serving.serve().await });
-    let app = App::register(client, &token(&[]), registration()).await;
+    let stopping = Stopping::of(&stage.service);
+    let app = App::register(stopping.client.clone(), &token(&[]), registration()).await;
     let mut app = app.expect("registered");
     let mut client = app.admit(stage.knock("chat")).await;
     client.event("say", "?", 1).await;
     let said = app.said().await;
-    server.begin_graceful_shutdown();
+    stopping.stop();
     quiet().await;
     assert_eq!(stage.service.counts(), (1, 1), "it may still answer");
     // Elsewhere: to the service it is the same registration.
@@ -186,8 +182,7 @@ async fn a_server_that_stops_ends_the_stream_once_what_it_sent_has_ended() {
     assert_eq!(answered, Ok(()));
     assert_eq!(client.json().await, echoed("in time"));
     assert_eq!(app.end().await, Ok(()), "in order");
-    let served = soon("the end of the server", serving).await;
-    assert_eq!(served.expect("no panic"), Ok(()));
+    stopping.served().await;
 }
 
 #[tokio::test]
