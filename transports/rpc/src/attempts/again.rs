@@ -67,27 +67,21 @@ pub(crate) fn send_again(call: &Arc<Shared>, closed: &Closed) -> bool {
     if closed.reached == Reached::Handler {
         return false;
     }
+    let policies = call.look(|state| state.kept.as_ref()?.again.policies.upgrade());
     // Outside of the runtime nothing could be opened.
-    let Ok(runtime) = Handle::try_current() else {
+    let (Ok(runtime), Some(policies)) = (Handle::try_current(), policies) else {
         return false;
     };
-    let Some(next) = next_stream(call) else {
+    let Some((again, outbound)) = next_stream(call) else {
         return false;
     };
-    call.set_inbound(next.go_on(closed.clone(), &runtime));
+    call.set_inbound(policies.go_on(again, outbound, closed.clone(), &runtime));
     true
 }
 
-/// The rest of a call that is sent again.
-struct Next {
-    policies: Arc<Policies>,
-    again: Again,
-    outbound: Outbound,
-}
-
 /// Has what was sent so far, and what follows, go to another stream. `None` if not all of it was kept, or the call is over.
-fn next_stream(call: &Arc<Shared>) -> Option<Next> {
-    let (policies, again, stream, waiting) = call.look(|state| {
+fn next_stream(call: &Arc<Shared>) -> Option<(Again, Outbound)> {
+    let (again, stream, waiting) = call.look(|state| {
         if state.call.is_ended() {
             return None;
         }
@@ -97,7 +91,6 @@ fn next_stream(call: &Arc<Shared>) -> Option<Next> {
             again,
             ..
         } = state.kept.take()?;
-        let policies = again.policies.upgrade()?;
         state.transmit.clear();
         let end = ended.then(|| Frame::end(Trailers::ok()));
         for frame in message.into_iter().chain(end) {
@@ -108,37 +101,13 @@ fn next_stream(call: &Arc<Shared>) -> Option<Next> {
         state.taken = 0;
         let mut waiting = mem::take(&mut state.reset_wakers);
         waiting.extend(state.transport_waker.take());
-        Some((policies, again, state.stream, waiting))
+        Some((again, state.stream, waiting))
     })?;
     // Who looks after the stream before finds that it is not the call's any more.
     for waker in waiting {
         waker.wake();
     }
-    Some(Next {
-        policies,
-        again,
-        outbound: Outbound::on_stream(Arc::clone(call), stream),
-    })
-}
-
-impl Next {
-    /// The call under its policy from here on, whose first stream ended so.
-    fn go_on(self, closed: Closed, runtime: &Handle) -> Box<dyn Inbound> {
-        let policies = &*self.policies;
-        let policy = ExecutionPolicy::TRANSPARENT;
-        let tally = policies.tally(&policy);
-        let mut attempts = policies.attempts(&policy);
-        if let Some(Output::Start(first)) = attempts.poll_output() {
-            let ended = Input::Ended(first.id, AttemptEnd::Closed(closed));
-            attempts.handle(ended, &mut tally.throttle(), policies.clock.now());
-        }
-        let share = policies.share(self.again.buffer_bytes_max);
-        let headers = self.again.headers;
-        let (driver, response) =
-            Driver::new(policies, attempts, tally, share, headers, self.outbound);
-        runtime.spawn(driver);
-        response
-    }
+    Some((again, Outbound::on_stream(Arc::clone(call), stream)))
 }
 
 impl Policies {
@@ -172,5 +141,26 @@ impl Policies {
             },
             _share: share,
         })
+    }
+
+    /// Goes on with a call whose first stream ended so.
+    fn go_on(
+        &self,
+        again: Again,
+        outbound: Outbound,
+        closed: Closed,
+        runtime: &Handle,
+    ) -> Box<dyn Inbound> {
+        let policy = ExecutionPolicy::TRANSPARENT;
+        let tally = self.tally(&policy);
+        let mut attempts = self.attempts(&policy);
+        if let Some(Output::Start(first)) = attempts.poll_output() {
+            let ended = Input::Ended(first.id, AttemptEnd::Closed(closed));
+            attempts.handle(ended, &mut tally.throttle(), self.clock.now());
+        }
+        let share = self.share(again.buffer_bytes_max);
+        let (driver, response) = Driver::new(self, attempts, tally, share, again.headers, outbound);
+        runtime.spawn(driver);
+        response
     }
 }
