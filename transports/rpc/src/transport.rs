@@ -373,6 +373,10 @@ impl Drop for Outbound {
     }
 }
 
+/// A stream that is being opened: what [`ClientTransport::open`] is, written out.
+pub(crate) type Opening<'a> =
+    Pin<Box<dyn Future<Output = Result<Box<dyn Inbound>, Status>> + Send + 'a>>;
+
 /// The client's side of a transport.
 #[async_trait]
 pub trait ClientTransport: Send + Sync + 'static {

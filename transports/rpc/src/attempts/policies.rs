@@ -3,7 +3,6 @@
 use std::{
     future::ready,
     hash::{BuildHasher as _, RandomState},
-    pin::Pin,
     sync::{
         Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
         atomic::{AtomicU64, Ordering},
@@ -14,7 +13,6 @@ use headwater_core::policy::{
     Codes, ExecutionPolicy, ServiceConfig, Throttle,
     attempts::{Attempts, RetryCounters},
 };
-use headwater_proto::Status;
 use tokio::sync::watch;
 
 use super::{
@@ -27,7 +25,7 @@ use crate::{
     client::CallOptions,
     clock::Clock,
     service_config,
-    transport::{ClientTransport, Inbound, Outbound, RequestHeaders},
+    transport::{ClientTransport, Opening, Outbound, RequestHeaders},
 };
 
 /// What a client does about calls that fail.
@@ -50,10 +48,6 @@ struct State {
     throttle: Arc<Mutex<Throttle>>,
     retry: RetryConfig,
 }
-
-/// A stream that is being opened.
-pub(crate) type Opening<'a> =
-    Pin<Box<dyn Future<Output = Result<Box<dyn Inbound>, Status>> + Send + 'a>>;
 
 /// What became of all calls of a client.
 #[derive(Default)]

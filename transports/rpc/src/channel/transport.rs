@@ -3,7 +3,6 @@
 use std::{
     fmt,
     hash::{BuildHasher as _, RandomState},
-    pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -27,7 +26,7 @@ use super::{
 use crate::{
     clock::Clock,
     service_config::ServiceConfig,
-    transport::{ClientTransport, Inbound, Outbound, RequestHeaders},
+    transport::{ClientTransport, Inbound, Opening, Outbound, RequestHeaders},
 };
 
 /// Connections to all that a name stands for, as one [`ClientTransport`]. Clones share it: one goes into a
@@ -246,7 +245,7 @@ impl<T: OverChannel> ClientTransport for T {
         &'transport self,
         headers: RequestHeaders,
         outbound: Outbound,
-    ) -> Pin<Box<dyn Future<Output = Result<Box<dyn Inbound>, Status>> + Send + 'run>>
+    ) -> Opening<'run>
     where
         'transport: 'run,
         Self: 'run,
