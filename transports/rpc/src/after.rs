@@ -5,14 +5,14 @@ use std::{sync::Arc, task::Waker};
 use headwater_core::call::Trailers;
 use tokio::task::AbortHandle;
 
-use crate::{interceptor::Stage, registry::Registration, shared::Shared};
+use crate::{interceptor::Stage, registry::Registration};
 
 /// Gathered under the mutex, and done without it: wakers and hooks may do anything, such as use the call. Small, for
 /// each message has one.
 #[derive(Default)]
 pub(crate) struct After {
     pub(crate) transport: Option<Waker>,
-    rare: Option<Box<Rare>>,
+    pub(crate) rare: Option<Box<Rare>>,
 }
 
 /// What is not for every message.
@@ -40,23 +40,11 @@ impl After {
     pub(crate) fn rare(&mut self) -> &mut Rare {
         self.rare.get_or_insert_default()
     }
-
-    /// Does it all, for this call.
-    pub(crate) fn run(self, call: &Shared) {
-        if let Some(rare) = self.rare {
-            rare.run(call);
-        }
-        if let Some(waker) = self.transport {
-            waker.wake();
-        }
-    }
 }
 
 impl Rare {
-    fn run(self, call: &Shared) {
-        if self.ended {
-            call.drop_inbound();
-        }
+    /// Does it, but for what the call does with its end.
+    pub(crate) fn run(self) {
         if let Some(timer) = self.timer {
             timer.abort();
         }
@@ -68,9 +56,6 @@ impl Rare {
         }
         for waker in self.receiver.into_iter().chain(self.wakers) {
             waker.wake();
-        }
-        if self.ended {
-            call.over.notify_waiters();
         }
     }
 }

@@ -287,7 +287,9 @@ impl Receiver {
             incoming.push(messages.chain(frames.drain(..)), result.err());
             incoming.unpack(&self.call);
             received.keep_spare();
-            self.let_go(had_ended);
+            if had_ended {
+                self.call.drop_inbound();
+            }
             return Poll::Ready(0);
         }
         let (count, had_ended) = self.call.act_now(|state, now| {
@@ -309,15 +311,11 @@ impl Receiver {
             (count, had_ended)
         });
         received.keep_spare();
-        self.let_go(had_ended);
-        Poll::Ready(count)
-    }
-
-    /// Drops the stream of a call that ended while it was being polled: nobody else could drop it then.
-    fn let_go(&self, had_ended: bool) {
+        // While it was being polled: nobody else could drop it then.
         if had_ended {
             self.call.drop_inbound();
         }
+        Poll::Ready(count)
     }
 
     fn poll_ended(&self, cx: &mut Context<'_>) -> Poll<()> {
@@ -328,7 +326,7 @@ impl Receiver {
         if !ended {
             return Poll::Pending;
         }
-        self.let_go(ended);
+        self.call.drop_inbound();
         Poll::Ready(())
     }
 }

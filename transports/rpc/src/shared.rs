@@ -47,7 +47,7 @@ pub(crate) struct Shared {
     pub(crate) headers_sent: Once,
     /// Tells those who wait for the end of the call, or for the server to stop. It forgets who waits no longer, however
     /// many of them a long call has.
-    pub(crate) over: Notify,
+    over: Notify,
     pub(crate) receive_message_bytes_max: usize,
     pub(crate) shape: Shape,
     /// How long the transport may take nothing of a call that has ended.
@@ -166,7 +166,7 @@ impl Shared {
         let result = act(&mut state);
         let after = state.settle();
         drop(state);
-        after.run(self);
+        self.run(after);
         result
     }
 
@@ -207,6 +207,22 @@ impl Shared {
             let now = if timed { clock.now() } else { Time::ZERO };
             act(state, now)
         })
+    }
+
+    fn run(&self, after: After) {
+        if let Some(rare) = after.rare {
+            let ended = rare.ended;
+            if ended {
+                self.drop_inbound();
+            }
+            rare.run();
+            if ended {
+                self.over.notify_waiters();
+            }
+        }
+        if let Some(waker) = after.transport {
+            waker.wake();
+        }
     }
 
     /// Drops the stream of a call that has ended.
