@@ -154,8 +154,8 @@ const METHOD: &str = r"
                 $stub::server::method::<$codec, _, _, _, _, _>(
                     &$CONSTANT.methods[$index],
                     &self.service,
-                    |service, request, responses, conclusion| async move {
-                        conclusion.be(service.$function_streaming(request, responses).await)
+                    |service, request, responses, finish| async move {
+                        finish.with(service.$function_streaming(request, responses).await)
                     },
                 ),
 ";

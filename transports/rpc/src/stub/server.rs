@@ -108,14 +108,14 @@ where
     S: Send + Sync + 'static,
     Q: 'static,
     R: 'static,
-    H: Fn(Arc<S>, ServerRequest<Messages<Q>>, Sink<R>, Conclusion) -> F + Send + Sync + 'static,
+    H: Fn(Arc<S>, ServerRequest<Messages<Q>>, Sink<R>, Finish) -> F + Send + Sync + 'static,
     F: Future<Output = ()> + Send + 'static,
 {
     let service = Arc::clone(service);
     let run = move |call: IncomingCall| {
         let (request, responses) = open::<C, Q, R>(call);
-        let conclusion = Conclusion(responses.sender().clone());
-        handle(Arc::clone(&service), request, responses, conclusion)
+        let finish = Finish(responses.sender().clone());
+        handle(Arc::clone(&service), request, responses, finish)
     };
     Method::stream(descriptor.name, descriptor.shape, run)
 }
@@ -137,11 +137,11 @@ where
 
 /// Ends a call with what its handler says.
 #[derive(Debug)]
-pub struct Conclusion(Sender);
+pub struct Finish(Sender);
 
-impl Conclusion {
+impl Finish {
     /// This is the outcome. The call may have ended meanwhile; then nobody wants it.
-    pub fn be(self, outcome: Result<Metadata, Failure>) {
+    pub fn with(self, outcome: Result<Metadata, Failure>) {
         let Self(sender) = self;
         let (outcome, trailers) = match outcome {
             Ok(trailers) => (Ok(()), trailers),
