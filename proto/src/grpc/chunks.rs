@@ -87,7 +87,8 @@ impl Chunks {
     }
 
     /// The memory that this takes beside the chunks' own, in bytes.
-    pub fn record_bytes(&self) -> usize {
+    #[cfg(test)]
+    pub(super) fn record_bytes(&self) -> usize {
         self.rest.capacity() * size_of::<Bytes>()
     }
 }

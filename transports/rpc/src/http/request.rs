@@ -45,7 +45,7 @@ impl Origin {
         let headers = request.headers_mut();
         // The content type, `te` and the agent, beside what the call brings.
         let expected = 3 + usize::from(call.timeout.is_some()) + call.metadata.len();
-        // Values may share a name, so more than the map can have names of may be right.
+        // More than can be reserved may still fit: values share names.
         let _ = headers.try_reserve(expected);
         if let Some(timeout) = call.timeout {
             headers::append_timeout(timeout, headers);

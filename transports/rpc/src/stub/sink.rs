@@ -111,7 +111,7 @@ impl<T> Sink<T> {
         Ok(())
     }
 
-    /// Appends the messages to the run.
+    /// Appends the messages to the run. The callers make a status of the error: handing one on costs each message.
     fn encode(&self, messages: &[T], run: &mut Run) -> Result<(), CodecError> {
         for message in messages {
             run.push(|bytes| (self.serialize_into)(message, bytes))?;
